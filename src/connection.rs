@@ -1,0 +1,104 @@
+//! PURE: what the calls on one connection mean. Two states and no parser.
+//!
+//! ```text
+//! Fresh | Idle ── received > 0 bytes ──▶ Pending ── sent > 0 bytes, not interim ──▶ Idle, one request
+//! ```
+//!
+//! `Fresh` and `Idle` count alike; they differ only as wait points: after an answer a blocking receive waits
+//! for the client, right after accept it is about to be served. `Inherited` is `Pending` as seen by a forked
+//! child: its answer counts, but the child never counted the request as in flight.
+//!
+//! Checked against the traces in `tests/traces`: calls recorded from real servers, with the true number of
+//! answered requests.
+
+/// The state of one descriptor, kept as one byte in [`crate::descriptors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Not a connection, or one that is not ours to count. Zero, so that an untouched table says so.
+    NotFollowed = 0,
+    /// Accepted, or brought by `SCM_RIGHTS`; nothing received yet.
+    Fresh = 1,
+    /// Answered: the next move is the client's.
+    Idle = 2,
+    /// Bytes have been received and nothing has been sent since: a request is in flight.
+    Pending = 3,
+    /// Pending when this process was forked off: the parent counts it as in flight, this process does not.
+    Inherited = 4,
+}
+
+impl State {
+    /// The state that a table byte stands for; anything unknown is not followed.
+    pub const fn from_byte(byte: u8) -> State {
+        match byte {
+            1 => State::Fresh,
+            2 => State::Idle,
+            3 => State::Pending,
+            4 => State::Inherited,
+            _ => State::NotFollowed,
+        }
+    }
+}
+
+/// What happened to a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The kernel handed out this number for a connection: whatever was known of the number is stale.
+    Opened,
+    /// More than zero bytes were received (not peeked).
+    Received,
+    /// More than zero bytes of an answer were sent. An interim response is no such event.
+    Sent,
+    /// Closed, or replaced by something else: no longer a connection that we know.
+    Forgotten,
+    /// This process is a forked child, and the descriptor its parent's.
+    Forked,
+}
+
+/// What an event changes besides the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// A request came: one more in flight.
+    Began,
+    /// A request was answered: one more counted, one less in flight.
+    Answered,
+    /// A request that the parent process received was answered here: one more counted.
+    AnsweredForParent,
+    /// The connection went away before an answer: one less in flight, none counted.
+    Abandoned,
+}
+
+/// The state machine: the state after `event`, and what else changes.
+pub const fn step(state: State, event: Event) -> (State, Effect) {
+    match (event, state) {
+        (Event::Opened, State::Pending) => (State::Fresh, Effect::Abandoned),
+        (Event::Opened, _) => (State::Fresh, Effect::None),
+        (Event::Forgotten, State::Pending) => (State::NotFollowed, Effect::Abandoned),
+        (Event::Forgotten, _) => (State::NotFollowed, Effect::None),
+        (Event::Forked, State::Pending) => (State::Inherited, Effect::None),
+        (Event::Forked, _) => (state, Effect::None),
+        (_, State::NotFollowed) => (State::NotFollowed, Effect::None),
+        (Event::Received, State::Fresh | State::Idle) => (State::Pending, Effect::Began),
+        (Event::Received, _) => (state, Effect::None),
+        (Event::Sent, State::Pending) => (State::Idle, Effect::Answered),
+        (Event::Sent, State::Inherited) => (State::Idle, Effect::AnsweredForParent),
+        // The server speaks first (a greeting), or goes on with an answer that is already counted.
+        (Event::Sent, _) => (State::Idle, Effect::None),
+    }
+}
+
+/// How many of a message's first bytes [`is_interim`] wants to see.
+pub const HEAD: usize = 12;
+
+/// Whether an answer that starts with `head` is an interim response (RFC 9110, 15.2): `HTTP/1.x 1yz`, but
+/// not `101`, which ends the exchange by switching protocols. Fewer than [`HEAD`] bytes are never interim.
+pub fn is_interim(head: &[u8]) -> bool {
+    matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, units, ..]
+        if (*tens, *units) != (b'0', b'1'))
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

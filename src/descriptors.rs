@@ -1,0 +1,103 @@
+//! Descriptor → connection state: one atomic byte each, shared by all threads, inherited by forked children.
+//!
+//! Receive, send and close of one connection happen on different threads, so every change is one atomic
+//! compare-and-swap of the pure [`step`]. The table is a static of zeros: pages that no followed descriptor
+//! touches take no memory.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+
+use crate::connection::{Effect, Event, State, step};
+
+/// Descriptors below this can be followed: Linux's default ceiling for RLIMIT_NOFILE (fs.nr_open). What is
+/// above is served as ever, and not counted.
+const LIMIT: usize = 1 << 20;
+
+static STATES: [AtomicU8; LIMIT] = [const { AtomicU8::new(0) }; LIMIT];
+
+/// One more than the highest descriptor ever followed: bounds the walks below.
+static END: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether `descriptor` is a connection that we follow. This is what an unconcerned call costs.
+#[inline(always)]
+pub fn is_followed(descriptor: c_int) -> bool {
+    // A negative number becomes one far above the limit.
+    STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) != 0)
+}
+
+/// The state of `descriptor`.
+pub fn state(descriptor: c_int) -> State {
+    STATES.get(descriptor as u32 as usize).map_or(State::NotFollowed, |state| State::from_byte(state.load(Relaxed)))
+}
+
+/// Applies `event` to `descriptor` and says what else it changes.
+pub fn apply(descriptor: c_int, event: Event) -> Effect {
+    let index = descriptor as u32 as usize;
+    let Some(cell) = STATES.get(index) else { return Effect::None };
+    if matches!(event, Event::Opened) {
+        END.fetch_max(index + 1, Relaxed);
+    }
+    let mut byte = cell.load(Relaxed);
+    loop {
+        let (state, effect) = step(State::from_byte(byte), event);
+        if state as u8 == byte {
+            return effect;
+        }
+        match cell.compare_exchange_weak(byte, state as u8, Relaxed, Relaxed) {
+            Ok(_) => return effect,
+            Err(other) => byte = other,
+        }
+    }
+}
+
+/// Applies `event` to every followed descriptor from `first` to `last`, and hands each effect to `each`.
+pub fn apply_to_range(first: u32, last: u32, event: Event, mut each: impl FnMut(Effect)) {
+    let end = END.load(Relaxed).min((last as usize).saturating_add(1));
+    for index in first as usize..end {
+        if is_followed(index as c_int) {
+            each(apply(index as c_int, event));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_the_table_are_never_followed() {
+        for descriptor in [-1, c_int::MIN, c_int::MAX, LIMIT as c_int] {
+            assert_eq!(apply(descriptor, Event::Opened), Effect::None);
+            assert!(!is_followed(descriptor));
+            assert_eq!(state(descriptor), State::NotFollowed);
+        }
+    }
+
+    #[test]
+    fn a_range_is_applied_to_what_is_followed_in_it() {
+        for descriptor in [900_001, 900_003, 900_005] {
+            apply(descriptor, Event::Opened);
+            apply(descriptor, Event::Received);
+        }
+        let mut abandoned = 0;
+        apply_to_range(900_002, u32::MAX, Event::Forgotten, |effect| {
+            abandoned += u32::from(effect == Effect::Abandoned);
+        });
+        assert_eq!(abandoned, 2);
+        assert!(is_followed(900_001) && !is_followed(900_003) && !is_followed(900_005));
+    }
+
+    #[test]
+    fn threads_that_race_for_one_answer_count_it_once() {
+        const DESCRIPTOR: c_int = 900_100;
+        for _ in 0..1_000 {
+            apply(DESCRIPTOR, Event::Opened);
+            apply(DESCRIPTOR, Event::Received);
+            let answered = std::thread::scope(|scope| {
+                let senders = [(); 2].map(|()| scope.spawn(|| apply(DESCRIPTOR, Event::Sent)));
+                senders.into_iter().map(|sender| sender.join().expect("a sender")).collect::<Vec<_>>()
+            });
+            assert_eq!(answered.iter().filter(|&&effect| effect == Effect::Answered).count(), 1);
+        }
+    }
+}
