@@ -1,0 +1,301 @@
+//! PURE: whether to trim now, and if not, when to look again. No clock, no file and no lock of its own: the
+//! caller brings the time, the counters and a way to measure RSS, and owns the state.
+//!
+//! A **trigger** makes a trim *due*: N requests, growth of anonymous RSS over the floor, quiet after
+//! activity. A due trim waits for a moment when nothing is in flight (at most `defer`), and for its share of
+//! the wall clock (a token bucket). Times are nanoseconds of a monotonic clock that never reads zero; sizes
+//! are bytes. All arithmetic saturates: a checked overflow here would abort someone's server.
+
+/// One millisecond in nanoseconds.
+pub const MILLISECOND: u64 = 1_000_000;
+/// One second in nanoseconds.
+pub const SECOND: u64 = 1_000 * MILLISECOND;
+
+/// Capacity of the token bucket: time that may be spent trimming in one burst.
+const BURST: u64 = 100 * MILLISECOND;
+/// Least time between two looks at RSS while requests are being answered. A look (open, read and close
+/// `/proc/self/statm`) takes 3 µs (`scripts/bench-look`): at most 0.1 % of the wall clock.
+const LOOK_EVERY: u64 = 5 * MILLISECOND;
+/// Growth below which a quiet moment is left alone: a trim releases whole pages, and so little is noise. Of a
+/// large floor it is a share: the walk over a large heap should bring something.
+const QUIET_GROWTH: Growth = Growth { bytes: 256 * 1024, percent: 2 };
+
+/// What asked for a trim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Trigger {
+    /// `AUTOTRIM_INTERVAL` requests were answered.
+    #[default]
+    Requests,
+    /// Anonymous RSS is `AUTOTRIM_GROWTH` over the floor.
+    Growth,
+    /// No request for `AUTOTRIM_IDLE` after some.
+    Idle,
+}
+
+impl Trigger {
+    /// The name in log lines and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Trigger::Requests => "requests",
+            Trigger::Growth => "growth",
+            Trigger::Idle => "idle",
+        }
+    }
+}
+
+/// `AUTOTRIM_GROWTH`: the larger of the two; both zero = off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes over the floor.
+    pub bytes: u64,
+    /// Percent of the floor.
+    pub percent: u64,
+}
+
+impl Growth {
+    /// Whether the growth rule is on.
+    pub const fn is_on(self) -> bool {
+        self.bytes != 0 || self.percent != 0
+    }
+
+    /// The RSS from which on a trim is due.
+    pub const fn limit(self, floor: u64) -> u64 {
+        let share = (floor / 100).saturating_mul(self.percent);
+        floor.saturating_add(if share > self.bytes { share } else { self.bytes })
+    }
+}
+
+/// The options that govern the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Requests between trims; 0 = off.
+    pub interval: u64,
+    /// Up to so many further requests, at random.
+    pub jitter: u64,
+    /// The growth rule.
+    pub growth: Growth,
+    /// Quiet after activity, in nanoseconds; 0 = off.
+    pub idle: u64,
+    /// Longest wait for nothing in flight, in nanoseconds.
+    pub defer: u64,
+    /// Most percent of the wall clock spent trimming; 0 = no limit.
+    pub overhead: u64,
+}
+
+impl Rules {
+    /// Whether anything can ever make a trim due.
+    pub const fn any(&self) -> bool {
+        self.interval != 0 || self.growth.is_on() || self.idle != 0
+    }
+}
+
+/// What the caller sees at a wait point.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Monotonic time, never 0.
+    pub now: u64,
+    /// Requests answered by this process.
+    pub requests: u64,
+    /// Connections pending.
+    pub in_flight: u64,
+}
+
+/// What to do at a wait point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Trim, then report with [`Policy::trimmed`].
+    Trim(Trigger),
+    /// Wait as asked, but look again after so many nanoseconds if the wait lasts that long.
+    LookAgain(u64),
+    /// Wait as asked: only another answered request can change anything.
+    Rest,
+}
+
+/// What changed in a decision, for the counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Due trims that waited because a request was in flight.
+    pub deferred: u64,
+    /// Due trims that waited because the overhead budget was spent.
+    pub skipped: u64,
+}
+
+/// The state of one process. All zeros is a valid fresh state: a forked child begins with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// Anonymous RSS right after the last trim, or before the first request; 0 = unknown.
+    pub floor: u64,
+    /// Counts since the process began.
+    pub counts: Counts,
+    /// The request count that makes the next trim due; 0 = not yet set.
+    next_requests: u64,
+    /// When the due trim became due; 0 = none is due.
+    due_since: u64,
+    trigger: Trigger,
+    /// Whether this due trim is already in `counts.deferred`.
+    deferred: bool,
+    /// The request count up to which refusals for the budget have been counted.
+    skipped_at: u64,
+    /// Requests seen at the last look, and the time when that number was new.
+    seen: u64,
+    active_at: u64,
+    /// Requests were answered since the last quiet moment, and since the last look at RSS.
+    active: bool,
+    unmeasured: bool,
+    next_look: u64,
+    /// Token bucket: time already spent beyond what has been earned, and when that was computed.
+    spent: u64,
+    refilled_at: u64,
+    /// What a trim took last time, in nanoseconds.
+    took: u64,
+    random: u64,
+}
+
+impl Policy {
+    /// Decides what to do at a wait point. `rss` measures anonymous RSS in bytes; it is called at most
+    /// once, and only when its answer matters. It may fail: then only counts and time decide.
+    pub fn decide(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) -> Decision {
+        let now = moment.now;
+        if self.next_requests == 0 {
+            self.random = now | 1;
+            self.next_requests = self.after_interval(rules, 0);
+        }
+        self.refill(rules, now);
+        if moment.requests != self.seen {
+            self.seen = moment.requests;
+            self.active_at = now;
+            self.active = true;
+            self.unmeasured = true;
+        }
+        self.find_due(rules, moment, rss);
+        if self.due_since != 0 {
+            return self.when_due(rules, moment);
+        }
+        if self.active && rules.idle != 0 {
+            let quiet = now.saturating_sub(self.active_at);
+            return Decision::LookAgain(rules.idle.saturating_sub(quiet).max(MILLISECOND));
+        }
+        Decision::Rest
+    }
+
+    /// Records a trim: when it ended, how long it took, and anonymous RSS after it (`None` = unknown).
+    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, took: u64, rss_after: Option<u64>) {
+        self.refill(rules, now);
+        self.spent = self.spent.saturating_add(took);
+        self.took = took;
+        self.floor = rss_after.unwrap_or(self.floor);
+        self.next_requests = self.after_interval(rules, requests);
+        self.due_since = 0;
+        self.unmeasured = false;
+        self.next_look = now.saturating_add(LOOK_EVERY);
+    }
+
+    /// The request count and the time from which on [`Policy::decide`] may ask for a trim at a wait point.
+    /// Before both, a wait point that cannot be cut in two has no reason to ask.
+    pub fn next_possible(&self, rules: &Rules) -> (u64, u64) {
+        let requests = if rules.interval == 0 { u64::MAX } else { self.next_requests };
+        if self.due_since != 0 {
+            return (requests, 0);
+        }
+        let look = if rules.growth.is_on() { self.next_look } else { u64::MAX };
+        let quiet = if rules.idle != 0 && self.active { self.active_at.saturating_add(rules.idle) } else { u64::MAX };
+        (requests, look.min(quiet))
+    }
+
+    /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
+    fn find_due(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) {
+        let now = moment.now;
+        if self.due_since != 0 {
+            return;
+        }
+        if rules.interval != 0 && moment.requests >= self.next_requests {
+            return self.set_due(Trigger::Requests, now);
+        }
+        let quiet =
+            rules.idle != 0 && self.active && moment.in_flight == 0 && now.saturating_sub(self.active_at) >= rules.idle;
+        let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look;
+        if !quiet && !look {
+            return;
+        }
+        self.unmeasured = false;
+        self.next_look = now.saturating_add(LOOK_EVERY);
+        if quiet {
+            self.active = false;
+        }
+        let Some(rss) = rss() else { return };
+        if self.floor == 0 || rss < self.floor {
+            self.floor = rss;
+        }
+        if quiet && rss >= QUIET_GROWTH.limit(self.floor) {
+            self.set_due(Trigger::Idle, now);
+        } else if look && rss >= rules.growth.limit(self.floor) {
+            self.set_due(Trigger::Growth, now);
+        }
+    }
+
+    fn set_due(&mut self, trigger: Trigger, now: u64) {
+        self.trigger = trigger;
+        self.due_since = now;
+        self.deferred = false;
+    }
+
+    /// A trim is due: is this the moment?
+    fn when_due(&mut self, rules: &Rules, moment: Moment) -> Decision {
+        let waited = moment.now.saturating_sub(self.due_since);
+        if moment.in_flight > 0 && waited < rules.defer {
+            self.counts.deferred += u64::from(!self.deferred);
+            self.deferred = true;
+            return Decision::LookAgain((rules.defer - waited).max(MILLISECOND));
+        }
+        match self.until_affordable(rules) {
+            0 => Decision::Trim(self.trigger),
+            wait => {
+                self.counts.skipped += u64::from(self.skipped_at != moment.requests);
+                self.skipped_at = moment.requests;
+                Decision::LookAgain(wait.max(MILLISECOND))
+            }
+        }
+    }
+
+    /// Nanoseconds until the budget allows one more trim. It must cover one and a half times what the last
+    /// one took (trims vary, and the bound must hold), but never more than a full bucket.
+    fn until_affordable(&self, rules: &Rules) -> u64 {
+        if rules.overhead == 0 {
+            return 0;
+        }
+        let price = self.took.saturating_add(self.took / 2).min(BURST);
+        let missing = self.spent.saturating_add(price).saturating_sub(BURST);
+        missing.saturating_mul(100) / rules.overhead.max(1)
+    }
+
+    fn refill(&mut self, rules: &Rules, now: u64) {
+        let elapsed = now.saturating_sub(self.refilled_at);
+        // Rarely enough that rounding loses nothing.
+        if elapsed >= MILLISECOND {
+            self.spent = self.spent.saturating_sub((elapsed / 100).saturating_mul(rules.overhead));
+            self.refilled_at = now;
+        }
+    }
+
+    /// The request count that makes the next trim due, `requests` being the count now.
+    fn after_interval(&mut self, rules: &Rules, requests: u64) -> u64 {
+        let jitter = match rules.jitter.checked_add(1) {
+            Some(choices) => self.next_random() % choices.max(1),
+            None => self.next_random(),
+        };
+        requests.saturating_add(rules.interval).saturating_add(jitter).max(1)
+    }
+
+    /// Xorshift (Marsaglia 2003): enough to keep workers from trimming together.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

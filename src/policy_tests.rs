@@ -1,0 +1,338 @@
+//! The policy driven by a fake clock and a fake RSS.
+
+use super::*;
+
+const MB: u64 = 1 << 20;
+
+/// A process at a wait point every time it is asked, with a clock and an RSS that the test sets.
+struct Host {
+    policy: Policy,
+    rules: Rules,
+    now: u64,
+    requests: u64,
+    in_flight: u64,
+    rss: Option<u64>,
+    /// How often RSS was measured.
+    looks: u32,
+    trims: Vec<(Trigger, u64)>,
+    /// What a trim takes, and what it leaves.
+    cost: u64,
+    floor: u64,
+}
+
+impl Host {
+    fn new(rules: Rules) -> Host {
+        Host {
+            policy: Policy { floor: 40 * MB, ..Policy::default() },
+            rules,
+            now: SECOND,
+            requests: 0,
+            in_flight: 0,
+            rss: Some(40 * MB),
+            looks: 0,
+            trims: Vec::new(),
+            cost: MILLISECOND,
+            floor: 40 * MB,
+        }
+    }
+
+    /// One wait point; a trim is carried out.
+    fn wait_point(&mut self) -> Decision {
+        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight };
+        let (rss, looks) = (self.rss, &mut self.looks);
+        let decision = self.policy.decide(&self.rules, moment, || {
+            *looks += 1;
+            rss
+        });
+        if let Decision::Trim(trigger) = decision {
+            self.trims.push((trigger, self.requests));
+            self.now += self.cost;
+            self.rss = self.rss.map(|rss| rss.min(self.floor));
+            self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
+        }
+        decision
+    }
+
+    /// Answers `count` requests, with a wait point and a pause of `pause` nanoseconds after each.
+    fn answer(&mut self, count: u64, pause: u64) {
+        for _ in 0..count {
+            self.requests += 1;
+            self.wait_point();
+            self.now += pause;
+        }
+    }
+
+    fn triggers(&self) -> Vec<Trigger> {
+        self.trims.iter().map(|&(trigger, _)| trigger).collect()
+    }
+
+    fn counts(&self) -> Vec<u64> {
+        self.trims.iter().map(|&(_, requests)| requests).collect()
+    }
+}
+
+fn every(interval: u64) -> Rules {
+    Rules { interval, defer: SECOND, ..Rules::default() }
+}
+
+fn on_growth(bytes: u64) -> Rules {
+    Rules { growth: Growth { bytes, percent: 0 }, defer: SECOND, ..Rules::default() }
+}
+
+fn on_quiet(idle: u64) -> Rules {
+    Rules { idle, defer: SECOND, ..Rules::default() }
+}
+
+#[test]
+fn a_trim_comes_after_every_interval() {
+    let mut host = Host::new(every(5));
+    host.answer(20, MILLISECOND);
+    assert_eq!(host.counts(), [5, 10, 15, 20]);
+    assert_eq!(host.looks, 0, "counting alone needs no measurement");
+}
+
+#[test]
+fn several_requests_between_two_wait_points_make_one_trim() {
+    let mut host = Host::new(every(5));
+    host.requests = 17;
+    host.wait_point();
+    host.wait_point();
+    assert_eq!(host.counts(), [17]);
+    host.answer(5, MILLISECOND);
+    assert_eq!(host.counts(), [17, 22], "the next interval begins at the trim");
+}
+
+#[test]
+fn jitter_adds_at_most_so_many_requests_and_differs_between_trims() {
+    let mut host = Host::new(Rules { jitter: 10, ..every(100) });
+    host.answer(20_000, MILLISECOND);
+    let mut last = 0;
+    let mut distances = Vec::new();
+    for requests in host.counts() {
+        distances.push(requests - last);
+        last = requests;
+    }
+    assert!(distances.iter().all(|distance| (100..=110).contains(distance)), "{distances:?}");
+    distances.sort();
+    distances.dedup();
+    assert!(distances.len() > 5, "{distances:?}");
+}
+
+#[test]
+fn growth_over_the_floor_makes_a_trim_due() {
+    let mut host = Host::new(on_growth(8 * MB));
+    host.answer(10, 10 * MILLISECOND);
+    assert_eq!(host.trims, []);
+    host.rss = Some(48 * MB);
+    host.answer(1, 10 * MILLISECOND);
+    assert_eq!(host.trims, [(Trigger::Growth, 11)]);
+}
+
+#[test]
+fn the_floor_follows_what_a_trim_cannot_release() {
+    let mut host = Host::new(on_growth(8 * MB));
+    host.floor = 60 * MB;
+    host.rss = Some(60 * MB);
+    host.answer(1, 10 * MILLISECOND);
+    host.rss = Some(67 * MB);
+    host.answer(1, 10 * MILLISECOND);
+    assert_eq!(host.counts(), [1], "60 MB is the floor now");
+    host.rss = Some(68 * MB);
+    host.answer(1, 10 * MILLISECOND);
+    assert_eq!(host.counts(), [1, 3]);
+}
+
+#[test]
+fn a_share_of_a_large_floor_counts_more_than_a_small_size() {
+    let growth = Growth { bytes: 8 * MB, percent: 5 };
+    assert_eq!(growth.limit(40 * MB), 48 * MB);
+    assert!(growth.limit(4096 * MB) >= 4096 * MB + 204 * MB);
+    assert_eq!(growth.limit(u64::MAX), u64::MAX);
+}
+
+#[test]
+fn rss_is_measured_at_most_every_few_milliseconds_and_only_after_answers() {
+    let mut host = Host::new(on_growth(8 * MB));
+    host.answer(1_000, 100_000);
+    assert!((15..=25).contains(&host.looks), "{} looks in 100 ms", host.looks);
+    let looks = host.looks;
+    host.now += SECOND;
+    host.wait_point();
+    for _ in 0..100 {
+        host.now += SECOND;
+        host.wait_point();
+    }
+    assert!(host.looks <= looks + 1, "nothing was answered meanwhile");
+}
+
+#[test]
+fn quiet_after_activity_trims_once() {
+    let mut host = Host::new(on_quiet(SECOND));
+    host.rss = Some(60 * MB);
+    host.answer(3, MILLISECOND);
+    assert!(matches!(host.wait_point(), Decision::LookAgain(time) if time <= SECOND));
+    for _ in 0..10 {
+        host.now += SECOND;
+        host.wait_point();
+    }
+    assert_eq!(host.trims, [(Trigger::Idle, 3)]);
+    assert_eq!(host.wait_point(), Decision::Rest, "nothing to watch for until the next request");
+    host.rss = Some(60 * MB);
+    host.answer(1, SECOND);
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Idle, Trigger::Idle]);
+}
+
+#[test]
+fn requests_push_the_quiet_moment_away() {
+    let mut host = Host::new(on_quiet(SECOND));
+    host.rss = Some(60 * MB);
+    host.answer(10, SECOND / 2);
+    assert_eq!(host.trims, []);
+}
+
+#[test]
+fn quiet_without_growth_is_left_alone() {
+    let mut host = Host::new(on_quiet(SECOND));
+    host.rss = Some(40 * MB + 100_000);
+    host.answer(3, MILLISECOND);
+    host.now += 2 * SECOND;
+    assert_eq!(host.wait_point(), Decision::Rest);
+    assert_eq!((host.trims.len(), host.looks), (0, 1));
+}
+
+#[test]
+fn a_due_trim_waits_until_nothing_is_in_flight() {
+    let mut host = Host::new(every(5));
+    host.in_flight = 1;
+    host.answer(5, 0);
+    host.now += SECOND / 2;
+    assert!(matches!(host.wait_point(), Decision::LookAgain(time) if time <= SECOND / 2));
+    assert_eq!(host.trims, []);
+    host.in_flight = 0;
+    host.wait_point();
+    assert_eq!(host.trims, [(Trigger::Requests, 5)]);
+    assert_eq!(host.policy.counts, Counts { deferred: 1, skipped: 0 });
+}
+
+#[test]
+fn but_no_longer_than_it_may_be_deferred() {
+    let mut host = Host::new(every(5));
+    host.in_flight = 1;
+    host.answer(5, 0);
+    host.now += SECOND;
+    host.wait_point();
+    assert_eq!(host.trims, [(Trigger::Requests, 5)]);
+}
+
+#[test]
+fn a_quiet_moment_needs_nothing_in_flight() {
+    let mut host = Host::new(Rules { defer: 100 * SECOND, ..on_quiet(SECOND) });
+    host.rss = Some(60 * MB);
+    host.answer(3, 0);
+    host.in_flight = 1;
+    host.now += 2 * SECOND;
+    host.wait_point();
+    assert_eq!(host.trims, []);
+    host.in_flight = 0;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Idle]);
+}
+
+#[test]
+fn time_in_trims_stays_within_the_budget() {
+    let mut host = Host::new(Rules { overhead: 1, ..every(1) });
+    host.cost = 50 * MILLISECOND;
+    let start = host.now;
+    while host.now < start + 60 * SECOND {
+        host.answer(1, 10 * MILLISECOND);
+        let spent = host.trims.len() as u64 * host.cost;
+        assert!(spent <= (host.now - start) / 100 + BURST, "{} trims in {} ns", host.trims.len(), host.now - start);
+    }
+    assert!(host.trims.len() >= 12, "the budget is used: {} trims", host.trims.len());
+    assert!(host.policy.counts.skipped > 1_000);
+}
+
+#[test]
+fn a_trim_longer_than_the_bucket_still_happens_and_is_paid_back() {
+    let mut host = Host::new(Rules { overhead: 1, ..every(1) });
+    host.cost = 350 * MILLISECOND;
+    host.answer(7_000, 10 * MILLISECOND);
+    assert!((2..=3).contains(&host.trims.len()), "{} trims of 350 ms in 70 s", host.trims.len());
+}
+
+#[test]
+fn without_a_budget_every_due_trim_happens() {
+    let mut host = Host::new(Rules { overhead: 0, ..every(1) });
+    host.cost = SECOND;
+    host.answer(50, MILLISECOND);
+    assert_eq!(host.trims.len(), 50);
+}
+
+#[test]
+fn where_rss_cannot_be_read_counting_goes_on() {
+    let mut host = Host::new(Rules { interval: 5, ..on_growth(8 * MB) });
+    host.rss = None;
+    host.answer(10, 10 * MILLISECOND);
+    assert_eq!(host.counts(), [5, 10]);
+}
+
+#[test]
+fn with_everything_off_nothing_ever_happens() {
+    assert!(!Rules::default().any());
+    let mut host = Host::new(Rules::default());
+    host.rss = Some(u64::MAX);
+    host.answer(10_000, SECOND);
+    assert_eq!((host.trims.len(), host.looks), (0, 0));
+}
+
+#[test]
+fn hints_never_hide_a_trim() {
+    // Whenever a wait point would trim, the hints left by the one before must have said that it may.
+    let rules = Rules { interval: 7, idle: SECOND / 20, overhead: 1, ..on_growth(8 * MB) };
+    let mut host = Host::new(rules);
+    host.cost = 3 * MILLISECOND;
+    let (mut random, mut trims) = (1u64, 0);
+    for _ in 0..20_000 {
+        let (requests, time) = host.policy.next_possible(&host.rules);
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let draw = random >> 33;
+        host.requests += draw % 3;
+        host.in_flight = (draw / 3 % 8) / 7;
+        host.now += draw % (20 * MILLISECOND);
+        host.rss = Some(host.floor + draw % (12 * MB));
+        let (now, answered) = (host.now, host.requests);
+        host.wait_point();
+        if host.trims.len() > trims {
+            trims = host.trims.len();
+            assert!(answered >= requests || now >= time, "trim {:?} unannounced", host.trims.last());
+        }
+    }
+    assert!(trims > 100);
+}
+
+#[test]
+fn extreme_values_overflow_nothing() {
+    let extremes = [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX];
+    for interval in extremes {
+        for other in extremes {
+            let rules = Rules {
+                interval,
+                jitter: other,
+                growth: Growth { bytes: other, percent: interval },
+                idle: other,
+                defer: interval,
+                overhead: other,
+            };
+            let mut policy = Policy::default();
+            for now in [1, SECOND, u64::MAX - 1, u64::MAX, 5] {
+                for requests in extremes {
+                    let moment = Moment { now, requests, in_flight: other };
+                    policy.decide(&rules, moment, || Some(interval));
+                    policy.trimmed(&rules, requests, now, other, Some(interval));
+                    policy.next_possible(&rules);
+                }
+            }
+        }
+    }
+}
