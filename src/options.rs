@@ -1,0 +1,305 @@
+//! The options: ONE table of name, default, meaning and parser. The README's table is rendered from it.
+//!
+//! Pure: values come in as bytes (an environment variable need not be UTF-8). A value that does not parse
+//! leaves the default in place and is remembered for one warn line, written when the process first serves.
+
+use crate::policy::{Growth, MILLISECOND, Rules, SECOND};
+use crate::process::program_matches;
+use crate::text::Text;
+
+/// How much is written to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Nothing.
+    Off,
+    /// What makes the library useless in this process.
+    Error,
+    /// Also options that do not parse.
+    Warn,
+    /// Also one line when a process first serves.
+    Info,
+    /// Also every trim.
+    Debug,
+}
+
+/// `AUTOTRIM_ARENAS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arenas {
+    /// One arena where an interpreter lock serialises allocation anyway, else glibc's own rule.
+    Auto,
+    /// `M_ARENA_MAX`; 0 = glibc's own rule.
+    AtMost(i32),
+}
+
+/// As much of an invalid value as a log line shows.
+pub type Excerpt = Text<48>;
+
+/// All options of this process.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// What governs when to trim.
+    pub rules: Rules,
+    /// `M_TRIM_THRESHOLD` at start, in bytes; 0 = glibc's dynamic rule.
+    pub trim_threshold: u64,
+    /// Bytes that a trim keeps at the top of the heap.
+    pub pad: u64,
+    /// `M_ARENA_MAX` at start.
+    pub arenas: Arenas,
+    /// Whether `AUTOTRIM_PROGRAMS` names this program.
+    pub chosen: bool,
+    /// `AUTOTRIM_DISABLE`.
+    pub disabled: bool,
+    /// How much to log.
+    pub log: Level,
+    /// The value of each option in [`TABLE`] that did not parse.
+    pub invalid: [Option<Excerpt>; TABLE.len()],
+    /// The name of a variable that looks like an option and is none.
+    pub unknown: Option<Excerpt>,
+    /// The name of this program, which `AUTOTRIM_PROGRAMS` is matched against.
+    pub program: &'static [u8],
+}
+
+/// One option.
+pub struct Entry {
+    /// The environment variable.
+    pub name: &'static str,
+    /// The default, in the same syntax as a value.
+    pub default: &'static str,
+    /// What a value must be, for the warn line.
+    pub expected: &'static str,
+    /// What it does, for the README.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub meaning: &'static str,
+    set: fn(&mut Options, &[u8]) -> Option<()>,
+}
+
+const COUNT: &str = "a whole number";
+const SIZE: &str = "a size such as 8M (bytes, K, M or G)";
+const DURATION: &str = "a duration such as 500ms, 2s or 1m";
+
+/// Every option, in the order of the README.
+pub const TABLE: [Entry; 12] = [
+    Entry {
+        name: "AUTOTRIM_INTERVAL",
+        default: "1024",
+        expected: COUNT,
+        meaning: "trim after every N requests; 0 = off",
+        set: |options, value| number(value).map(|n| options.rules.interval = n),
+    },
+    Entry {
+        name: "AUTOTRIM_JITTER",
+        default: "0",
+        expected: COUNT,
+        meaning: "up to so many further requests, at random for each trim, so that workers do not trim together",
+        set: |options, value| number(value).map(|n| options.rules.jitter = n),
+    },
+    Entry {
+        name: "AUTOTRIM_GROWTH",
+        default: "8M,5%",
+        expected: "a size such as 8M, a share of the floor such as 5%, or both as 8M,5%",
+        meaning: "trim when anonymous RSS is this far above the floor: a size (K, M, G), a share of the floor, \
+                  or both, of which the larger counts; 0 = off",
+        set: |options, value| growth(value).map(|growth| options.rules.growth = growth),
+    },
+    Entry {
+        name: "AUTOTRIM_IDLE",
+        default: "1s",
+        expected: DURATION,
+        meaning: "trim once when no request came for so long after some did, if there is growth to give back \
+                  (ms, s, m; plain = s); 0 = off",
+        set: |options, value| duration(value).map(|time| options.rules.idle = time),
+    },
+    Entry {
+        name: "AUTOTRIM_TRIM_THRESHOLD",
+        default: "0",
+        expected: SIZE,
+        meaning: "M_TRIM_THRESHOLD at start (bytes, K, M, G), with M_MMAP_THRESHOLD kept high beside it; \
+                  0 = leave glibc's dynamic rule",
+        set: |options, value| size(value).map(|bytes| options.trim_threshold = bytes),
+    },
+    Entry {
+        name: "AUTOTRIM_OVERHEAD",
+        default: "1",
+        expected: "a percentage from 0 to 100",
+        meaning: "most percent of wall time spent trimming (token bucket, 100 ms burst); 0 = no limit",
+        set: |options, value| {
+            number(value).filter(|&percent| percent <= 100).map(|percent| options.rules.overhead = percent)
+        },
+    },
+    Entry {
+        name: "AUTOTRIM_DEFER",
+        default: "1s",
+        expected: DURATION,
+        meaning: "longest wait for a moment when no request is in flight",
+        set: |options, value| duration(value).map(|time| options.rules.defer = time),
+    },
+    Entry {
+        name: "AUTOTRIM_PAD",
+        default: "0",
+        expected: SIZE,
+        meaning: "bytes to keep at the top of the heap (K, M, G)",
+        set: |options, value| size(value).map(|bytes| options.pad = bytes),
+    },
+    Entry {
+        name: "AUTOTRIM_ARENAS",
+        default: "auto",
+        expected: "auto or a whole number",
+        meaning: "M_ARENA_MAX at start: a number, 0 = glibc's own, auto = 1 where an interpreter lock serialises \
+                  allocation anyway (CPython, Ruby; not free-threaded CPython), else 0",
+        set: |options, value| arenas(value).map(|arenas| options.arenas = arenas),
+    },
+    Entry {
+        name: "AUTOTRIM_PROGRAMS",
+        default: "*",
+        expected: "globs separated by commas",
+        meaning: "globs of program names to act in, separated by commas; `!name` excludes",
+        set: |options, value| {
+            options.chosen = program_matches(options.program, value)?;
+            Some(())
+        },
+    },
+    Entry {
+        name: "AUTOTRIM_LOG",
+        default: "info",
+        expected: "off, error, warn, info or debug",
+        meaning: "off, error, warn, info (one line when a process first serves), debug (every trim)",
+        set: |options, value| level(value).map(|level| options.log = level),
+    },
+    Entry {
+        name: "AUTOTRIM_DISABLE",
+        default: "0",
+        expected: "0 or 1",
+        meaning: "1 = load and do nothing",
+        set: |options, value| {
+            options.disabled = match value {
+                b"0" => false,
+                b"1" => true,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+];
+
+impl Options {
+    /// The defaults, for a program of this name.
+    pub fn new(program: &'static [u8]) -> Options {
+        let mut options = Options {
+            rules: Rules::default(),
+            trim_threshold: 0,
+            pad: 0,
+            arenas: Arenas::Auto,
+            chosen: true,
+            disabled: false,
+            log: Level::Info,
+            invalid: [None; TABLE.len()],
+            unknown: None,
+            program,
+        };
+        for entry in &TABLE {
+            let _ = (entry.set)(&mut options, entry.default.as_bytes());
+        }
+        options
+    }
+
+    /// Takes one `NAME=value` of the environment; what is not ours is passed over.
+    pub fn take(&mut self, assignment: &[u8]) {
+        if !assignment.starts_with(b"AUTOTRIM_") {
+            return;
+        }
+        let mut parts = assignment.splitn(2, |&byte| byte == b'=');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return };
+        for (entry, invalid) in TABLE.iter().zip(0..) {
+            if entry.name.as_bytes() == name {
+                if (entry.set)(self, value.trim_ascii()).is_none() {
+                    if let Some(slot) = self.invalid.get_mut(invalid) {
+                        *slot = Some(excerpt(value));
+                    }
+                }
+                return;
+            }
+        }
+        self.unknown = Some(excerpt(name));
+    }
+
+    /// Whether the library is to do anything at all in this process.
+    pub fn is_active(&self) -> bool {
+        !self.disabled && self.chosen && self.rules.any()
+    }
+}
+
+fn excerpt(value: &[u8]) -> Excerpt {
+    *Excerpt::new().bytes(value)
+}
+
+/// A whole number in decimal, and nothing else.
+fn number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() {
+        return None;
+    }
+    value.iter().try_fold(0u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// A whole number and what stands behind it.
+fn number_and_unit(value: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = value.split_at_checked(digits)?;
+    Some((number(digits)?, unit))
+}
+
+/// Bytes: plain, or in units of 1024.
+fn size(value: &[u8]) -> Option<u64> {
+    let (number, unit) = number_and_unit(value)?;
+    let factor = match unit {
+        b"" => 1,
+        b"K" | b"k" => 1 << 10,
+        b"M" | b"m" => 1 << 20,
+        b"G" | b"g" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+/// Nanoseconds; a plain number is seconds.
+fn duration(value: &[u8]) -> Option<u64> {
+    let (number, unit) = number_and_unit(value)?;
+    let factor = match unit {
+        b"ms" => MILLISECOND,
+        b"" | b"s" => SECOND,
+        b"m" => 60 * SECOND,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+fn growth(value: &[u8]) -> Option<Growth> {
+    value.split(|&byte| byte == b',').try_fold(Growth::default(), |growth, part| match part {
+        [share @ .., b'%'] => Some(Growth { percent: number(share)?, ..growth }),
+        _ => Some(Growth { bytes: size(part)?, ..growth }),
+    })
+}
+
+fn arenas(value: &[u8]) -> Option<Arenas> {
+    match value {
+        b"auto" => Some(Arenas::Auto),
+        _ => Some(Arenas::AtMost(i32::try_from(number(value)?).ok()?)),
+    }
+}
+
+fn level(value: &[u8]) -> Option<Level> {
+    Some(match value {
+        b"off" => Level::Off,
+        b"error" => Level::Error,
+        b"warn" => Level::Warn,
+        b"info" => Level::Info,
+        b"debug" => Level::Debug,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+//! A line of text in a fixed buffer: no allocation, no `core::fmt`, no way to panic. What does not fit is cut.
+
+/// Up to `N` bytes of text.
+#[derive(Clone, Copy)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Text<N> {
+    /// No text.
+    pub const fn new() -> Self {
+        Text { bytes: [0; N], length: 0 }
+    }
+
+    /// The text so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Appends one byte.
+    pub fn byte(&mut self, byte: u8) -> &mut Self {
+        if let Some(slot) = self.bytes.get_mut(self.length) {
+            *slot = byte;
+            self.length += 1;
+        }
+        self
+    }
+
+    /// Appends bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        bytes.iter().for_each(|&byte| {
+            self.byte(byte);
+        });
+        self
+    }
+
+    /// Appends a string as it is.
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Appends a number in decimal.
+    pub fn number(&mut self, mut number: u64) -> &mut Self {
+        let mut digits = [0u8; 20];
+        let mut count = 0;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            count += 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.bytes(digits.get(digits.len() - count..).unwrap_or_default())
+    }
+
+    /// Appends a logfmt value that came from outside: quoted, with quotes and backslashes escaped, and every
+    /// byte that is not printable ASCII replaced by `?`, so that it can neither end the line nor drive a terminal.
+    pub fn quoted(&mut self, value: &[u8]) -> &mut Self {
+        self.byte(b'"');
+        for &byte in value {
+            match byte {
+                b'"' | b'\\' => self.byte(b'\\').byte(byte),
+                b' '..=b'~' => self.byte(byte),
+                _ => self.byte(b'?'),
+            };
+        }
+        self.byte(b'"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written<const N: usize>(write: impl FnOnce(&mut Text<N>)) -> String {
+        let mut text = Text::new();
+        write(&mut text);
+        String::from_utf8(text.as_bytes().to_vec()).expect("UTF-8")
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 7, 10, 1024, u64::MAX] {
+            assert_eq!(
+                written::<32>(|text| {
+                    text.number(number);
+                }),
+                number.to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut() {
+        assert_eq!(
+            written::<4>(|text| {
+                text.text("abc").number(12345);
+            }),
+            "abc1"
+        );
+    }
+
+    #[test]
+    fn a_quoted_value_cannot_break_out_of_its_line() {
+        assert_eq!(
+            written::<32>(|text| {
+                text.quoted(b"a\"b\\c\n\x1b[\xff");
+            }),
+            r#""a\"b\\c??[?""#
+        );
+    }
+}
