@@ -1,0 +1,256 @@
+//! THE list of interposed functions, which are this library's only exports, and what each kind does.
+//!
+//! A call on a descriptor that is not followed costs a load, a compare and a jump. Nothing in a hook
+//! allocates, panics or waits for a lock, and no value that would need dropping is alive across the real call:
+//! a cancelled thread unwinds through it.
+
+use core::ffi::{c_int, c_long, c_uint, c_void};
+
+use libc::{
+    epoll_event, fd_set, iovec, msghdr, nfds_t, off_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
+    timespec, timeval,
+};
+
+use crate::connection::{HEAD, State, is_interim};
+use crate::descriptors::{self, is_followed};
+use crate::interpose::{Next, errno, fail, hooks};
+use crate::sys::{self, sockets};
+use crate::wait;
+use crate::wait::calls::{self, milliseconds};
+use crate::{ancillary, observe, runtime};
+
+hooks! {
+    // A connection is opened.
+    fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+        = |next| accepting(listener, next);
+    fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
+        = |next| accepting(listener, next);
+
+    // Bytes are received.
+    fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
+        = |next| receiving(fd, flags, next);
+    fn recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr,
+                length: *mut socklen_t) -> ssize_t
+        = |next| receiving(fd, flags, next);
+    fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t
+        = |next| receiving_message(fd, message, flags, next);
+    fn read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t
+        = |next| receiving(fd, 0, next);
+    fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
+        = |next| receiving(fd, 0, next);
+    #[undeclared] fn __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t
+        = |next| receiving(fd, flags, next);
+    #[undeclared] fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int,
+                                 address: *mut sockaddr, length: *mut socklen_t) -> ssize_t
+        = |next| receiving(fd, flags, next);
+    #[undeclared] fn __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t
+        = |next| receiving(fd, 0, next);
+
+    // Bytes are sent.
+    fn send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t
+        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+    fn sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr,
+              length: socklen_t) -> ssize_t
+        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+    fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
+        = |next| sending(fd, next, move |sent| head_of_message(message, sent));
+    fn write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t
+        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+    fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
+        = |next| sending(fd, next, move |sent| head_of_vector(vector, count as usize, sent));
+    fn sendfile(out: c_int, file: c_int, offset: *mut off_t, size: size_t) -> ssize_t
+        = |next| sending(out, next, |_| NO_HEAD);
+    fn sendfile64(out: c_int, file: c_int, offset: *mut off64_t, size: size_t) -> ssize_t
+        = |next| sending(out, next, |_| NO_HEAD);
+    // The libc crate knows off64_t as loff_t here.
+    fn splice(from: c_int, from_offset: *mut off64_t, to: c_int, to_offset: *mut off64_t, size: size_t,
+              flags: c_uint) -> ssize_t
+        = |next| sending(to, move || receiving(from, 0, next), |_| NO_HEAD);
+
+    // A descriptor ceases to be a connection. Never a wait point: handlers and vfork children close too.
+    fn close(fd: c_int) -> c_int
+        = |next| { observe::forgotten(fd); next() };
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
+        = |next| closing_range(first, last, flags, next);
+    fn dup2(from: c_int, to: c_int) -> c_int
+        = |next| duplicating(from, to, next);
+    fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
+        = |next| duplicating(from, to, next);
+    fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = |next| connecting(fd, next);
+    // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
+    #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
+        = |next| { if number == libc::SYS_close { observe::forgotten(a as c_int) } next() };
+
+    // The thread is about to wait for work.
+    fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
+        = |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+    fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
+        = |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, mask, next);
+    fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
+                    mask: *const sigset_t) -> c_int
+        = |next| calls::epoll2(timeout, epoll, events, room, mask, next);
+    fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
+        = |next| calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next);
+    fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
+        = |next| calls::poll(move || calls::seconds(timeout), fds, count, mask, next);
+    fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
+              timeout: *mut timeval) -> c_int
+        = |next| calls::select(count, [reads, writes, errors], timeout, next);
+    fn pselect(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set, timeout: *const timespec,
+               mask: *const sigset_t) -> c_int
+        = |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
+    // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
+    #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
+        = |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+    #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
+                              room: size_t) -> c_int
+        = |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+}
+
+const NO_MASK: *const sigset_t = core::ptr::null();
+
+/// The first bytes of a message, and how many of them are known.
+type Head = ([u8; HEAD], usize);
+
+const NO_HEAD: Head = ([0; HEAD], 0);
+
+#[inline(always)]
+fn accepting(listener: c_int, next: impl Fn() -> c_int) -> c_int {
+    if wait::before_blocking(listener) {
+        return fail(libc::EINTR);
+    }
+    let connection = next();
+    if connection >= 0 {
+        observe::opened(connection);
+    }
+    connection
+}
+
+#[inline(always)]
+fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
+    if !is_followed(fd) {
+        return next();
+    }
+    receiving_followed(fd, flags, next)
+}
+
+#[inline(never)]
+fn receiving_followed(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
+    if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
+        return next();
+    }
+    // Java's blocking servers and php-fpm wait for the next request in no other call.
+    let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
+    if waits_for_client && wait::before_blocking(fd) {
+        return fail(libc::EINTR);
+    }
+    let received = next();
+    if received > 0 {
+        observe::received(fd);
+    }
+    received
+}
+
+#[inline(always)]
+fn receiving_message(fd: c_int, message: *mut msghdr, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
+    let received = receiving(fd, flags, next);
+    if received >= 0 && runtime().is_some() {
+        // SAFETY: the call succeeded, so the kernel read and wrote the header and filled so much of the control buffer.
+        let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
+        ancillary::descriptors(control, |brought| {
+            if sockets::is_connected_stream(brought) {
+                observe::opened(brought);
+            }
+        });
+    }
+    received
+}
+
+#[inline(always)]
+fn sending(fd: c_int, next: impl Fn() -> ssize_t, head: impl Fn(usize) -> Head) -> ssize_t {
+    if !is_followed(fd) {
+        return next();
+    }
+    sending_followed(fd, next, head)
+}
+
+#[inline(never)]
+fn sending_followed(fd: c_int, next: impl Fn() -> ssize_t, head: impl Fn(usize) -> Head) -> ssize_t {
+    let sent = next();
+    if sent > 0 {
+        // What was sent is looked at only where it may be the interim response to a pending request.
+        let (bytes, known) = if observe::awaits_answer(fd) { head(sent as usize) } else { NO_HEAD };
+        if !is_interim(bytes.get(..known).unwrap_or_default()) {
+            observe::sent(fd);
+        }
+    }
+    sent
+}
+
+#[inline(always)]
+fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c_int) -> c_int {
+    // With this flag the descriptors are closed at exec, if ever (close_range(2)).
+    if flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0 {
+        observe::range_forgotten(first, last);
+    }
+    next()
+}
+
+/// Another file takes the number over at once, if the call succeeds: no other thread can own it in between.
+#[inline(always)]
+fn duplicating(from: c_int, to: c_int, next: impl Fn() -> c_int) -> c_int {
+    let result = next();
+    if result >= 0 && from != to {
+        observe::forgotten(to);
+    }
+    result
+}
+
+/// Who connects is a client: the number was closed behind our back and is used anew.
+#[inline(always)]
+fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
+    let result = next();
+    if is_followed(fd) && (result == 0 || errno() == libc::EINPROGRESS) {
+        observe::forgotten(fd);
+    }
+    result
+}
+
+fn head_of(buffer: *const c_void, sent: usize) -> Head {
+    let mut head = NO_HEAD;
+    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
+    extend(&mut head, unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) });
+    head
+}
+
+fn head_of_message(message: *const msghdr, sent: usize) -> Head {
+    // SAFETY: the call succeeded, so the kernel has read the header.
+    let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
+    head_of_vector(vector, count, sent)
+}
+
+fn head_of_vector(vector: *const iovec, count: usize, mut sent: usize) -> Head {
+    let mut head = NO_HEAD;
+    // SAFETY: the call succeeded, so the kernel has read the vector.
+    for part in unsafe { sys::slice_at(vector, count) } {
+        if sent == 0 || head.1 == HEAD {
+            break;
+        }
+        let length = part.iov_len.min(sent);
+        // SAFETY: of the `sent` bytes that the kernel has read in order, these are the next ones.
+        extend(&mut head, unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length.min(HEAD)) });
+        sent -= length;
+    }
+    head
+}
+
+/// Appends bytes as long as there is room.
+fn extend((head, known): &mut Head, bytes: &[u8]) {
+    for &byte in bytes {
+        if let Some(slot) = head.get_mut(*known) {
+            *slot = byte;
+            *known += 1;
+        }
+    }
+}

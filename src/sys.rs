@@ -1,0 +1,101 @@
+//! The raw edge: everything that asks the kernel or libc directly. Safe to call, from any thread.
+//!
+//! No function here calls a name that this library exports; where one is needed (`write`, `close`, `poll`)
+//! it is the next definition. None allocates, and none changes errno unless it says so.
+
+pub mod cell;
+pub mod files;
+pub mod memory;
+pub mod signals;
+pub mod sockets;
+
+use core::ffi::{CStr, c_char, c_void};
+use core::slice;
+
+unsafe extern "C" {
+    /// environ(7). Read in the constructor only, before the program can change it.
+    static environ: *const *const c_char;
+}
+
+/// This process's id. glibc asks the kernel each time (since 2.25): right in a vfork child too.
+pub fn pid() -> i32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::getpid() }
+}
+
+/// Monotonic time in nanoseconds; never 0. From the vDSO: no system call.
+pub fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing; CLOCK_MONOTONIC always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64).max(1)
+}
+
+/// Whether the kernel started this program in secure mode (setuid, capabilities: getauxval(3), AT_SECURE).
+pub fn is_secure() -> bool {
+    // SAFETY: no preconditions; an absent entry reads 0.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The last component of the path that was executed: a script's own name, not its interpreter's, as in
+/// `ps -o comm` (getauxval(3), AT_EXECFN; the string lives as long as the process). `?` where unknown.
+pub fn program() -> &'static [u8] {
+    // SAFETY: no preconditions; an absent entry reads 0.
+    let path = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const c_char;
+    if path.is_null() {
+        return b"?";
+    }
+    // SAFETY: the kernel put a C string there, on the initial stack, which is never unmapped.
+    let path = unsafe { CStr::from_ptr(path) }.to_bytes();
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
+
+/// The environment as `NAME=value`. For the constructor: later the program may have changed it.
+pub fn environment() -> impl Iterator<Item = &'static [u8]> {
+    // SAFETY: libc set `environ` before any constructor ran.
+    let mut entry = unsafe { environ };
+    core::iter::from_fn(move || {
+        if entry.is_null() {
+            return None;
+        }
+        // SAFETY: `entry` points into the null-terminated array; it moves on only past a non-null element.
+        let assignment = unsafe { *entry };
+        if assignment.is_null() {
+            return None;
+        }
+        // SAFETY: the element just read was not the terminator.
+        entry = unsafe { entry.add(1) };
+        // SAFETY: each element is a C string.
+        Some(unsafe { CStr::from_ptr(assignment) }.to_bytes())
+    })
+}
+
+/// Whether the environment sets `name`.
+pub fn is_set(name: &[u8]) -> bool {
+    environment().any(|assignment| assignment.strip_prefix(name).is_some_and(|rest| rest.starts_with(b"=")))
+}
+
+/// The address of `name` as the program itself resolves it; null where nothing defines it. For the
+/// constructor: a look-up that fails allocates an error text, which is dropped at once.
+pub fn symbol(name: &CStr) -> *const c_void {
+    // SAFETY: the name is a C string; dlerror clears what a failed look-up left for the program to find.
+    unsafe {
+        let address = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        if address.is_null() {
+            libc::dlerror();
+        }
+        address
+    }
+}
+
+/// `count` elements at `data`, or none where `data` is null.
+///
+/// # Safety
+/// Where `data` is not null, `count` elements must be readable there for the life of the slice.
+pub unsafe fn slice_at<'a, T>(data: *const T, count: usize) -> &'a [T] {
+    if data.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller's promise.
+    unsafe { slice::from_raw_parts(data, count) }
+}

@@ -1,0 +1,49 @@
+//! Questions to the kernel about a descriptor. Each leaves errno as it was.
+
+use core::ffi::c_int;
+use core::mem::{MaybeUninit, size_of};
+
+use crate::interpose::keeping_errno;
+
+/// Whether calls on `descriptor` block: `O_NONBLOCK` is not set.
+pub fn is_blocking(descriptor: c_int) -> bool {
+    // SAFETY: F_GETFL takes no third argument.
+    let flags = keeping_errno(|| unsafe { libc::fcntl(descriptor, libc::F_GETFL) });
+    flags >= 0 && flags & libc::O_NONBLOCK == 0
+}
+
+/// Whether `descriptor` is a connected stream socket: what a server passes to its worker by `SCM_RIGHTS`,
+/// and neither a listener, nor a file, nor a datagram socket.
+pub fn is_connected_stream(descriptor: c_int) -> bool {
+    keeping_errno(|| {
+        option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
+            && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
+            && has_peer(descriptor)
+    })
+}
+
+/// Whether the socket has a receive timeout (socket(7), SO_RCVTIMEO).
+pub fn has_receive_timeout(descriptor: c_int) -> bool {
+    let mut timeout = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut length = size_of::<libc::timeval>() as libc::socklen_t;
+    // SAFETY: `timeout` is valid for writing `length` bytes.
+    let result = keeping_errno(|| unsafe {
+        libc::getsockopt(descriptor, libc::SOL_SOCKET, libc::SO_RCVTIMEO, (&raw mut timeout).cast(), &mut length)
+    });
+    result == 0 && (timeout.tv_sec, timeout.tv_usec) != (0, 0)
+}
+
+fn option(descriptor: c_int, name: c_int) -> Option<c_int> {
+    let mut value: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: `value` is valid for writing `length` bytes.
+    let result = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, name, (&raw mut value).cast(), &mut length) };
+    (result == 0).then_some(value)
+}
+
+fn has_peer(descriptor: c_int) -> bool {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `address` is valid for writing `length` bytes; it is not read.
+    unsafe { libc::getpeername(descriptor, address.as_mut_ptr().cast(), &mut length) == 0 }
+}
