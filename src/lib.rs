@@ -1,0 +1,88 @@
+//! `libautotrim.so`: preloaded into an unmodified server, it counts completed requests from outside and gives free
+//! heap memory back to the kernel at moments when nobody waits.
+//!
+//! One request's way through the rooms:
+//!
+//! 1. [`hooks`] is the list of interposed functions. The server calls `accept`; the hook made by [`interpose`] runs
+//!    the real one, and [`observe`] notes the new connection in [`descriptors`].
+//! 2. `recv` brings the request: [`connection`] (pure) says that it is pending, and one more is in flight.
+//! 3. `send` takes the first bytes of the answer: one request is counted in this [`process`]'s [`stats`].
+//! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks [`trim`], which asks [`policy`] (pure) whether
+//!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
+//!
+//! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(test, allow(dead_code))]
+#![deny(unsafe_code, missing_docs)]
+
+#[allow(unsafe_code)]
+mod allocator;
+mod ancillary;
+mod connection;
+mod descriptors;
+#[allow(unsafe_code)]
+mod hooks;
+#[allow(unsafe_code)]
+mod interpose;
+mod log;
+mod observe;
+mod options;
+mod policy;
+mod process;
+mod stats;
+#[allow(unsafe_code)]
+mod sys;
+mod text;
+mod trim;
+mod wait;
+
+use allocator::Allocator;
+use options::Options;
+use sys::cell::Late;
+use sys::files::{self, Identity};
+
+/// What is fixed at start and the same in every forked child.
+#[derive(Clone, Copy)]
+struct Runtime {
+    options: Options,
+    /// `None` where memory cannot be released; then requests are still seen, to say so once.
+    allocator: Option<Allocator>,
+    /// The file that descriptor 2 was at start: log lines go there or nowhere.
+    stderr: Option<Identity>,
+}
+
+static RUNTIME: Late<Runtime> = Late::new();
+
+/// The settings, or `None` where the library is to do nothing: every hook then passes straight through.
+fn runtime() -> Option<&'static Runtime> {
+    RUNTIME.get()
+}
+
+/// Decides once per program whether and how to act. Until it has, hooks pass straight through.
+#[cfg_attr(not(test), allow(unsafe_code), ctor::ctor(unsafe))]
+fn start() {
+    hooks::next::resolve_all();
+    // A setuid program's environment is its caller's: nothing is read, nothing is done.
+    if sys::is_secure() {
+        return;
+    }
+    let mut options = Options::new(sys::program());
+    sys::environment().for_each(|assignment| options.take(assignment));
+    if !options.is_active() {
+        return;
+    }
+    let mut allocator = Allocator::find();
+    if let Some(allocator) = &mut allocator {
+        allocator.prepare(&options);
+    }
+    RUNTIME.set(Runtime { options, allocator, stderr: files::stderr_identity() });
+}
+
+/// The library has no way to panic (a test reads the ELF for it); the language wants this function.
+#[cfg(not(test))]
+#[panic_handler]
+#[allow(unsafe_code)]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    // SAFETY: no preconditions.
+    unsafe { libc::abort() }
+}

@@ -1,0 +1,118 @@
+//! Log lines: logfmt, one write each, on the descriptor 2 that the process started with.
+//!
+//! Nothing is written in a process that serves nothing: what start-up has to say waits for the first answer.
+
+use crate::options::{Level, TABLE};
+use crate::policy::{Growth, MILLISECOND, Policy, SECOND};
+use crate::sys::{self, files};
+use crate::text::Text;
+use crate::trim::Outcome;
+use crate::{Runtime, runtime};
+
+type Line = Text<512>;
+
+/// The process has answered its first request: warns about options that did not parse, then says what is on.
+pub fn first_answer() {
+    let Some(runtime) = runtime() else { return };
+    let shield = sys::signals::shield();
+    let options = &runtime.options;
+    for (entry, value) in TABLE.iter().zip(&options.invalid) {
+        if let Some(value) = value {
+            let mut line = begin(runtime, "option_invalid");
+            line.text(" variable=").text(entry.name).text(" value=").quoted(value.as_bytes());
+            line.text(" expected=").quoted(entry.expected.as_bytes()).text(" using=").text(entry.default);
+            write(runtime, Level::Warn, &mut line);
+        }
+    }
+    if let Some(name) = &options.unknown {
+        let mut line = begin(runtime, "option_unknown");
+        line.text(" variable=").quoted(name.as_bytes());
+        write(runtime, Level::Warn, &mut line);
+    }
+    enabled(runtime);
+    shield.allow_cancellation();
+    shield.lower();
+}
+
+fn enabled(runtime: &Runtime) {
+    let Some(allocator) = &runtime.allocator else {
+        let mut line = begin(runtime, "disabled");
+        line.text(" reason=allocator allocator=unknown version=").text(env!("CARGO_PKG_VERSION"));
+        return write(runtime, Level::Error, &mut line);
+    };
+    let rules = &runtime.options.rules;
+    let mut line = begin(runtime, "enabled");
+    line.text(" interval=").number(rules.interval);
+    growth(line.text(" growth="), rules.growth);
+    duration(line.text(" idle="), rules.idle);
+    line.text(" arenas=").number(allocator.arenas.unsigned_abs().into());
+    line.text(" allocator=").bytes(allocator.name.as_bytes());
+    line.text(" version=").text(env!("CARGO_PKG_VERSION"));
+    write(runtime, Level::Info, &mut line);
+}
+
+/// A trim was done.
+pub fn trim(outcome: &Outcome, policy: &Policy) {
+    let Some(runtime) = runtime() else { return };
+    let mut line = begin(runtime, "trim");
+    line.text(" trigger=").text(outcome.trigger.name());
+    line.text(" requests=").number(outcome.requests);
+    line.text(" in_flight=").number(outcome.in_flight);
+    for (name, rss) in [(" rss_before_kb=", outcome.before), (" rss_after_kb=", outcome.after)] {
+        match rss {
+            Some(bytes) => line.text(name).number(bytes / 1024),
+            None => line.text(name).text("unknown"),
+        };
+    }
+    line.text(" took_us=").number(outcome.took / 1_000);
+    line.text(" trims=").number(outcome.trims);
+    line.text(" deferred=").number(policy.counts.deferred);
+    line.text(" skipped=").number(policy.counts.skipped);
+    write(runtime, Level::Debug, &mut line);
+}
+
+fn begin(runtime: &Runtime, event: &str) -> Line {
+    let mut line = Line::new();
+    line.text("autotrim: pid=").number(sys::pid().unsigned_abs().into());
+    line.text(" program=");
+    // A name is a value from outside too; plain where it can be.
+    let program = runtime.options.program;
+    let program = program.get(..64).unwrap_or(program);
+    match program.iter().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(byte)) {
+        true => line.bytes(program),
+        false => line.quoted(program),
+    };
+    line.text(" event=").text(event);
+    line
+}
+
+fn write(runtime: &Runtime, level: Level, line: &mut Line) {
+    let Some(stderr) = runtime.stderr else { return };
+    if level <= runtime.options.log {
+        files::write_stderr(stderr, line.byte(b'\n').as_bytes());
+    }
+}
+
+fn growth(line: &mut Line, growth: Growth) {
+    match growth {
+        Growth { bytes, percent: 0 } => size(line, bytes),
+        Growth { bytes: 0, percent } => line.number(percent).text("%"),
+        Growth { bytes, percent } => size(line, bytes).text(",").number(percent).text("%"),
+    };
+}
+
+fn size(line: &mut Line, bytes: u64) -> &mut Line {
+    for (unit, name) in [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")] {
+        if bytes > 0 && bytes % unit == 0 {
+            return line.number(bytes / unit).text(name);
+        }
+    }
+    line.number(bytes)
+}
+
+fn duration(line: &mut Line, time: u64) {
+    match time {
+        time if time % SECOND == 0 => line.number(time / SECOND).text("s"),
+        time => line.number(time / MILLISECOND).text("ms"),
+    };
+}

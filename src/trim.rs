@@ -1,0 +1,86 @@
+//! The trim itself: the only caller of [`Allocator::release`], one thread at a time, measured before and after.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::policy::{Decision, Moment, Policy, Trigger};
+use crate::process::Process;
+use crate::sys::{self, memory};
+use crate::{Runtime, log, runtime};
+
+/// What one trim did.
+pub struct Outcome {
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// Requests answered, and in flight, when it began.
+    pub requests: u64,
+    /// Requests in flight when it began.
+    pub in_flight: u64,
+    /// Anonymous RSS in bytes, before and after; `None` where /proc cannot be read.
+    pub before: Option<u64>,
+    /// See `before`.
+    pub after: Option<u64>,
+    /// How long the release took, in nanoseconds.
+    pub took: u64,
+    /// Trims of this process, this one included.
+    pub trims: u64,
+}
+
+/// At a wait point, under [`sys::signals::shield`]: trims if that is right, and says after how many nanoseconds of
+/// waiting to come back (`None` = only when another request was answered). Another thread being here
+/// already, there is nothing to do.
+pub fn at_wait_point(process: &Process) -> Option<u64> {
+    let runtime = runtime()?;
+    // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
+    if !process.is_mine() {
+        return None;
+    }
+    process.policy.with(|policy| decide(runtime, process, policy)).flatten()
+}
+
+fn decide(runtime: &Runtime, process: &Process, policy: &mut Policy) -> Option<u64> {
+    let rules = &runtime.options.rules;
+    // Before the counters are read: what is answered from here on arms it again.
+    process.armed.store(false, Relaxed);
+    let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
+    if let Decision::Trim(trigger) = again {
+        trim(runtime, process, policy, trigger);
+        again = policy.decide(rules, moment(process), memory::anonymous_rss);
+    }
+    let (requests, time) = policy.next_possible(rules);
+    process.possible_requests.store(requests, Relaxed);
+    process.possible_at.store(time, Relaxed);
+    match again {
+        Decision::Rest => None,
+        // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
+        Decision::Trim(_) => look_again(process, 0),
+        Decision::LookAgain(wait) => look_again(process, wait),
+    }
+}
+
+fn look_again(process: &Process, wait: u64) -> Option<u64> {
+    process.armed.store(true, Relaxed);
+    Some(wait)
+}
+
+fn moment(process: &Process) -> Moment {
+    Moment {
+        now: sys::now(),
+        requests: process.counters.requests.load(Relaxed),
+        in_flight: process.counters.in_flight.load(Relaxed).max(0) as u64,
+    }
+}
+
+fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger) {
+    let Some(allocator) = &runtime.allocator else { return };
+    let Moment { now: start, requests, in_flight } = moment(process);
+    let before = memory::anonymous_rss();
+    let release = sys::now();
+    allocator.release(runtime.options.pad);
+    let end = sys::now();
+    let after = memory::anonymous_rss();
+    // The budget pays for the measurements too; the log tells what the release took.
+    policy.trimmed(&runtime.options.rules, requests, end, end.saturating_sub(start), after);
+    let trims = process.counters.trims.fetch_add(1, Relaxed) + 1;
+    let took = end.saturating_sub(release);
+    log::trim(&Outcome { trigger, requests, in_flight, before, after, took, trims }, policy);
+}

@@ -1,0 +1,144 @@
+//! A wait that trims is one wait to the caller.
+//!
+//! At a wait point the thread is about to wait for work. With all signals blocked it trims, if that is right, and
+//! then waits through the call's p-variant (ppoll, pselect, epoll_pwait) with the caller's own mask: a signal that
+//! came at any moment, during the trim too, ends the call with EINTR as it would have without us. Where a quiet
+//! moment should be noticed without a thread of our own, the wait is cut in two: a first part as long as the quiet
+//! must last, a look, and the rest.
+//!
+//! accept and recv have no p-variant: there, what came during the trim is delivered before the real call, and the call
+//! answers EINTR if it would have done so ([`before_blocking`]).
+
+#[allow(unsafe_code)]
+pub mod calls;
+
+use core::ffi::c_int;
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::interpose::{errno, keeping_errno, set_errno};
+use crate::policy::SECOND;
+use crate::process::{self, Process};
+use crate::sys::signals::{self, Mask};
+use crate::sys::{self, sockets};
+use crate::trim;
+
+/// How long a caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Until something happens.
+    Never,
+    /// So many nanoseconds at most.
+    After(u64),
+}
+
+/// A wait at whose beginning there is a reason to look.
+pub struct Wait {
+    process: &'static Process,
+    /// When the caller's timeout ends; `None` = never.
+    deadline: Option<u64>,
+}
+
+/// A waiting call with this timeout: `next` where it is to go on as if we were not there, because nothing was
+/// answered, the caller does not wait, or nothing can come due before it is back; else `looking`. `timeout` is
+/// asked only where something was answered, and may say that the call is invalid.
+#[inline(always)]
+pub fn at(
+    timeout: impl FnOnce() -> Option<Timeout>,
+    next: impl Fn() -> c_int,
+    looking: impl FnOnce(&Wait) -> c_int,
+) -> c_int {
+    match process::armed() {
+        None => next(),
+        Some(process) => at_armed(process, timeout, next, looking),
+    }
+}
+
+#[inline(never)]
+fn at_armed(
+    process: &'static Process,
+    timeout: impl FnOnce() -> Option<Timeout>,
+    next: impl Fn() -> c_int,
+    looking: impl FnOnce(&Wait) -> c_int,
+) -> c_int {
+    match timeout().and_then(|timeout| Wait::begin(process, timeout)) {
+        None => next(),
+        Some(wait) => looking(&wait),
+    }
+}
+
+impl Wait {
+    fn begin(process: &'static Process, timeout: Timeout) -> Option<Wait> {
+        let deadline = match timeout {
+            Timeout::Never => None,
+            Timeout::After(0) => return None,
+            Timeout::After(nanoseconds) => Some(sys::now().saturating_add(nanoseconds)),
+        };
+        is_possible(process, deadline.unwrap_or(u64::MAX)).then_some(Wait { process, deadline })
+    }
+
+    /// Nanoseconds until the caller's timeout ends; `None` = never.
+    pub fn left(&self) -> Option<u64> {
+        self.deadline.map(|deadline| deadline.saturating_sub(sys::now()))
+    }
+
+    /// Waits. `part` is the real call: it waits so many nanoseconds (`None` = for ever) with the caller's
+    /// signal mask, and returns 0 when that time is over. It may be called more than once.
+    pub fn run(&self, part: &mut dyn FnMut(Option<u64>, &Mask) -> c_int) -> c_int {
+        let before = errno();
+        let shield = signals::shield();
+        loop {
+            let again = trim::at_wait_point(self.process);
+            let left = self.left();
+            let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
+            set_errno(before);
+            shield.allow_cancellation();
+            let result = part(first.or(left), &shield.mask);
+            if first.is_some() {
+                self.process.watched_until.store(0, Relaxed);
+                if result == 0 {
+                    shield.forbid_cancellation();
+                    continue;
+                }
+            }
+            keeping_errno(|| shield.lower());
+            return result;
+        }
+    }
+
+    /// One thread at a time watches for quiet; the others wait as they asked. A thread that does not come back (it was
+    /// cancelled, or a handler left by longjmp) is given up a second after its time.
+    fn watch(&self, nanoseconds: u64) -> bool {
+        let now = sys::now();
+        let until = self.process.watched_until.load(Relaxed);
+        let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
+        until < now && self.process.watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+    }
+}
+
+/// Before a call on `descriptor` that may block and has no p-variant: trims if that is right. Returns whether the
+/// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
+#[inline(always)]
+pub fn before_blocking(descriptor: c_int) -> bool {
+    process::armed().is_some_and(|process| look_before_blocking(process, descriptor))
+}
+
+fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
+    // Event loops call accept until EAGAIN right after a connection came: no wait point.
+    if !is_possible(process, sys::now()) || !sockets::is_blocking(descriptor) {
+        return false;
+    }
+    keeping_errno(|| {
+        let shield = signals::shield();
+        trim::at_wait_point(process);
+        let interrupts = shield.interrupts(descriptor);
+        shield.allow_cancellation();
+        shield.lower();
+        interrupts
+    })
+}
+
+/// Whether any trigger can fire until `time`.
+fn is_possible(process: &Process, time: u64) -> bool {
+    process.counters.requests.load(Relaxed) >= process.possible_requests.load(Relaxed)
+        || time >= process.possible_at.load(Relaxed)
+}
