@@ -4,7 +4,7 @@
 //! allocates, panics or waits for a lock, and no value that would need dropping is alive across the real call:
 //! a cancelled thread unwinds through it.
 
-use core::ffi::{c_int, c_long, c_uint, c_void};
+use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{
     epoll_event, fd_set, iovec, msghdr, nfds_t, off_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
@@ -13,11 +13,11 @@ use libc::{
 
 use crate::connection::{HEAD, State, is_interim};
 use crate::descriptors::{self, is_followed};
-use crate::interpose::{Next, errno, fail, hooks};
+use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::wait;
 use crate::wait::calls::{self, milliseconds};
-use crate::{ancillary, observe, runtime};
+use crate::{ancillary, observe, process, retire, runtime};
 
 hooks! {
     // A connection is opened.
@@ -80,7 +80,19 @@ hooks! {
         = |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
-        = |next| { if number == libc::SYS_close { observe::forgotten(a as c_int) } next() };
+        = |next| {
+            match number {
+                libc::SYS_close => observe::forgotten(a as c_int),
+                libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
+                libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
+                _ => {}
+            }
+            next()
+        };
+
+    // The process is about to restrict its own system calls.
+    #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
+        = |next| { restricting(option == libc::PR_SET_SECCOMP); next() };
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
@@ -107,6 +119,9 @@ hooks! {
                               room: size_t) -> c_int
         = |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
+
+/// The operation of seccomp(2) that only asks.
+const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
@@ -215,6 +230,14 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
         observe::forgotten(fd);
     }
     result
+}
+
+/// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done.
+#[inline(always)]
+fn restricting(yes: bool) {
+    if yes && !process::is_borrowed() {
+        keeping_errno(retire);
+    }
 }
 
 fn head_of(buffer: *const c_void, sent: usize) -> Head {

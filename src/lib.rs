@@ -58,6 +58,15 @@ fn runtime() -> Option<&'static Runtime> {
     RUNTIME.get()
 }
 
+/// From here on this process, and what it forks, is left alone: descriptors are forgotten, so that no hook has
+/// anything to do, and no new one is followed. Said once, if the process has served.
+fn retire() {
+    log::retired();
+    RUNTIME.withdraw();
+    descriptors::apply_to_range(0, u32::MAX, connection::Event::Forgotten, |_| {});
+    process::disarm();
+}
+
 /// Decides once per program whether and how to act. Until it has, hooks pass straight through.
 #[cfg_attr(not(test), allow(unsafe_code), ctor::ctor(unsafe))]
 fn start() {

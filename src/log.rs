@@ -2,12 +2,14 @@
 //!
 //! Nothing is written in a process that serves nothing: what start-up has to say waits for the first answer.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use crate::options::{Level, TABLE};
 use crate::policy::{Growth, MILLISECOND, Policy, SECOND};
 use crate::sys::{self, files};
 use crate::text::Text;
 use crate::trim::Outcome;
-use crate::{Runtime, runtime};
+use crate::{Runtime, process, runtime};
 
 type Line = Text<512>;
 
@@ -32,6 +34,16 @@ pub fn first_answer() {
     enabled(runtime);
     shield.allow_cancellation();
     shield.lower();
+}
+
+/// The process restricts its own system calls, and the library does nothing more.
+pub fn retired() {
+    let (Some(runtime), Some(process)) = (runtime(), process::begun()) else { return };
+    if process.counters.requests.load(Relaxed) > 0 {
+        let mut line = begin(runtime, "disabled");
+        line.text(" reason=seccomp");
+        write(runtime, Level::Warn, &mut line);
+    }
 }
 
 fn enabled(runtime: &Runtime) {

@@ -68,6 +68,13 @@ pub fn armed() -> Option<&'static Process> {
     PROCESS.get().filter(|process| process.armed.load(Relaxed))
 }
 
+/// No wait point of this process has a reason to stop any more.
+pub fn disarm() {
+    if let Some(process) = PROCESS.get() {
+        process.armed.store(false, Relaxed);
+    }
+}
+
 /// Whether this is a vfork child on its parent's memory: what it does to descriptors is not the parent's doing.
 pub fn is_borrowed() -> bool {
     PROCESS.get().is_some_and(|process| !matches!(process.pid.load(Relaxed), 0) && !process.is_mine())

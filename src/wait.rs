@@ -20,7 +20,7 @@ use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::signals::{self, Mask};
 use crate::sys::{self, sockets};
-use crate::trim;
+use crate::{runtime, trim};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +139,9 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
 
 /// Whether any trigger can fire until `time`.
 fn is_possible(process: &Process, time: u64) -> bool {
+    if runtime().is_none() {
+        return false;
+    }
     process.counters.requests.load(Relaxed) >= process.possible_requests.load(Relaxed)
         || time >= process.possible_at.load(Relaxed)
 }

@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
-/// A static that the constructor writes once.
+/// A static that the constructor writes once, and that may be withdrawn.
 pub struct Late<T> {
     state: AtomicU8,
     value: UnsafeCell<MaybeUninit<T>>,
@@ -13,6 +13,7 @@ pub struct Late<T> {
 const EMPTY: u8 = 0;
 const WRITING: u8 = 1;
 const WRITTEN: u8 = 2;
+const WITHDRAWN: u8 = 3;
 
 // SAFETY: the value is written by the one thread that moved EMPTY → WRITING, and read only after WRITTEN.
 unsafe impl<T: Send + Sync> Sync for Late<T> {}
@@ -32,7 +33,12 @@ impl<T: Copy> Late<T> {
         }
     }
 
-    /// The value, once written.
+    /// From here on there is no value. References handed out before stay valid.
+    pub fn withdraw(&self) {
+        self.state.store(WITHDRAWN, Release);
+    }
+
+    /// The value, once written, and until withdrawn.
     pub fn get(&self) -> Option<&T> {
         if self.state.load(Acquire) != WRITTEN {
             return None;
