@@ -191,10 +191,13 @@ impl Policy {
         self.next_look = now.saturating_add(LOOK_EVERY);
     }
 
-    /// The request count and the time from which on [`Policy::decide`] may ask for a trim at a wait point.
-    /// Before both, a wait point that cannot be cut in two has no reason to ask.
+    /// The request count and the time from which on [`Policy::decide`] has something to do at a wait point; before
+    /// both, it need not be asked.
     pub fn next_possible(&self, rules: &Rules) -> (u64, u64) {
-        let requests = if rules.interval == 0 { u64::MAX } else { self.next_requests };
+        let interval = if rules.interval == 0 { u64::MAX } else { self.next_requests };
+        // Each answer begins the watch for quiet anew.
+        let activity = if rules.idle == 0 { u64::MAX } else { self.seen.saturating_add(1) };
+        let requests = interval.min(activity);
         if self.due_since != 0 {
             return (requests, 0);
         }
