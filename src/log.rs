@@ -32,8 +32,7 @@ pub fn first_answer() {
         write(runtime, Level::Warn, &mut line);
     }
     enabled(runtime);
-    shield.allow_cancellation();
-    shield.lower();
+    shield.end();
 }
 
 /// The process restricts its own system calls, and the library does nothing more.
@@ -65,7 +64,7 @@ fn enabled(runtime: &Runtime) {
 
 /// A trim was done.
 pub fn trim(outcome: &Outcome, policy: &Policy) {
-    let Some(runtime) = runtime() else { return };
+    let Some(runtime) = runtime().filter(|runtime| runtime.options.log >= Level::Debug) else { return };
     let mut line = begin(runtime, "trim");
     line.text(" trigger=").text(outcome.trigger.name());
     line.text(" requests=").number(outcome.requests);

@@ -102,8 +102,7 @@ impl Process {
         descriptors::apply_to_range(0, u32::MAX, Event::Forked, |_| {});
         let shield = sys::signals::shield();
         self.policy.with(|policy| policy.floor = memory::anonymous_rss().unwrap_or(0));
-        shield.allow_cancellation();
-        shield.lower();
+        shield.end();
     }
 }
 

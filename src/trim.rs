@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::policy::{Decision, Moment, Policy, Trigger};
 use crate::process::Process;
+use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::{Runtime, log, runtime};
 
@@ -25,13 +26,13 @@ pub struct Outcome {
     pub trims: u64,
 }
 
-/// At a wait point, under [`sys::signals::shield`]: trims if that is right, and says after how many nanoseconds of
+/// At a wait point, under `shield`: trims if that is right, and says after how many nanoseconds of
 /// waiting to come back (`None` = only when another request was answered). Another thread being here
 /// already, there is nothing to do.
-pub fn at_wait_point(process: &Process) -> Option<u64> {
+pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
     let runtime = runtime()?;
     // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
-    if !process.is_mine() {
+    if !process.is_mine() || shield.is_in_fault_handler() {
         return None;
     }
     process.policy.with(|policy| decide(runtime, process, policy)).flatten()

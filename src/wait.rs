@@ -87,7 +87,7 @@ impl Wait {
         let before = errno();
         let shield = signals::shield();
         loop {
-            let again = trim::at_wait_point(self.process);
+            let again = trim::at_wait_point(self.process, &shield);
             let left = self.left();
             let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
             set_errno(before);
@@ -129,10 +129,9 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
     }
     keeping_errno(|| {
         let shield = signals::shield();
-        trim::at_wait_point(process);
+        trim::at_wait_point(process, &shield);
         let interrupts = shield.interrupts(descriptor);
-        shield.allow_cancellation();
-        shield.lower();
+        shield.end();
         interrupts
     })
 }

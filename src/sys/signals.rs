@@ -60,6 +60,21 @@ impl Shield {
         unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut()) };
     }
 
+    /// Restores mask and cancellation.
+    pub fn end(&self) {
+        self.lower();
+        self.allow_cancellation();
+    }
+
+    /// Whether the thread may be in the handler of a fault, which may have struck inside malloc, with an arena's lock
+    /// held: a handler runs with its signal blocked, or on the alternate stack (sigaltstack(2)), and a
+    /// thread that serves has no reason for either.
+    pub fn is_in_fault_handler(&self) -> bool {
+        // SAFETY: the mask is initialised, the numbers are valid.
+        let blocked = |signal: &c_int| unsafe { libc::sigismember(&self.mask, *signal) == 1 };
+        FAULTS.iter().any(blocked) || is_on_alternate_stack()
+    }
+
     /// Whether lowering the shield will run a handler after which a blocking call on `descriptor` would have
     /// failed with EINTR: one without SA_RESTART, or any if the socket has a receive timeout (signal(7)).
     pub fn interrupts(&self, descriptor: c_int) -> bool {
@@ -77,6 +92,15 @@ impl Shield {
                 unsafe { libc::sigismember(&pending, signal) == 1 && libc::sigismember(&self.mask, signal) == 0 };
             comes && handler_interrupts(signal, descriptor)
         })
+    }
+}
+
+fn is_on_alternate_stack() -> bool {
+    let mut stack = MaybeUninit::<libc::stack_t>::uninit();
+    // SAFETY: `stack` is valid for writing; it is read only where sigaltstack succeeded.
+    unsafe {
+        libc::sigaltstack(ptr::null(), stack.as_mut_ptr()) == 0
+            && stack.assume_init_ref().ss_flags & libc::SS_ONSTACK != 0
     }
 }
 
