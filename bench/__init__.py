@@ -1,0 +1,1 @@
+"""Benchmarks. No test passes or fails on what they print."""
