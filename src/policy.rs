@@ -137,11 +137,11 @@ pub struct Policy {
     deferred: bool,
     /// The request count up to which refusals for the budget have been counted.
     skipped_at: u64,
-    /// Requests seen at the last look, and the time when that number was new.
+    /// Requests seen at the last look.
     seen: u64,
-    active_at: u64,
-    /// Requests were answered since the last quiet moment, and since the last look at RSS.
-    active: bool,
+    /// When to look for quiet; 0 = nothing was answered since the last quiet moment.
+    quiet_at: u64,
+    /// Requests were answered since the last look at RSS, and when the next may be.
     unmeasured: bool,
     next_look: u64,
     /// Token bucket: time already spent beyond what has been earned, and when that was computed.
@@ -164,17 +164,15 @@ impl Policy {
         self.refill(rules, now);
         if moment.requests != self.seen {
             self.seen = moment.requests;
-            self.active_at = now;
-            self.active = true;
+            self.quiet_at = now.saturating_add(rules.idle);
             self.unmeasured = true;
         }
         self.find_due(rules, moment, rss);
         if self.due_since != 0 {
             return self.when_due(rules, moment);
         }
-        if self.active && rules.idle != 0 {
-            let quiet = now.saturating_sub(self.active_at);
-            return Decision::LookAgain(rules.idle.saturating_sub(quiet).max(MILLISECOND));
+        if self.watches_for_quiet(rules) {
+            return Decision::LookAgain(self.quiet_at.saturating_sub(now).max(MILLISECOND));
         }
         Decision::Rest
     }
@@ -202,7 +200,7 @@ impl Policy {
             return (requests, 0);
         }
         let look = if rules.growth.is_on() { self.next_look } else { u64::MAX };
-        let quiet = if rules.idle != 0 && self.active { self.active_at.saturating_add(rules.idle) } else { u64::MAX };
+        let quiet = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
         (requests, look.min(quiet))
     }
 
@@ -215,8 +213,12 @@ impl Policy {
         if rules.interval != 0 && moment.requests >= self.next_requests {
             return self.set_due(Trigger::Requests, now);
         }
-        let quiet =
-            rules.idle != 0 && self.active && moment.in_flight == 0 && now.saturating_sub(self.active_at) >= rules.idle;
+        let quiet = self.watches_for_quiet(rules) && now >= self.quiet_at;
+        if quiet && moment.in_flight > 0 {
+            // Someone waits for a long answer: that is no quiet yet, and no reason to look all the time.
+            self.quiet_at = now.saturating_add(rules.idle);
+            return;
+        }
         let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look;
         if !quiet && !look {
             return;
@@ -224,7 +226,7 @@ impl Policy {
         self.unmeasured = false;
         self.next_look = now.saturating_add(LOOK_EVERY);
         if quiet {
-            self.active = false;
+            self.quiet_at = 0;
         }
         let Some(rss) = rss() else { return };
         if self.floor == 0 || rss < self.floor {
@@ -235,6 +237,10 @@ impl Policy {
         } else if look && rss >= rules.growth.limit(self.floor) {
             self.set_due(Trigger::Growth, now);
         }
+    }
+
+    fn watches_for_quiet(&self, rules: &Rules) -> bool {
+        rules.idle != 0 && self.quiet_at != 0
     }
 
     fn set_due(&mut self, trigger: Trigger, now: u64) {

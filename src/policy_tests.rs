@@ -239,8 +239,21 @@ fn a_quiet_moment_needs_nothing_in_flight() {
     host.wait_point();
     assert_eq!(host.trims, []);
     host.in_flight = 0;
+    host.now += SECOND;
     host.wait_point();
     assert_eq!(host.triggers(), [Trigger::Idle]);
+}
+
+#[test]
+fn a_long_request_is_no_reason_to_look_all_the_time() {
+    let mut host = Host::new(on_quiet(SECOND));
+    host.rss = Some(60 * MB);
+    host.answer(1, 0);
+    host.in_flight = 1;
+    for _ in 0..5 {
+        host.now += SECOND;
+        assert_eq!(host.wait_point(), Decision::LookAgain(SECOND));
+    }
 }
 
 #[test]
