@@ -1,0 +1,75 @@
+//! What the tests share: the library under test, real gunicorn servers, a small HTTP client and a reader of
+//! the log.
+//!
+//! Each file under `tests/` is a crate of its own and uses a part of this, so unused items are no news here.
+#![allow(dead_code)]
+
+pub mod gunicorn;
+pub mod http;
+pub mod log;
+pub mod process;
+pub mod script;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for something that should happen at once; only a failing test waits as long.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// The package's own directory.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The directory of the Python programs that the tests start.
+pub fn servers() -> PathBuf {
+    root().join("tests/servers")
+}
+
+/// The built library: `AUTOTRIM_LIBRARY`, or the release build of this package, made now if it is not up to
+/// date.
+///
+/// The harness builds it because `cargo test` builds no cdylib.
+pub fn library() -> PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(find_or_build_library).clone()
+}
+
+fn find_or_build_library() -> PathBuf {
+    if let Some(path) = std::env::var_os("AUTOTRIM_LIBRARY") {
+        let path = PathBuf::from(path);
+        assert!(path.is_file(), "AUTOTRIM_LIBRARY names {}, which is no file", path.display());
+        return path;
+    }
+    let target = root().join("target");
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet", "--target-dir"])
+        .arg(&target)
+        .current_dir(root())
+        .status()
+        .expect("cargo could not be started");
+    assert!(built.success(), "cargo build --release failed");
+    target.join("release/libautotrim.so")
+}
+
+/// The Python interpreter of the virtual environment with gunicorn and its workers.
+pub fn python() -> PathBuf {
+    let path = std::env::var_os("AUTOTRIM_PYTHON").map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
+    assert!(path.is_file(), "{} is missing: run scripts/test, which makes it", path.display());
+    path
+}
+
+/// Asks `probe` every few milliseconds until it answers; panics with `what` when it has not within `limit`.
+pub fn wait_within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,60 @@
+//! What a test needs to know of the processes it started, read from /proc, and the signals it sends them.
+
+use procfs::process::{Process, all_processes};
+use std::path::Path;
+use std::process::Command;
+
+/// Anonymous resident memory in KB; nothing when the process is gone.
+pub fn anonymous_kb(pid: u32) -> Option<u64> {
+    Process::new(pid as i32).ok()?.status().ok()?.rssanon
+}
+
+/// How often the process's main thread has gone to sleep so far.
+pub fn sleeps(pid: u32) -> u64 {
+    let status = Process::new(pid as i32).and_then(|process| process.status()).expect("the process's status");
+    status.voluntary_ctxt_switches.expect("voluntary_ctxt_switches")
+}
+
+/// The running children of a process, in the order of their ids; zombies have left already.
+pub fn children(parent: u32) -> Vec<u32> {
+    let mut pids: Vec<u32> = all_processes()
+        .expect("/proc")
+        .filter_map(|process| process.ok()?.stat().ok())
+        .filter(|stat| stat.ppid == parent as i32 && stat.state != 'Z')
+        .map(|stat| stat.pid as u32)
+        .collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// Whether a file of this name is mapped into the process.
+pub fn has_mapped(pid: u32, file: &Path) -> bool {
+    let name = file.file_name().expect("a file name").to_string_lossy().into_owned();
+    std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains(&name))
+}
+
+/// Sends a signal to one process that the test started.
+pub fn send_signal(pid: u32, signal: i32) {
+    // SAFETY: kill takes two integers and touches no memory of ours; an id that is gone answers ESRCH.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}
+
+/// Starts `command` with nothing of this test's environment but what programs need to run at all.
+///
+/// What a developer has set (AUTOTRIM_…, MALLOC_…, GUNICORN_CMD_ARGS, …) must not decide a test.
+pub fn clean_environment(command: &mut Command) -> &mut Command {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    command.env_clear().env("PATH", path).env("LANG", "C.UTF-8").env("PYTHONDONTWRITEBYTECODE", "1")
+}
+
+/// Lets the kernel end the process with SIGTERM when the test that started it is gone, however it ended.
+pub fn end_with_this_test(command: &mut Command) -> &mut Command {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: prctl is a bare system call, and so allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            Ok(())
+        })
+    }
+}

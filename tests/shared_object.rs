@@ -1,0 +1,97 @@
+//! The file itself: small, dependent on libc alone, and never in its own way.
+
+mod common;
+
+use object::read::elf::{Dyn, ElfFile64, FileHeader};
+use object::{Endianness, Object, ObjectSymbol, elf};
+use std::collections::BTreeSet;
+
+/// Every function that the library stands in front of.
+const INTERPOSED: &[&str] = &[
+    "accept",
+    "accept4",
+    "recv",
+    "recvfrom",
+    "recvmsg",
+    "read",
+    "readv",
+    "__recv_chk",
+    "__recvfrom_chk",
+    "__read_chk",
+    "send",
+    "sendto",
+    "sendmsg",
+    "write",
+    "writev",
+    "sendfile",
+    "sendfile64",
+    "splice",
+    "close",
+    "close_range",
+    "syscall",
+    "dup2",
+    "dup3",
+    "connect",
+    "epoll_wait",
+    "epoll_pwait",
+    "epoll_pwait2",
+    "poll",
+    "ppoll",
+    "select",
+    "pselect",
+    "__poll_chk",
+    "__ppoll_chk",
+];
+
+fn file() -> Vec<u8> {
+    std::fs::read(common::library()).expect("the library")
+}
+
+/// Names of the dynamic symbols that the file defines (`true`) or needs (`false`).
+fn dynamic_symbols(file: &[u8], defined: bool) -> BTreeSet<String> {
+    let parsed = ElfFile64::<Endianness>::parse(file).expect("an ELF file");
+    let symbols = parsed.dynamic_symbols().filter(|symbol| symbol.is_undefined() != defined);
+    symbols.map(|symbol| symbol.name().expect("a name").to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn it_exports_every_function_it_interposes() {
+    let exported = dynamic_symbols(&file(), true);
+    let missing: Vec<_> = INTERPOSED.iter().filter(|name| !exported.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?} not among {exported:?}");
+}
+
+/// What it imports under the name of one of its own exports would come back to itself.
+#[test]
+fn it_imports_none_of_the_names_it_exports() {
+    let file = file();
+    let (exported, imported) = (dynamic_symbols(&file, true), dynamic_symbols(&file, false));
+    assert!(!imported.is_empty(), "no import at all: is this the library?");
+    assert_eq!(exported.intersection(&imported).collect::<Vec<_>>(), [""; 0]);
+    let clashes: Vec<_> = imported.iter().filter(|name| INTERPOSED.contains(&name.as_str())).collect();
+    assert!(clashes.is_empty(), "{clashes:?}");
+}
+
+#[test]
+fn it_needs_libc_alone() {
+    let data = file();
+    let header = elf::FileHeader64::<Endianness>::parse(&*data).expect("an ELF header");
+    let endian = header.endian().expect("an endianness");
+    let sections = header.sections(endian, &*data).expect("sections");
+    let (entries, link) = sections.dynamic(endian, &*data).expect("readable").expect("a dynamic section");
+    let strings = sections.strings(endian, &*data, link).expect("its strings");
+    let needed: Vec<_> = entries
+        .iter()
+        // Wide enough for the integer types of every version of the crate.
+        .filter(|entry| i128::from(entry.d_tag(endian)) == i128::from(elf::DT_NEEDED))
+        .map(|entry| String::from_utf8_lossy(entry.string(endian, strings).expect("a name")).into_owned())
+        .filter(|name| !name.starts_with("ld-linux"))
+        .collect();
+    assert_eq!(needed, ["libc.so.6"]);
+}
+
+#[test]
+fn it_is_small() {
+    let length = file().len();
+    assert!(length < 64 * 1024, "{length} bytes");
+}
