@@ -3,7 +3,8 @@
 //   count            under callgrind: one dump of instructions for each call, named "group|call"
 //   read N           CPU ns of a 1-byte read of /dev/null
 //   look N           CPU ns of one look at RSS, as src/sys/memory.rs takes it
-//   requests N       CPU ns of one request of an epoll server, client included
+//   epoll N          CPU ns of one request of a server that waits in epoll_wait, client included
+//   blocking N       the same where it waits in recv
 //   spawn N LIB...   median µs from posix_spawn of `true` to its end, plain and with each LIB preloaded, alternating
 //   memory           KB: resident, proportional and private dirty memory of this process
 #define _GNU_SOURCE
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -79,11 +81,11 @@ static struct connection serve(void) {
     return c;
 }
 
-static char buffer[ANSWER];
+static char buffer[ANSWER], answered[ANSWER] = "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n";
 
 static void ask(struct connection c) { check(write(c.client, "?", 1) == 1, "ask"); }
 static void take_question(struct connection c) { check(recv(c.server, buffer, sizeof buffer, 0) == 1, "recv"); }
-static void answer(struct connection c) { check(send(c.server, buffer, ANSWER, 0) == ANSWER, "send"); }
+static void answer(struct connection c) { check(send(c.server, answered, ANSWER, 0) == ANSWER, "send"); }
 static void take_answer(struct connection c) {
     check(recv(c.client, buffer, sizeof buffer, MSG_WAITALL) == ANSWER, "answer");
 }
@@ -159,6 +161,7 @@ static void count_unfollowed(int null, int pair[2], int zero) {
     COUNT("not followed|dup3", , dup3(null, spare, O_CLOEXEC), );
     COUNT("not followed|connect, refused", fd = socket(AF_INET, SOCK_STREAM, 0),
           connect(fd, (struct sockaddr *)&nobody, sizeof nobody), close(fd));
+    COUNT("not followed|prctl", , prctl(PR_GET_DUMPABLE), );
     COUNT("not followed|syscall(SYS_getpid)", , syscall(SYS_getpid), );
     COUNT("not followed|syscall(SYS_close)", fd = dup(null), syscall(SYS_close, fd), );
 }
@@ -185,11 +188,11 @@ static int count(void) {
     fcntl(c.server, F_SETFL, O_NONBLOCK);
     COUNT("followed|recv, EAGAIN", , recv(c.server, buffer, 1, 0), );
     COUNT("followed|read, EAGAIN", , read(c.server, buffer, 1), );
-    COUNT("followed|send, answers", ask(c); take_question(c), send(c.server, buffer, ANSWER, 0), take_answer(c));
-    COUNT("followed|send, goes on", , send(c.server, buffer, ANSWER, 0), take_answer(c));
-    struct iovec parts[2] = {{.iov_base = buffer, .iov_len = 32}, {.iov_base = buffer + 32, .iov_len = ANSWER - 32}};
+    COUNT("followed|send, answers", ask(c); take_question(c), send(c.server, answered, ANSWER, 0), take_answer(c));
+    COUNT("followed|send, goes on", , send(c.server, answered, ANSWER, 0), take_answer(c));
+    struct iovec parts[2] = {{.iov_base = answered, .iov_len = 32}, {.iov_base = answered + 32, .iov_len = ANSWER - 32}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    COUNT("followed|write, answers", ask(c); take_question(c), write(c.server, buffer, ANSWER), take_answer(c));
+    COUNT("followed|write, answers", ask(c); take_question(c), write(c.server, answered, ANSWER), take_answer(c));
     COUNT("followed|writev, answers", ask(c); take_question(c), writev(c.server, parts, 2), take_answer(c));
     COUNT("followed|sendmsg, answers", ask(c); take_question(c), sendmsg(c.server, &message, 0), take_answer(c));
     struct connection other;
@@ -250,10 +253,16 @@ static void wait_and_serve(struct connection c) {
     take_answer(c);
 }
 
-static int time_requests(long rounds) {
+static int time_epoll(long rounds) {
     struct connection c = serve();
     wait_and_serve(c);
     PRINT_CPU_TIME(rounds, wait_and_serve(c));
+}
+
+static int time_blocking(long rounds) {
+    struct connection c = serve();
+    request(c);
+    PRINT_CPU_TIME(rounds, request(c));
 }
 
 static int ascending(const void *a, const void *b) {
@@ -314,12 +323,14 @@ int main(int count_of, char **arguments) {
         return time_read(rounds);
     if (strcmp(mode, "look") == 0)
         return time_look(rounds);
-    if (strcmp(mode, "requests") == 0)
-        return time_requests(rounds);
+    if (strcmp(mode, "epoll") == 0)
+        return time_epoll(rounds);
+    if (strcmp(mode, "blocking") == 0)
+        return time_blocking(rounds);
     if (strcmp(mode, "spawn") == 0)
         return time_spawn(rounds, count_of - 3, arguments + 3);
     if (strcmp(mode, "memory") == 0)
         return memory();
-    fputs("usage: calls count | read N | look N | requests N | spawn N LIBRARY... | memory\n", stderr);
+    fputs("usage: calls count | read N | look N | epoll N | blocking N | spawn N LIBRARY... | memory\n", stderr);
     return 2;
 }

@@ -71,6 +71,7 @@ pub enum Effect {
 }
 
 /// The state machine: the state after `event`, and what else changes.
+#[inline(always)]
 pub const fn step(state: State, event: Event) -> (State, Effect) {
     match (event, state) {
         (Event::Opened, State::Pending) => (State::Fresh, Effect::Abandoned),
@@ -94,9 +95,12 @@ pub const HEAD: usize = 12;
 
 /// Whether an answer that starts with `head` is an interim response (RFC 9110, 15.2): `HTTP/1.x 1yz`, but
 /// not `101`, which ends the exchange by switching protocols. Fewer than [`HEAD`] bytes are never interim.
+#[inline]
 pub fn is_interim(head: &[u8]) -> bool {
-    matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, units, ..]
-        if (*tens, *units) != (b'0', b'1'))
+    // The status first: it settles the matter for nearly every answer.
+    head.get(9) == Some(&b'1')
+        && matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', _, tens, units, ..]
+            if (*tens, *units) != (b'0', b'1'))
 }
 
 #[cfg(test)]

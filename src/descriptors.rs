@@ -25,12 +25,19 @@ pub fn is_followed(descriptor: c_int) -> bool {
     STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) != 0)
 }
 
+/// Whether a descriptor from `first` on may be followed.
+#[inline(always)]
+pub fn is_any_from(first: u32) -> bool {
+    (first as usize) < END.load(Relaxed)
+}
+
 /// The state of `descriptor`.
 pub fn state(descriptor: c_int) -> State {
     STATES.get(descriptor as u32 as usize).map_or(State::NotFollowed, |state| State::from_byte(state.load(Relaxed)))
 }
 
 /// Applies `event` to `descriptor` and says what else it changes.
+#[inline(always)]
 pub fn apply(descriptor: c_int, event: Event) -> Effect {
     let index = descriptor as u32 as usize;
     let Some(cell) = STATES.get(index) else { return Effect::None };

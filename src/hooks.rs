@@ -48,51 +48,46 @@ hooks! {
 
     // Bytes are sent.
     fn send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
     fn sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr,
               length: socklen_t) -> ssize_t
-        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| head_of_message(message, sent));
+        = |next| sending(fd, next, move |sent| message_starts_interim(message, sent));
     fn write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t
-        = |next| sending(fd, next, move |sent| head_of(buffer, sent));
+        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
     fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| head_of_vector(vector, count as usize, sent));
+        = |next| sending(fd, next, move |sent| vector_starts_interim(vector, count as usize, sent));
     fn sendfile(out: c_int, file: c_int, offset: *mut off_t, size: size_t) -> ssize_t
-        = |next| sending(out, next, |_| NO_HEAD);
+        = |next| sending(out, next, |_| false);
     fn sendfile64(out: c_int, file: c_int, offset: *mut off64_t, size: size_t) -> ssize_t
-        = |next| sending(out, next, |_| NO_HEAD);
+        = |next| sending(out, next, |_| false);
     // The libc crate knows off64_t as loff_t here.
     fn splice(from: c_int, from_offset: *mut off64_t, to: c_int, to_offset: *mut off64_t, size: size_t,
               flags: c_uint) -> ssize_t
-        = |next| sending(to, move || receiving(from, 0, next), |_| NO_HEAD);
+        = |next| sending(to, move || receiving(from, 0, next), |_| false);
 
     // A descriptor ceases to be a connection. Never a wait point: handlers and vfork children close too.
     fn close(fd: c_int) -> c_int
-        = |next| { observe::forgotten(fd); next() };
+        = |next| if is_followed(fd) { closing_followed(fd, next) } else { next() };
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
-        = |next| closing_range(first, last, flags, next);
+        = |next| if descriptors::is_any_from(first) { closing_range(first, last, flags, next) } else { next() };
     fn dup2(from: c_int, to: c_int) -> c_int
-        = |next| duplicating(from, to, next);
+        = |next| if is_followed(to) { duplicating(from, to, next) } else { next() };
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
-        = |next| duplicating(from, to, next);
+        = |next| if is_followed(to) { duplicating(from, to, next) } else { next() };
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = |next| connecting(fd, next);
+        = |next| if is_followed(fd) { connecting(fd, next) } else { next() };
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
-        = |next| {
-            match number {
-                libc::SYS_close => observe::forgotten(a as c_int),
-                libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
-                libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
-                _ => {}
-            }
-            next()
+        = |next| match number {
+            libc::SYS_close | libc::SYS_seccomp | libc::SYS_prctl => calling(number, a, next),
+            _ => next(),
         };
 
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
-        = |next| { restricting(option == libc::PR_SET_SECCOMP); next() };
+        = |next| if option == libc::PR_SET_SECCOMP { restricting_then(next) } else { next() };
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
@@ -125,20 +120,18 @@ const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
-/// The first bytes of a message, and how many of them are known.
-type Head = ([u8; HEAD], usize);
-
-const NO_HEAD: Head = ([0; HEAD], 0);
-
 #[inline(always)]
 fn accepting(listener: c_int, next: impl Fn() -> c_int) -> c_int {
-    if wait::before_blocking(listener) {
+    if process::armed().is_some() && wait::before_blocking(listener) {
         return fail(libc::EINTR);
     }
     let connection = next();
-    if connection >= 0 {
-        observe::opened(connection);
-    }
+    if connection >= 0 { opened(connection) } else { connection }
+}
+
+#[inline(never)]
+fn opened(connection: c_int) -> c_int {
+    observe::opened(connection);
     connection
 }
 
@@ -170,40 +163,54 @@ fn receiving_followed(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ss
 #[inline(always)]
 fn receiving_message(fd: c_int, message: *mut msghdr, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
     let received = receiving(fd, flags, next);
-    if received >= 0 && runtime().is_some() {
-        // SAFETY: the call succeeded, so the kernel read and wrote the header and filled so much of the control buffer.
-        let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
-        ancillary::descriptors(control, |brought| {
-            if sockets::is_connected_stream(brought) {
-                observe::opened(brought);
-            }
-        });
+    // SAFETY: the call succeeded, so the kernel read and wrote the header.
+    if received >= 0 && unsafe { (*message).msg_controllen } != 0 {
+        bringing(message);
     }
     received
 }
 
+#[inline(never)]
+fn bringing(message: *const msghdr) {
+    if runtime().is_none() {
+        return;
+    }
+    // SAFETY: the call succeeded, so the kernel filled so much of the control buffer.
+    let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
+    ancillary::descriptors(control, |brought| {
+        if sockets::is_connected_stream(brought) {
+            observe::opened(brought);
+        }
+    });
+}
+
 #[inline(always)]
-fn sending(fd: c_int, next: impl Fn() -> ssize_t, head: impl Fn(usize) -> Head) -> ssize_t {
+fn sending(fd: c_int, next: impl Fn() -> ssize_t, interim: impl Fn(usize) -> bool) -> ssize_t {
     if !is_followed(fd) {
         return next();
     }
-    sending_followed(fd, next, head)
+    sending_followed(fd, next, interim)
 }
 
 #[inline(never)]
-fn sending_followed(fd: c_int, next: impl Fn() -> ssize_t, head: impl Fn(usize) -> Head) -> ssize_t {
+fn sending_followed(fd: c_int, next: impl Fn() -> ssize_t, interim: impl Fn(usize) -> bool) -> ssize_t {
     let sent = next();
     if sent > 0 {
         // What was sent is looked at only where it may be the interim response to a pending request.
-        let (bytes, known) = if observe::awaits_answer(fd) { head(sent as usize) } else { NO_HEAD };
-        if !is_interim(bytes.get(..known).unwrap_or_default()) {
+        if !(observe::awaits_answer(fd) && interim(sent as usize)) {
             observe::sent(fd);
         }
     }
     sent
 }
 
-#[inline(always)]
+#[inline(never)]
+fn closing_followed(fd: c_int, next: impl Fn() -> c_int) -> c_int {
+    observe::forgotten(fd);
+    next()
+}
+
+#[inline(never)]
 fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c_int) -> c_int {
     // With this flag the descriptors are closed at exec, if ever (close_range(2)).
     if flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0 {
@@ -213,7 +220,7 @@ fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c
 }
 
 /// Another file takes the number over at once, if the call succeeds: no other thread can own it in between.
-#[inline(always)]
+#[inline(never)]
 fn duplicating(from: c_int, to: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
     if result >= 0 && from != to {
@@ -223,57 +230,76 @@ fn duplicating(from: c_int, to: c_int, next: impl Fn() -> c_int) -> c_int {
 }
 
 /// Who connects is a client: the number was closed behind our back and is used anew.
-#[inline(always)]
+#[inline(never)]
 fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
-    if is_followed(fd) && (result == 0 || errno() == libc::EINPROGRESS) {
+    if result == 0 || errno() == libc::EINPROGRESS {
         observe::forgotten(fd);
     }
     result
 }
 
+/// A system call made by its number that is ours to see.
+#[inline(never)]
+fn calling(number: c_long, a: c_long, next: impl Fn() -> c_long) -> c_long {
+    match number {
+        libc::SYS_close => observe::forgotten(a as c_int),
+        libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
+        libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
+        _ => {}
+    }
+    next()
+}
+
+#[inline(never)]
+fn restricting_then(next: impl Fn() -> c_int) -> c_int {
+    restricting(true);
+    next()
+}
+
 /// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done.
-#[inline(always)]
 fn restricting(yes: bool) {
     if yes && !process::is_borrowed() {
         keeping_errno(retire);
     }
 }
 
-fn head_of(buffer: *const c_void, sent: usize) -> Head {
-    let mut head = NO_HEAD;
+fn starts_interim(buffer: *const c_void, sent: usize) -> bool {
     // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    extend(&mut head, unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) });
-    head
+    is_interim(unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) })
 }
 
-fn head_of_message(message: *const msghdr, sent: usize) -> Head {
+fn message_starts_interim(message: *const msghdr, sent: usize) -> bool {
     // SAFETY: the call succeeded, so the kernel has read the header.
     let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
-    head_of_vector(vector, count, sent)
+    vector_starts_interim(vector, count, sent)
 }
 
-fn head_of_vector(vector: *const iovec, count: usize, mut sent: usize) -> Head {
-    let mut head = NO_HEAD;
+fn vector_starts_interim(vector: *const iovec, count: usize, sent: usize) -> bool {
     // SAFETY: the call succeeded, so the kernel has read the vector.
-    for part in unsafe { sys::slice_at(vector, count) } {
-        if sent == 0 || head.1 == HEAD {
+    match unsafe { sys::slice_at(vector, count) } {
+        [first, ..] if first.iov_len >= HEAD => starts_interim(first.iov_base, sent),
+        parts => scattered_starts_interim(parts, sent),
+    }
+}
+
+/// The same where the first part is shorter than what is to be looked at.
+#[inline(never)]
+fn scattered_starts_interim(parts: &[iovec], mut sent: usize) -> bool {
+    let (mut head, mut known) = ([0; HEAD], 0);
+    for part in parts {
+        if sent == 0 || known == HEAD {
             break;
         }
         let length = part.iov_len.min(sent);
         // SAFETY: of the `sent` bytes that the kernel has read in order, these are the next ones.
-        extend(&mut head, unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length.min(HEAD)) });
+        for &byte in unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length.min(HEAD)) } {
+            if let Some(slot) = head.get_mut(known) {
+                *slot = byte;
+                known += 1;
+            }
+        }
         sent -= length;
     }
-    head
-}
-
-/// Appends bytes as long as there is room.
-fn extend((head, known): &mut Head, bytes: &[u8]) {
-    for &byte in bytes {
-        if let Some(slot) = head.get_mut(*known) {
-            *slot = byte;
-            *known += 1;
-        }
-    }
+    is_interim(head.get(..known).unwrap_or_default())
 }

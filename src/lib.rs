@@ -29,6 +29,8 @@ mod observe;
 mod options;
 mod policy;
 mod process;
+#[cfg(test)]
+mod properties;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;

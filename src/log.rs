@@ -14,6 +14,8 @@ use crate::{Runtime, process, runtime};
 type Line = Text<512>;
 
 /// The process has answered its first request: warns about options that did not parse, then says what is on.
+#[cold]
+#[inline(never)]
 pub fn first_answer() {
     let Some(runtime) = runtime() else { return };
     let shield = sys::signals::shield();

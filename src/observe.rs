@@ -38,6 +38,7 @@ pub fn sent(descriptor: c_int) {
 }
 
 /// Whether what is sent now may answer a request, so that it is worth telling an interim response from an answer.
+#[inline]
 pub fn awaits_answer(descriptor: c_int) -> bool {
     matches!(descriptors::state(descriptor), State::Pending | State::Inherited)
 }

@@ -25,7 +25,9 @@ pub struct Process {
     pub armed: AtomicBool,
     /// Below this many requests, and before this time, no trigger can fire (hints for accept and recv).
     pub possible_requests: AtomicU64,
-    /// The time that goes with it.
+    /// The same for a wait that cannot be cut in two.
+    pub possible_count: AtomicU64,
+    /// The time that goes with both.
     pub possible_at: AtomicU64,
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
     pub watched_until: AtomicU64,

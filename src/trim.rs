@@ -31,24 +31,27 @@ pub struct Outcome {
 /// already, there is nothing to do.
 pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
     let runtime = runtime()?;
-    // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
-    if !process.is_mine() || shield.is_in_fault_handler() {
-        return None;
-    }
-    process.policy.with(|policy| decide(runtime, process, policy)).flatten()
+    process.policy.with(|policy| decide(runtime, process, shield, policy)).flatten()
 }
 
-fn decide(runtime: &Runtime, process: &Process, policy: &mut Policy) -> Option<u64> {
+fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy) -> Option<u64> {
     let rules = &runtime.options.rules;
     // Before the counters are read: what is answered from here on arms it again.
     process.armed.store(false, Relaxed);
     let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
     if let Decision::Trim(trigger) = again {
+        // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
+        // Both are asked here only: they are system calls, and looking harms nobody.
+        if !process.is_mine() || shield.is_in_fault_handler() {
+            process.armed.store(true, Relaxed);
+            return None;
+        }
         trim(runtime, process, policy, trigger);
         again = policy.decide(rules, moment(process), memory::anonymous_rss);
     }
     let (requests, time) = policy.next_possible(rules);
     process.possible_requests.store(requests, Relaxed);
+    process.possible_count.store(policy.next_count(rules), Relaxed);
     process.possible_at.store(time, Relaxed);
     match again {
         Decision::Rest => None,

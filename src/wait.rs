@@ -124,7 +124,7 @@ pub fn before_blocking(descriptor: c_int) -> bool {
 
 fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
     // Event loops call accept until EAGAIN right after a connection came: no wait point.
-    if !is_possible(process, sys::now()) || !sockets::is_blocking(descriptor) {
+    if !is_due(process) || !sockets::is_blocking(descriptor) {
         return false;
     }
     keeping_errno(|| {
@@ -134,6 +134,13 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
         shield.end();
         interrupts
     })
+}
+
+/// Whether a trigger can fire now, quiet left aside: who is about to wait watches for that in a cut wait only.
+fn is_due(process: &Process) -> bool {
+    runtime().is_some()
+        && (process.counters.requests.load(Relaxed) >= process.possible_count.load(Relaxed)
+            || sys::now() >= process.possible_at.load(Relaxed))
 }
 
 /// Whether any trigger can fire until `time`.

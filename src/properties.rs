@@ -1,0 +1,430 @@
+//! Properties of the pure parts, for values that nobody would think of: no input makes them panic or overflow (a
+//! debug build checks every sum), and each answer is that of a slower, plainer rule.
+//!
+//! `PROPTEST_CASES=1000000 cargo test --release --config profile.release.overflow-checks=true --lib properties`
+//! searches longer than a test run has time for.
+
+use core::ffi::c_int;
+use core::mem::size_of;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::ancillary;
+use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
+use crate::descriptors;
+use crate::options::{Options, TABLE};
+use crate::policy::{Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND};
+use crate::process::program_matches;
+use crate::text::Text;
+use crate::wait::{Timeout, calls};
+
+/// What a failing case was is in its message: no file is written beside the source.
+fn config() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Numbers of all sizes, the extremes often: a uniform u64 is nearly always huge.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        select(vec![0, 1, 2, MILLISECOND, SECOND, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX - 1, u64::MAX]),
+        (any::<u64>(), 0u32..64).prop_map(|(number, shift)| number >> shift),
+    ]
+}
+
+// ---- options -------------------------------------------------------------------------------------------------------
+
+/// Nearly a value: digits and units in any order, what `AUTOTRIM_PROGRAMS` takes, and any bytes at all.
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        "[0-9]{0,22}(|K|k|M|m|G|g|ms|s|%)(,[0-9]{0,22}[KMG%]?)?".prop_map(String::into_bytes),
+        "[-+ 0-9a-zA-Z.,%!*?=]{0,60}".prop_map(String::into_bytes),
+        vec(any::<u8>(), 0..100),
+    ]
+}
+
+fn invalid(options: &Options) -> Vec<usize> {
+    (0..TABLE.len()).filter(|&index| options.invalid[index].is_some()).collect()
+}
+
+/// All that an option can change, comparable.
+fn settings(options: &Options) -> impl PartialEq + core::fmt::Debug + use<> {
+    let Options { rules, trim_threshold, pad, arenas, chosen, disabled, log, .. } = *options;
+    (rules, trim_threshold, pad, arenas, chosen, disabled, log)
+}
+
+fn taken(name: &str, value: &[u8]) -> Options {
+    let mut options = Options::new(b"gunicorn");
+    options.take(&[name.as_bytes(), b"=", value].concat());
+    options
+}
+
+/// `digits` × `factor`, if both the digits and the product are a u64.
+fn product(digits: &str, factor: u64) -> Option<u64> {
+    digits.parse::<u128>().ok()?.checked_mul(factor.into())?.try_into().ok()
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_value_is_taken_or_changes_nothing_and_is_remembered(entry in 0..TABLE.len(), value in value()) {
+        let options = taken(TABLE[entry].name, &value);
+        prop_assert!(options.unknown.is_none());
+        if !invalid(&options).is_empty() {
+            prop_assert_eq!(invalid(&options), [entry]);
+            prop_assert_eq!(settings(&options), settings(&Options::new(b"gunicorn")));
+            let excerpt = options.invalid[entry].expect("remembered");
+            prop_assert!(value.starts_with(excerpt.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn any_environment_is_taken(assignments in vec(vec(any::<u8>(), 0..60), 0..20)) {
+        let mut options = Options::new(b"gunicorn");
+        for assignment in &assignments {
+            options.take(assignment);
+            options.take(&[b"AUTOTRIM_", assignment.as_slice()].concat());
+        }
+        options.is_active();
+    }
+
+    #[test]
+    fn counts_are_decimal(value in "[0-9]{1,25}") {
+        let options = taken("AUTOTRIM_INTERVAL", value.as_bytes());
+        match product(&value, 1) {
+            Some(count) => prop_assert_eq!(options.rules.interval, count),
+            None => prop_assert!(!invalid(&options).is_empty()),
+        }
+    }
+
+    #[test]
+    fn sizes_and_durations_are_exact_or_refused(
+        digits in "[0-9]{1,22}",
+        (size, bytes) in select(vec![("", 1), ("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)]),
+        (unit, time) in select(vec![("ms", MILLISECOND), ("", SECOND), ("s", SECOND), ("m", 60 * SECOND)]),
+    ) {
+        let options = taken("AUTOTRIM_PAD", format!("{digits}{size}").as_bytes());
+        match product(&digits, bytes) {
+            Some(bytes) => prop_assert_eq!(options.pad, bytes),
+            None => prop_assert!(!invalid(&options).is_empty()),
+        }
+        let options = taken("AUTOTRIM_IDLE", format!("{digits}{unit}").as_bytes());
+        match product(&digits, time) {
+            Some(time) => prop_assert_eq!(options.rules.idle, time),
+            None => prop_assert!(!invalid(&options).is_empty()),
+        }
+    }
+
+    #[test]
+    fn a_glob_matches_what_the_plain_rule_matches(globs in vec("!?[ab*?]{1,8}", 1..4), name in "[ab]{0,10}") {
+        let matches = |glob: &str| matches_plainly(glob.as_bytes(), name.as_bytes());
+        // A lone `!` excludes nothing that has a name, and is refused.
+        prop_assume!(!globs.iter().any(|glob| glob == "!"));
+        let (out, into): (Vec<_>, Vec<_>) = globs.iter().map(String::as_str).partition(|glob| glob.starts_with('!'));
+        let included = into.is_empty() || into.into_iter().any(matches);
+        let chosen = included && !out.into_iter().any(|glob| matches(&glob[1..]));
+        prop_assert_eq!(program_matches(name.as_bytes(), globs.join(",").as_bytes()), Some(chosen));
+    }
+}
+
+/// The definition of a glob, in exponential time.
+fn matches_plainly(glob: &[u8], name: &[u8]) -> bool {
+    match (glob, name) {
+        ([], []) => true,
+        ([b'*', rest @ ..], _) => (0..=name.len()).any(|swallowed| matches_plainly(rest, &name[swallowed..])),
+        ([g, glob @ ..], [n, name @ ..]) => (*g == b'?' || g == n) && matches_plainly(glob, name),
+        _ => false,
+    }
+}
+
+// ---- connection ----------------------------------------------------------------------------------------------------
+
+/// A status line, mostly HTTP/1.x 10x, of which a byte may be wrong and the end may be missing.
+fn head() -> impl Strategy<Value = Vec<u8>> {
+    let line = "HTTP/1\\.[01] (10[0-3]|1[0-9]1|[0-9]{3})( [A-Z]{0,6})?";
+    let wrong = proptest::option::of((0..HEAD, any::<u8>()));
+    let nearly = (line, wrong, prop_oneof![3 => Just(20), 1 => 0..=20usize]).prop_map(|(line, wrong, length)| {
+        let mut bytes = line.into_bytes();
+        if let Some((at, byte)) = wrong {
+            bytes[at] = byte;
+        }
+        bytes.truncate(length);
+        bytes
+    });
+    prop_oneof![5 => nearly, 1 => vec(any::<u8>(), 0..20)]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    select(vec![Event::Opened, Event::Received, Event::Sent, Event::Forgotten, Event::Forked])
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn interim_is_a_1xx_but_101(head in head()) {
+        let informational = head.len() >= HEAD
+            && head.starts_with(b"HTTP/1.")
+            && &head[8..10] == b" 1"
+            && &head[9..12] != b"101";
+        prop_assert_eq!(is_interim(&head), informational);
+        prop_assert_eq!(is_interim(&head[..head.len().min(HEAD)]), informational);
+    }
+
+    #[test]
+    fn in_flight_is_what_is_pending(bytes in any::<u8>(), events in vec(event(), 0..40)) {
+        let mut state = State::from_byte(bytes);
+        let (mut in_flight, mut answered) = (i64::from(state == State::Pending), 0);
+        let begun = events.iter().filter(|&&event| event == Event::Received).count();
+        for event in events {
+            let (next, effect) = step(state, event);
+            match effect {
+                Effect::None => {}
+                Effect::Began => in_flight += 1,
+                Effect::Answered => (in_flight, answered) = (in_flight - 1, answered + 1),
+                Effect::AnsweredForParent => answered += 1,
+                Effect::Abandoned => in_flight -= 1,
+            }
+            if event == Event::Forked {
+                // The child's own count begins at zero.
+                in_flight = 0;
+            }
+            state = next;
+            prop_assert_eq!(in_flight, i64::from(state == State::Pending));
+            prop_assert_eq!(State::from_byte(state as u8), state);
+        }
+        // One more where the first state was already pending.
+        prop_assert!(answered <= begun + 1);
+    }
+
+    #[test]
+    fn a_number_outside_the_table_is_not_followed(
+        descriptor in prop_oneof![c_int::MIN..0, 1 << 20..=c_int::MAX], event in event(),
+    ) {
+        prop_assert_eq!(descriptors::apply(descriptor, event), Effect::None);
+        prop_assert!(!descriptors::is_followed(descriptor));
+    }
+}
+
+// ---- ancillary -----------------------------------------------------------------------------------------------------
+
+/// One control message: a length (true where `None`), level, type, data.
+type Message = (Option<u64>, c_int, c_int, Vec<u8>);
+
+fn message() -> impl Strategy<Value = Message> {
+    let length = prop_oneof![4 => Just(None), 1 => prop_oneof![number(), 0..64u64].prop_map(Some)];
+    let level = select(vec![libc::SOL_SOCKET, libc::SOL_SOCKET, libc::IPPROTO_IP, -1]);
+    let kind = select(vec![libc::SCM_RIGHTS, libc::SCM_RIGHTS, libc::SCM_CREDENTIALS, 0]);
+    (length, level, kind, vec(any::<u8>(), 0..24))
+}
+
+fn control(messages: &[Message]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (length, level, kind, data) in messages {
+        let length = length.map_or(size_of::<libc::cmsghdr>() + data.len(), |length| length as usize);
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(level.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(size_of::<usize>()), 0);
+    }
+    bytes
+}
+
+fn found(control: &[u8]) -> Vec<c_int> {
+    let mut numbers = Vec::new();
+    ancillary::descriptors(control, |number| numbers.push(number));
+    numbers
+}
+
+/// CMSG_FIRSTHDR and CMSG_NXTHDR as cmsg(3) describes them, in numbers that cannot overflow.
+fn found_plainly(control: &[u8]) -> Vec<c_int> {
+    const WORD: usize = size_of::<usize>();
+    let int = |at: usize| c_int::from_ne_bytes(control[at..at + 4].try_into().expect("four bytes"));
+    let (mut numbers, mut at) = (Vec::new(), 0u128);
+    let end = control.len() as u128;
+    while at + size_of::<libc::cmsghdr>() as u128 <= end {
+        let start = at as usize;
+        let length = u128::from(usize::from_ne_bytes(control[start..start + WORD].try_into().expect("a word")) as u64);
+        if length < size_of::<libc::cmsghdr>() as u128 || at + length > end {
+            break;
+        }
+        if int(start + WORD) == libc::SOL_SOCKET && int(start + WORD + 4) == libc::SCM_RIGHTS {
+            let data = start + size_of::<libc::cmsghdr>()..start + length as usize;
+            numbers.extend(data.step_by(4).filter(|at| at + 4 <= start + length as usize).map(int));
+        }
+        at += length.next_multiple_of(WORD as u128);
+    }
+    numbers
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn control_data_is_walked_as_cmsg_says(
+        messages in vec(message(), 0..6), cut in 0..200usize, noise in vec(any::<u8>(), 0..100),
+    ) {
+        for mut bytes in [control(&messages), noise] {
+            prop_assert_eq!(found(&bytes), found_plainly(&bytes));
+            bytes.truncate(cut);
+            prop_assert_eq!(found(&bytes), found_plainly(&bytes));
+        }
+    }
+}
+
+// ---- policy --------------------------------------------------------------------------------------------------------
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let growth = (number(), number()).prop_map(|(bytes, percent)| Growth { bytes, percent });
+    (number(), number(), growth, number(), number(), prop_oneof![0..=100u64, number()]).prop_map(
+        |(interval, jitter, growth, idle, defer, overhead)| Rules { interval, jitter, growth, idle, defer, overhead },
+    )
+}
+
+/// A wait point: time, requests, in flight, RSS, and what a trim would take.
+type Visit = (u64, u64, u64, Option<u64>, u64);
+
+fn visit() -> impl Strategy<Value = Visit> {
+    (number(), number(), prop_oneof![Just(0), number()], proptest::option::of(number()), number())
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn no_moment_is_too_strange(rules in rules(), floor in number(), visits in vec(visit(), 0..40)) {
+        let mut policy = Policy::default();
+        policy.floor = floor;
+        for (now, requests, in_flight, rss, took) in visits {
+            let now = now.max(1);
+            match policy.decide(&rules, Moment { now, requests, in_flight }, || rss) {
+                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), took, rss),
+                Decision::LookAgain(wait) => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
+                Decision::Rest => {}
+            }
+            policy.next_possible(&rules);
+        }
+    }
+
+    #[test]
+    fn a_limit_is_above_its_floor(bytes in number(), percent in number(), floor in number()) {
+        let limit = Growth { bytes, percent }.limit(floor);
+        prop_assert!(limit >= floor);
+        prop_assert!(limit - floor >= bytes.min(u64::MAX - floor));
+    }
+
+    #[test]
+    fn trims_by_count_are_as_far_apart_as_asked(
+        interval in 1..5_000u64, jitter in 0..100u64, answers in vec(0..3_000u64, 1..60),
+    ) {
+        let rules = Rules { interval, jitter, ..Rules::default() };
+        let (mut policy, mut requests, mut now, mut last) = (Policy::default(), 0, SECOND, 0);
+        for answered in answers {
+            requests += answered;
+            now += MILLISECOND;
+            match policy.decide(&rules, Moment { now, requests, in_flight: 0 }, || None) {
+                Decision::Trim(_) => {
+                    prop_assert!(requests - last >= interval);
+                    policy.trimmed(&rules, requests, now, MILLISECOND, None);
+                    last = requests;
+                }
+                _ => prop_assert!(requests - last < interval + jitter),
+            }
+        }
+    }
+
+    #[test]
+    fn trims_stay_within_their_share_of_the_clock(
+        overhead in 1..=100u64, visits in vec((0..2 * SECOND, 0..SECOND), 1..60),
+    ) {
+        // A trim is due at every visit.
+        let rules = Rules { interval: 1, overhead, ..Rules::default() };
+        let (mut policy, start, mut spent) = (Policy::default(), SECOND, 0u64);
+        let mut now = start;
+        for (requests, (passed, took)) in (1..).zip(visits) {
+            now += passed;
+            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, in_flight: 0 }, || None) {
+                // What the one before it left was within the burst and the share.
+                let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
+                prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
+                now += took;
+                spent += took;
+                policy.trimmed(&rules, requests, now, took, None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_is_waited_for(
+        // Of quarter seconds, so that a visit may come just when the time is over.
+        defer in (0..12u64).prop_map(|quarters| quarters * SECOND / 4),
+        visits in vec(((0..4u64).prop_map(|quarters| quarters * SECOND / 4), 0..3u64), 1..60),
+    ) {
+        let rules = Rules { interval: 1, defer, ..Rules::default() };
+        let (mut policy, mut now, mut due) = (Policy::default(), SECOND, None);
+        for (requests, (passed, in_flight)) in (1..).zip(visits) {
+            now += passed;
+            let since = *due.get_or_insert(now);
+            let decision = policy.decide(&rules, Moment { now, requests, in_flight }, || None);
+            let trims = matches!(decision, Decision::Trim(_));
+            prop_assert_eq!(trims, in_flight == 0 || now - since >= defer);
+            if trims {
+                policy.trimmed(&rules, requests, now, MILLISECOND, None);
+                due = None;
+            }
+        }
+    }
+}
+
+// ---- text and timeouts ---------------------------------------------------------------------------------------------
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_number_reads_back(number in number()) {
+        let (mut whole, mut cut, expected) = (Text::<20>::new(), Text::<7>::new(), number.to_string());
+        prop_assert_eq!(whole.number(number).as_bytes(), expected.as_bytes());
+        prop_assert_eq!(cut.number(number).as_bytes(), &expected.as_bytes()[..expected.len().min(7)]);
+    }
+
+    #[test]
+    fn a_quoted_value_is_one_word_of_printable_text(value in vec(any::<u8>(), 0..80)) {
+        let mut text = Text::<200>::new();
+        let quoted = text.quoted(&value).as_bytes();
+        prop_assert!(quoted.iter().all(|byte| (b' '..=b'~').contains(byte)));
+        let mut inner = quoted.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).expect("quotes").iter();
+        let mut unquoted = Vec::new();
+        while let Some(&byte) = inner.next() {
+            prop_assert_ne!(byte, b'"');
+            unquoted.push(if byte == b'\\' { *inner.next().expect("what was escaped") } else { byte });
+        }
+        let printable = |byte: &u8| if (b' '..=b'~').contains(byte) { *byte } else { b'?' };
+        prop_assert_eq!(unquoted, value.iter().map(printable).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_timeout_is_exact_or_the_longest_there_is(
+        tv_sec: i64,
+        tv_nsec in prop_oneof![0..1_000_000_000i64, 999_999_999..=1_000_000_000i64, any::<i64>()],
+        short: c_int,
+    ) {
+        let time = libc::timespec { tv_sec, tv_nsec };
+        let valid = tv_sec >= 0 && (0..1_000_000_000).contains(&tv_nsec);
+        let exact = i128::from(tv_sec) * 1_000_000_000 + i128::from(tv_nsec);
+        let expected = valid.then(|| Timeout::After(u64::try_from(exact).unwrap_or(u64::MAX)));
+        prop_assert_eq!(calls::seconds(&time), expected);
+        let milliseconds = u64::try_from(short).map_or(Timeout::Never, |short| Timeout::After(short * MILLISECOND));
+        prop_assert_eq!(calls::milliseconds(short), Some(milliseconds));
+    }
+
+    #[test]
+    fn an_array_fits_where_all_its_entries_do(count in number(), room in number()) {
+        let needed = u128::from(count) * size_of::<libc::pollfd>() as u128;
+        let fits = calls::fitting(count, room as usize, Some(Timeout::Never)).is_some();
+        prop_assert_eq!(fits, needed <= u128::from(room));
+    }
+}
