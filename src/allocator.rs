@@ -32,10 +32,11 @@ impl Allocator {
     /// address (dladdr): a replacement defines `malloc` in another object than libc's `malloc_trim`, which must
     /// then never be called.
     pub fn find() -> Option<Allocator> {
-        let [malloc, trim, mallopt, version] =
-            [c"malloc", c"malloc_trim", c"mallopt", c"gnu_get_libc_version"].map(sys::symbol);
+        let [trim, mallopt, version] = [c"malloc_trim", c"mallopt", c"gnu_get_libc_version"].map(sys::symbol);
         let libc = object_of(version)?;
-        if [malloc, trim, mallopt].iter().any(|&function| object_of(function) != Some(libc)) {
+        // malloc_usable_size: of the preloaded allocators each defines it, and no program takes its address.
+        let functions = [definition(c"malloc"), sys::symbol(c"malloc_usable_size"), trim, mallopt];
+        if functions.iter().any(|&function| object_of(function) != Some(libc)) {
             return None;
         }
         // SAFETY: the three symbols are glibc's own, just found in one object with gnu_get_libc_version, and
@@ -97,6 +98,27 @@ const ARENA_TUNABLE: &[u8] = b"glibc.malloc.arena_max=";
 fn allocates_under_a_lock() -> bool {
     let defined = |name: &CStr| !sys::symbol(name).is_null();
     (defined(c"PyGILState_Ensure") && !defined(c"_Py_MergeZeroLocalRefcount")) || defined(c"ruby_init")
+}
+
+/// Where `name` is really defined. A program linked to a fixed address that takes a function's address has a stub of its
+/// own for it, which dlsym finds first (Debian's python3 and Node: malloc); its symbol is undefined there.
+fn definition(name: &CStr) -> *const c_void {
+    type Dladdr1 = unsafe extern "C" fn(*const c_void, *mut libc::Dl_info, *mut *const libc::Elf64_Sym, c_int) -> c_int;
+    const RTLD_DL_SYMENT: c_int = 1;
+    let (found, dladdr1) = (sys::symbol(name), sys::symbol(c"dladdr1"));
+    if found.is_null() || dladdr1.is_null() {
+        return found;
+    }
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    let mut symbol: *const libc::Elf64_Sym = core::ptr::null();
+    // SAFETY: glibc's dladdr1 (dladdr(3)); both results are valid for writing, and a symbol is read only where one was found.
+    unsafe {
+        let dladdr1 = transmute::<*const c_void, Dladdr1>(dladdr1);
+        let is_stub = dladdr1(found, info.as_mut_ptr(), &mut symbol, RTLD_DL_SYMENT) != 0
+            && !symbol.is_null()
+            && (*symbol).st_shndx == 0;
+        if is_stub { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } else { found }
+    }
 }
 
 /// The base address of the object that defines `function`.

@@ -81,7 +81,7 @@ hooks! {
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
         = |next| match number {
-            libc::SYS_close | libc::SYS_seccomp | libc::SYS_prctl => calling(number, a, next),
+            libc::SYS_close | libc::SYS_close_range | libc::SYS_seccomp | libc::SYS_prctl => calling(number, [a, b, c], next),
             _ => next(),
         };
 
@@ -241,9 +241,12 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
 
 /// A system call made by its number that is ours to see.
 #[inline(never)]
-fn calling(number: c_long, a: c_long, next: impl Fn() -> c_long) -> c_long {
+fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) -> c_long {
     match number {
         libc::SYS_close => observe::forgotten(a as c_int),
+        libc::SYS_close_range if c & c_long::from(libc::CLOSE_RANGE_CLOEXEC) == 0 => {
+            observe::range_forgotten(a as c_uint, b as c_uint);
+        }
         libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
         libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
         _ => {}

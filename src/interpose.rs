@@ -52,7 +52,11 @@ impl<F: Copy> Next<F> {
     fn resolve(&self) -> Option<NonZeroUsize> {
         // SAFETY: the name is a C string; dlsym has no other precondition.
         let address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        let address = NonZeroUsize::new(address as usize)?;
+        let Some(address) = NonZeroUsize::new(address as usize) else {
+            // SAFETY: no preconditions. The program must not find our failure.
+            unsafe { libc::dlerror() };
+            return None;
+        };
         let _ = self.address.set(address);
         Some(address)
     }

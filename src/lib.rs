@@ -42,6 +42,7 @@ use allocator::Allocator;
 use options::Options;
 use sys::cell::Late;
 use sys::files::{self, Identity};
+use sys::memory;
 
 /// What is fixed at start and the same in every forked child.
 #[derive(Clone, Copy)]
@@ -82,10 +83,16 @@ fn start() {
     if !options.is_active() {
         return;
     }
+    // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
+    if sys::symbol(c"gnu_get_libc_version").is_null() {
+        return;
+    }
     let mut allocator = Allocator::find();
     if let Some(allocator) = &mut allocator {
         allocator.prepare(&options);
     }
+    sys::signals::resolve();
+    memory::at_fork_in_child(process::in_forked_child);
     RUNTIME.set(Runtime { options, allocator, stderr: files::stderr_identity() });
 }
 

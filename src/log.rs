@@ -116,8 +116,9 @@ fn growth(line: &mut Line, growth: Growth) {
 
 fn size(line: &mut Line, bytes: u64) -> &mut Line {
     for (unit, name) in [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")] {
-        if bytes > 0 && bytes % unit == 0 {
-            return line.number(bytes / unit).text(name);
+        // checked: the compiler cannot see that no unit is 0, and would keep a panic.
+        if bytes > 0 && bytes.checked_rem(unit) == Some(0) {
+            return line.number(bytes.checked_div(unit).unwrap_or(0)).text(name);
         }
     }
     line.number(bytes)

@@ -1,7 +1,7 @@
 //! What a completed call means: hooks report here, descriptors and counters change.
 
 use core::ffi::c_int;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
@@ -33,7 +33,7 @@ pub fn sent(descriptor: c_int) {
         if process.counters.requests.fetch_add(1, Relaxed) == 0 {
             keeping_errno(log::first_answer);
         }
-        process.armed.store(true, Relaxed);
+        process.armed.store(true, Release);
     }
 }
 
@@ -68,9 +68,9 @@ pub fn range_forgotten(first: u32, last: u32) {
 
 /// A request that nobody will answer any more is no longer in flight.
 fn take_back(effect: Effect) {
-    if effect == Effect::Abandoned {
-        if let Some(process) = process::begun() {
-            process.counters.in_flight.fetch_sub(1, Relaxed);
-        }
+    if effect == Effect::Abandoned
+        && let Some(process) = process::begun()
+    {
+        process.counters.in_flight.fetch_sub(1, Relaxed);
     }
 }

@@ -211,10 +211,10 @@ impl Options {
         let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return };
         for (entry, invalid) in TABLE.iter().zip(0..) {
             if entry.name.as_bytes() == name {
-                if (entry.set)(self, value.trim_ascii()).is_none() {
-                    if let Some(slot) = self.invalid.get_mut(invalid) {
-                        *slot = Some(excerpt(value));
-                    }
+                if (entry.set)(self, value.trim_ascii()).is_none()
+                    && let Some(slot) = self.invalid.get_mut(invalid)
+                {
+                    *slot = Some(excerpt(value));
                 }
                 return;
             }

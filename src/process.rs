@@ -17,8 +17,10 @@ use crate::sys::{self, cell::TryLock, memory};
 
 /// The state of one process. All zeros = not yet begun.
 pub struct Process {
-    /// Its pid; 0 until it receives from its first connection.
-    pid: AtomicI32,
+    /// The pid of the process that this memory belongs to; 0 = not known yet (a raw clone that has not begun).
+    owner: AtomicI32,
+    /// Whether it has received from its first connection.
+    begun: AtomicBool,
     /// The counters.
     pub counters: Counters,
     /// Something may be due, or was answered since the last look: wait points have a reason to stop.
@@ -46,7 +48,8 @@ static PROCESS: OnceRef<'static, Process> = OnceRef::new();
 pub fn open() -> bool {
     PROCESS.get().is_some()
         || keeping_errno(|| {
-            memory::wiped_on_fork().is_some_and(|process| {
+            memory::wiped_on_fork().is_some_and(|process: &'static Process| {
+                process.owner.store(sys::pid(), Relaxed);
                 // Where two threads come here at once, the loser's page stays mapped: once per process at most.
                 let _ = PROCESS.set(process);
                 true
@@ -58,10 +61,19 @@ pub fn open() -> bool {
 #[inline]
 pub fn current() -> Option<&'static Process> {
     let process = PROCESS.get()?;
-    if process.pid.load(Relaxed) == 0 {
+    if !process.begun.load(Relaxed) {
         process.begin();
     }
     Some(process)
+}
+
+/// The fork handler: runs in the child of each fork(3), before anything else can.
+pub extern "C" fn in_forked_child() {
+    sys::files::close_inherited();
+    if let Some(process) = PROCESS.get() {
+        memory::wipe(process);
+        process.owner.store(sys::pid(), Relaxed);
+    }
 }
 
 /// This process's state if a wait point has a reason to stop: two loads in a process that serves nothing.
@@ -79,18 +91,18 @@ pub fn disarm() {
 
 /// Whether this is a vfork child on its parent's memory: what it does to descriptors is not the parent's doing.
 pub fn is_borrowed() -> bool {
-    PROCESS.get().is_some_and(|process| !matches!(process.pid.load(Relaxed), 0) && !process.is_mine())
+    PROCESS.get().is_some_and(|process| process.owner.load(Relaxed) != 0 && !process.is_mine())
 }
 
 /// Whether counters can be changed: the process has begun. Where not, what is pending is the parent's.
 pub fn begun() -> Option<&'static Process> {
-    PROCESS.get().filter(|process| process.pid.load(Relaxed) != 0)
+    PROCESS.get().filter(|process| process.begun.load(Relaxed))
 }
 
 impl Process {
     /// Whether the state is this process's own.
     pub fn is_mine(&self) -> bool {
-        self.pid.load(Relaxed) == sys::pid()
+        self.owner.load(Relaxed) == sys::pid()
     }
 
     /// First touch in this process: what the parent left pending is not in flight here, and RSS before the first
@@ -98,9 +110,10 @@ impl Process {
     #[cold]
     #[inline(never)]
     fn begin(&self) {
-        if self.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed).is_err() {
+        if self.begun.swap(true, Relaxed) {
             return;
         }
+        let _ = self.owner.compare_exchange(0, sys::pid(), Relaxed, Relaxed);
         descriptors::apply_to_range(0, u32::MAX, Event::Forked, |_| {});
         let shield = sys::signals::shield();
         self.policy.with(|policy| policy.floor = memory::anonymous_rss().unwrap_or(0));

@@ -1,8 +1,8 @@
 //! The trim itself: the only caller of [`Allocator::release`], one thread at a time, measured before and after.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::policy::{Decision, Moment, Policy, Trigger};
+use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger};
 use crate::process::Process;
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
@@ -37,7 +37,7 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
 fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy) -> Option<u64> {
     let rules = &runtime.options.rules;
     // Before the counters are read: what is answered from here on arms it again.
-    process.armed.store(false, Relaxed);
+    process.armed.swap(false, Acquire);
     let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
     if let Decision::Trim(trigger) = again {
         // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
@@ -56,7 +56,7 @@ fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Po
     match again {
         Decision::Rest => None,
         // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
-        Decision::Trim(_) => look_again(process, 0),
+        Decision::Trim(_) => look_again(process, MILLISECOND),
         Decision::LookAgain(wait) => look_again(process, wait),
     }
 }

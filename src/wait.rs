@@ -31,6 +31,25 @@ pub enum Timeout {
     After(u64),
 }
 
+/// A part of a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The first part of a wait cut in two: so many nanoseconds.
+    First(u64),
+    /// The whole wait, or what is left of it; `None` = for ever.
+    Rest(Option<u64>),
+}
+
+impl Part {
+    /// How long it is, in nanoseconds; `None` = for ever.
+    pub fn length(self) -> Option<u64> {
+        match self {
+            Part::First(nanoseconds) => Some(nanoseconds),
+            Part::Rest(left) => left,
+        }
+    }
+}
+
 /// A wait at whose beginning there is a reason to look.
 pub struct Wait {
     process: &'static Process,
@@ -81,26 +100,25 @@ impl Wait {
         self.deadline.map(|deadline| deadline.saturating_sub(sys::now()))
     }
 
-    /// Waits. `part` is the real call: it waits so many nanoseconds (`None` = for ever) with the caller's
-    /// signal mask, and returns 0 when that time is over. It may be called more than once.
-    pub fn run(&self, part: &mut dyn FnMut(Option<u64>, &Mask) -> c_int) -> c_int {
+    /// Waits. `call` is the real call: it waits that long with the caller's signal mask, and returns 0 when that time
+    /// is over. It may be called more than once. `divisible`: the wait may be cut in two.
+    pub fn run(&self, divisible: bool, call: &mut dyn FnMut(Part, &Mask) -> c_int) -> c_int {
         let before = errno();
         let shield = signals::shield();
         loop {
-            let again = trim::at_wait_point(self.process, &shield);
+            let again = trim::at_wait_point(self.process, &shield).filter(|_| divisible);
             let left = self.left();
             let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
+            let part = first.map_or(Part::Rest(left), Part::First);
             set_errno(before);
-            shield.allow_cancellation();
-            let result = part(first.or(left), &shield.mask);
+            let result = shield.wait(|| call(part, &shield.mask));
             if first.is_some() {
                 self.process.watched_until.store(0, Relaxed);
                 if result == 0 {
-                    shield.forbid_cancellation();
                     continue;
                 }
             }
-            keeping_errno(|| shield.lower());
+            keeping_errno(|| shield.end());
             return result;
         }
     }
@@ -138,14 +156,19 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
 
 /// Whether a trigger can fire now, quiet left aside: who is about to wait watches for that in a cut wait only.
 fn is_due(process: &Process) -> bool {
-    runtime().is_some()
+    can_trim()
         && (process.counters.requests.load(Relaxed) >= process.possible_count.load(Relaxed)
             || sys::now() >= process.possible_at.load(Relaxed))
 }
 
+/// Whether there is anything to be done at wait points at all.
+fn can_trim() -> bool {
+    runtime().is_some_and(|runtime| runtime.allocator.is_some())
+}
+
 /// Whether any trigger can fire until `time`.
 fn is_possible(process: &Process, time: u64) -> bool {
-    if runtime().is_none() {
+    if !can_trim() {
         return false;
     }
     process.counters.requests.load(Relaxed) >= process.possible_requests.load(Relaxed)

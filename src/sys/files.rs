@@ -3,9 +3,11 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use super::signals;
 use crate::interpose::{Next, errno, keeping_errno};
+use crate::text::Text;
 
 type Close = unsafe extern "C" fn(c_int) -> c_int;
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
@@ -18,15 +20,46 @@ static POLL: Next<Poll> = unsafe { Next::new(c"poll") };
 
 const STDERR: c_int = 2;
 
-/// The first bytes of a file, in `buffer`; `None` where it cannot be read.
-pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Anonymous RSS and its kin, in pages.
+const STATM: &CStr = c"/proc/self/statm";
+
+/// The descriptor that statm had when it was read last; 0 = never read. It is closed by now, or about to be.
+static LAST: AtomicI32 = AtomicI32::new(0);
+
+/// In a forked child: closes statm if another thread was reading it when the process was forked. The kernel copies
+/// descriptors before memory (kernel/fork.c, copy_process): what memory says of the descriptor is later news, so it is
+/// known by its name. The number is the last one in all but the rarest cases: numbers are given out from the lowest.
+pub fn close_inherited() {
+    let (file, Some(close)) = (LAST.load(Relaxed), CLOSE.get()) else { return };
+    if file == 0 {
+        return;
+    }
+    let (mut link, mut statm) = (Text::<32>::new(), Text::<64>::new());
+    link.text("/proc/self/fd/").number(file.unsigned_abs().into()).byte(0);
+    // SAFETY: no preconditions.
+    let parent = unsafe { libc::getppid() };
+    statm.text("/proc/").number(parent.unsigned_abs().into()).text("/statm");
+    let mut target = [0u8; 64];
+    // SAFETY: `link` ends with a zero byte; `target` is valid for its length; the descriptor is the child's copy of
+    // one that belonged to a thread which does not exist here.
+    keeping_errno(|| unsafe {
+        let length = libc::readlink(link.as_bytes().as_ptr().cast(), target.as_mut_ptr().cast(), target.len());
+        if usize::try_from(length).ok().and_then(|length| target.get(..length)) == Some(statm.as_bytes()) {
+            close(file);
+        }
+    });
+}
+
+/// The first bytes of `/proc/self/statm` in `buffer`; `None` where it cannot be read.
+pub fn read_statm(buffer: &mut [u8]) -> Option<&[u8]> {
     let close = CLOSE.get()?;
     keeping_errno(|| {
         // SAFETY: a C string and plain flags. O_CLOEXEC: a fork+exec in another thread must not inherit it.
-        let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let file = unsafe { libc::open(STATM.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
         if file < 0 {
             return None;
         }
+        LAST.store(file, Relaxed);
         // SAFETY: `buffer` is valid for its length; `file` is ours and is closed here and nowhere else.
         let length = unsafe {
             let length = libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0);

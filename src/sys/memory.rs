@@ -1,10 +1,12 @@
 //! Memory of our own, from the kernel and not from the heap that we watch; and this process's RSS.
 
 use core::ffi::{c_int, c_void};
-use core::mem::size_of;
+use core::mem::{MaybeUninit, size_of, size_of_val};
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::files;
+use crate::interpose::{errno, keeping_errno};
 
 /// Bytes per page: 4 KiB to 64 KiB, asked, never assumed.
 pub fn page_size() -> u64 {
@@ -19,8 +21,8 @@ pub fn page_size() -> u64 {
 /// As it says.
 pub unsafe trait ZeroIsValid: Sync {}
 
-/// Memory of zeros that reads as zeros again in a forked child: `MADV_WIPEONFORK` (Linux 4.14), or a fork
-/// handler on older kernels. `None` where neither can be had, or no memory.
+/// Memory of zeros that reads as zeros again in a forked child: by `MADV_WIPEONFORK` (Linux 4.14), or, on older
+/// kernels, by [`wipe`] in the fork handler. `None` where neither can be had, or no memory.
 pub fn wiped_on_fork<T: ZeroIsValid>() -> Option<&'static T> {
     let length = size_of::<T>();
     // SAFETY: a new private mapping, placed by the kernel.
@@ -38,8 +40,8 @@ pub fn wiped_on_fork<T: ZeroIsValid>() -> Option<&'static T> {
         return None;
     }
     // SAFETY: our own mapping.
-    let wiped = unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } == 0;
-    if !wiped && !fork_handler::register(page, length) {
+    let wiped_by_kernel = unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } == 0;
+    if !wiped_by_kernel && !HAS_FORK_HANDLER.load(Relaxed) {
         // SAFETY: our own mapping, to which no reference exists yet.
         unsafe { libc::munmap(page, length) };
         return None;
@@ -48,11 +50,61 @@ pub fn wiped_on_fork<T: ZeroIsValid>() -> Option<&'static T> {
     Some(unsafe { &*page.cast::<T>() })
 }
 
+/// Zeroes `memory`. For the fork handler: the child has one thread, and it is in there.
+pub fn wipe<T: ZeroIsValid>(memory: &'static T) {
+    // SAFETY: from `wiped_on_fork`, so writable; zero is a valid T at any time; nobody else is running.
+    unsafe { ptr::write_bytes(ptr::from_ref(memory).cast_mut(), 0, 1) };
+}
+
+static HAS_FORK_HANDLER: AtomicBool = AtomicBool::new(false);
+
+/// Has `handler` called in the child of each fork(3). For the constructor: it allocates.
+pub fn at_fork_in_child(handler: extern "C" fn()) {
+    type Handler = Option<extern "C" fn()>;
+    type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
+    // glibc's pthread_atfork under the name that is a symbol of libc.so in all versions (nptl/register-atfork.c).
+    let register = crate::sys::symbol(c"__register_atfork");
+    if register.is_null() {
+        return;
+    }
+    // SAFETY: glibc's own signature; this library, and so the handler, is never unloaded.
+    let result = unsafe {
+        let register = core::mem::transmute::<*const c_void, Register>(register);
+        register(None, None, Some(handler), ptr::null())
+    };
+    HAS_FORK_HANDLER.store(result == 0, Relaxed);
+}
+
+/// The value at `place` in this process's own memory, or `None` where it cannot be read: a call that passes a bad pointer
+/// is the kernel's to refuse, not ours to crash on.
+pub fn read<T: Copy>(place: *const T) -> Option<T> {
+    let mut value = [MaybeUninit::<T>::uninit()];
+    // SAFETY: all of it was written where the copy succeeded, by another value of the type.
+    read_into(place.cast(), &mut value).then(|| unsafe { value[0].assume_init() })
+}
+
+/// Fills `values` with what stands at `place`; false where not all of it can be read.
+pub fn read_into<T: Copy>(place: *const T, values: &mut [T]) -> bool {
+    let length = size_of_val(values);
+    let local = libc::iovec { iov_base: values.as_mut_ptr().cast(), iov_len: length };
+    let remote = libc::iovec { iov_base: place.cast_mut().cast(), iov_len: length };
+    // SAFETY: `local` is valid for writing its length; the kernel checks `remote` (process_vm_readv(2)).
+    keeping_errno(|| unsafe {
+        let copied = libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0);
+        if copied < 0 && errno() != libc::EFAULT {
+            // Not permitted in an old container: read it as libc itself would.
+            ptr::copy_nonoverlapping(place, values.as_mut_ptr(), values.len());
+            return true;
+        }
+        usize::try_from(copied) == Ok(length)
+    })
+}
+
 /// Anonymous RSS in bytes: resident minus file-backed and shared pages (proc(5), statm). `None` without
 /// /proc. Takes a few microseconds and, for that time, one descriptor.
 pub fn anonymous_rss() -> Option<u64> {
     let mut buffer = [0u8; 96];
-    let statm = files::read(c"/proc/self/statm", &mut buffer)?;
+    let statm = files::read_statm(&mut buffer)?;
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
@@ -65,40 +117,6 @@ fn anonymous_pages(statm: &[u8]) -> Option<u64> {
         })
     });
     Some(numbers.next()??.saturating_sub(numbers.next()??))
-}
-
-/// What kernels before 4.14 need: glibc's and musl's `pthread_atfork`, under the name that both share as
-/// a real symbol of libc.
-mod fork_handler {
-    use super::*;
-    use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
-
-    static PAGE: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
-    static LENGTH: AtomicUsize = AtomicUsize::new(0);
-
-    type Handler = Option<unsafe extern "C" fn()>;
-    type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
-
-    unsafe extern "C" fn in_child() {
-        let page = PAGE.load(Relaxed);
-        // SAFETY: registered below with a mapping that is never unmapped; the child has one thread.
-        unsafe { ptr::write_bytes(page.cast::<u8>(), 0, LENGTH.load(Relaxed)) };
-    }
-
-    /// Whether `page` will be zeroed in each forked child.
-    pub fn register(page: *mut c_void, length: usize) -> bool {
-        let register = crate::sys::symbol(c"__register_atfork");
-        if register.is_null() || !PAGE.load(Relaxed).is_null() {
-            return false;
-        }
-        LENGTH.store(length, Relaxed);
-        PAGE.store(page, Relaxed);
-        // SAFETY: glibc's own signature (nptl/register-atfork.c); this library is never unloaded.
-        unsafe {
-            let register = core::mem::transmute::<*const c_void, Register>(register);
-            register(None, None, Some(in_child), ptr::null()) == 0
-        }
-    }
 }
 
 #[cfg(test)]

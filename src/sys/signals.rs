@@ -1,81 +1,119 @@
 //! Signals and cancellation of the calling thread.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
 use super::sockets;
+use crate::interpose::Next;
 
 /// A thread's signal mask.
 pub type Mask = libc::sigset_t;
 
 /// Faults of the running instruction: blocked, they would kill the host without its own handler.
-const FAULTS: [c_int; 7] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGABRT, libc::SIGSYS];
+const FAULTS: [c_int; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
-/// `PTHREAD_CANCEL_DISABLE`, the same in glibc and musl; the libc crate declares neither.
+/// The signals of before real-time ones came.
+const STANDARD: core::ops::RangeInclusive<c_int> = 1..=31;
+
+/// `PTHREAD_CANCEL_DISABLE` and `PTHREAD_CANCEL_DEFERRED`, the same in glibc and musl; the libc crate has neither.
 const CANCEL_DISABLE: c_int = 1;
+const CANCEL_DEFERRED: c_int = 0;
 
 unsafe extern "C" {
-    /// pthread_setcancelstate(3). In libc itself, also before glibc 2.34.
+    /// pthread_setcancelstate(3) and pthread_setcanceltype(3). In libc itself, also before glibc 2.34.
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
 }
 
-/// What [`shield`] found, for [`Shield::lower`].
+/// `struct _pthread_cleanup_buffer` (glibc sysdeps/nptl/pthread.h): four words.
+#[repr(C)]
+struct CleanupBuffer([usize; 4]);
+
+type Push = unsafe extern "C" fn(*mut CleanupBuffer, unsafe extern "C" fn(*mut c_void), *mut c_void);
+type Pop = unsafe extern "C" fn(*mut CleanupBuffer, c_int);
+
+// SAFETY (both): as glibc's pthread.h declared them; in libpthread before 2.34, in libc since, absent in musl.
+static PUSH: Next<Push> = unsafe { Next::new(c"_pthread_cleanup_push") };
+static POP: Next<Pop> = unsafe { Next::new(c"_pthread_cleanup_pop") };
+
+/// Looks up what [`Shield::wait`] needs, so that no hook has to.
+pub fn resolve() {
+    let _ = (PUSH.get(), POP.get());
+}
+
+/// What [`shield`] found, for [`Shield::end`].
 #[derive(Clone, Copy)]
 pub struct Shield {
     /// The caller's own mask.
     pub mask: Mask,
-    cancel: c_int,
+    cancel_state: c_int,
+    cancel_type: c_int,
 }
 
 /// Blocks all signals of this thread but faults, and disables its cancellation: nothing can interrupt, and so
-/// no handler can leave by longjmp, what runs until [`Shield::lower`].
+/// no handler can leave by longjmp, what runs until [`Shield::end`].
 pub fn shield() -> Shield {
-    let cancel = disable_cancellation();
+    let (mut cancel_state, mut cancel_type) = (0, 0);
+    // SAFETY: valid for writing; the state and the type are two that exist. Deferred: where cancellation is allowed again
+    // it acts in the wait, or at the end, where the mask is the caller's.
+    unsafe {
+        pthread_setcancelstate(CANCEL_DISABLE, &mut cancel_state);
+        pthread_setcanceltype(CANCEL_DEFERRED, &mut cancel_type);
+    }
     let mut mask = MaybeUninit::<Mask>::uninit();
     // SAFETY: all sets are valid for reading or writing; sigprocmask (not pthread_sigmask, which is in libpthread
     // before glibc 2.32) acts on the calling thread on Linux, and cannot fail with SIG_BLOCK.
     unsafe {
         libc::sigprocmask(libc::SIG_BLOCK, &all_but_faults(), mask.as_mut_ptr());
-        Shield { mask: mask.assume_init(), cancel }
+        Shield { mask: mask.assume_init(), cancel_state, cancel_type }
     }
 }
 
 impl Shield {
-    /// Lets cancellation through again; signals stay blocked. For a wait that takes the caller's mask itself.
-    pub fn allow_cancellation(&self) {
-        // SAFETY: the state that `shield` found.
-        unsafe { pthread_setcancelstate(self.cancel, ptr::null_mut()) };
+    /// Runs `wait`, a call that takes the caller's mask itself, with cancellation as the caller has it. A thread that is
+    /// cancelled in it runs its cleanup handlers with its own mask.
+    pub fn wait(&self, wait: impl FnOnce() -> c_int) -> c_int {
+        let mut buffer = CleanupBuffer([0; 4]);
+        let cleanup = PUSH.known().zip(POP.known());
+        // SAFETY: the buffer outlives the pair of calls, and so does `self`; the state is the one that `shield` found.
+        unsafe {
+            if let Some((push, _)) = cleanup {
+                push(&mut buffer, restore_mask, ptr::from_ref(&self.mask).cast_mut().cast());
+            }
+            pthread_setcancelstate(self.cancel_state, ptr::null_mut());
+        }
+        let result = wait();
+        // SAFETY: as above.
+        unsafe {
+            pthread_setcancelstate(CANCEL_DISABLE, ptr::null_mut());
+            if let Some((_, pop)) = cleanup {
+                pop(&mut buffer, 0);
+            }
+        }
+        result
     }
 
-    /// Disables cancellation again.
-    pub fn forbid_cancellation(&self) {
-        disable_cancellation();
-    }
-
-    /// Restores the caller's mask: signals that came meanwhile are delivered now.
-    pub fn lower(&self) {
-        // SAFETY: the mask that `shield` found.
-        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut()) };
-    }
-
-    /// Restores mask and cancellation.
+    /// Restores what the caller had. Cancellation comes first, because a handler that runs when the mask is restored may
+    /// leave by longjmp; being deferred, it acts only when the type is restored last.
     pub fn end(&self) {
-        self.lower();
-        self.allow_cancellation();
+        // SAFETY: the state, mask and type that `shield` found.
+        unsafe {
+            pthread_setcancelstate(self.cancel_state, ptr::null_mut());
+            libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
+            pthread_setcanceltype(self.cancel_type, ptr::null_mut());
+        }
     }
 
-    /// Whether the thread may be in the handler of a fault, which may have struck inside malloc, with an arena's lock
-    /// held: a handler runs with its signal blocked, or on the alternate stack (sigaltstack(2)), and a
-    /// thread that serves has no reason for either.
+    /// Whether the thread may be in the handler of a fault, or of abort(3), which may have struck inside malloc, with an
+    /// arena's lock held. A handler runs with its signal blocked, or on the alternate stack (sigaltstack(2)); a
+    /// thread that serves has no reason for either, unless it blocks all there is.
     pub fn is_in_fault_handler(&self) -> bool {
-        // SAFETY: the mask is initialised, the numbers are valid.
-        let blocked = |signal: &c_int| unsafe { libc::sigismember(&self.mask, *signal) == 1 };
-        FAULTS.iter().any(blocked) || is_on_alternate_stack()
+        let fault = FAULTS.iter().chain(&[libc::SIGABRT]).any(|&signal| contains(&self.mask, signal));
+        (fault && !blocks_all(&self.mask)) || is_on_alternate_stack()
     }
 
-    /// Whether lowering the shield will run a handler after which a blocking call on `descriptor` would have
+    /// Whether ending the shield will run a handler after which a blocking call on `descriptor` would have
     /// failed with EINTR: one without SA_RESTART, or any if the socket has a receive timeout (signal(7)).
     pub fn interrupts(&self, descriptor: c_int) -> bool {
         let mut pending = MaybeUninit::<Mask>::uninit();
@@ -87,9 +125,7 @@ impl Shield {
             pending.assume_init()
         };
         (1..=64).any(|signal| {
-            // SAFETY: both sets are initialised; an invalid number is answered with −1.
-            let comes =
-                unsafe { libc::sigismember(&pending, signal) == 1 && libc::sigismember(&self.mask, signal) == 0 };
+            let comes = contains(&pending, signal) && !contains(&self.mask, signal);
             comes && handler_interrupts(signal, descriptor)
         })
     }
@@ -137,11 +173,29 @@ pub fn without_sigpipe(write: impl FnOnce() -> bool) {
     }
 }
 
-fn disable_cancellation() -> c_int {
-    let mut before = 0;
-    // SAFETY: `before` is valid for writing; the state is one of the two that exist.
-    unsafe { pthread_setcancelstate(CANCEL_DISABLE, &mut before) };
-    before
+/// Runs where a thread leaves [`Shield::wait`] by cancellation. glibc also runs it where a handler leaves by longjmp: then
+/// the mask is the handler's already, and stays.
+unsafe extern "C" fn restore_mask(mask: *mut c_void) {
+    let mut current = MaybeUninit::<Mask>::uninit();
+    // SAFETY: pushed by `Shield::wait` with its own mask, while that stands on the stack; `current` is initialised by the
+    // first call.
+    unsafe {
+        libc::sigprocmask(libc::SIG_BLOCK, ptr::null(), current.as_mut_ptr());
+        if blocks_all(current.assume_init_ref()) {
+            libc::sigprocmask(libc::SIG_SETMASK, mask.cast::<Mask>(), ptr::null_mut());
+        }
+    }
+}
+
+/// Whether a mask blocks every standard signal that can be blocked, but perhaps faults.
+fn blocks_all(mask: &Mask) -> bool {
+    let exempt = |signal| FAULTS.contains(&signal) || signal == libc::SIGKILL || signal == libc::SIGSTOP;
+    STANDARD.clone().all(|signal| exempt(signal) || contains(mask, signal))
+}
+
+fn contains(mask: &Mask, signal: c_int) -> bool {
+    // SAFETY: the mask is initialised; an invalid number is answered with −1.
+    unsafe { libc::sigismember(mask, signal) == 1 }
 }
 
 fn all_but_faults() -> Mask {

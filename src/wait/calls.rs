@@ -5,10 +5,11 @@ use core::ptr;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
-use super::{Timeout, Wait};
+use super::{Part, Timeout, Wait};
 use crate::hooks::next as real;
 use crate::interpose::{Failure, fail};
 use crate::policy::{MILLISECOND, SECOND};
+use crate::sys::memory;
 use crate::wait;
 
 /// The timeout of poll and epoll_wait.
@@ -19,13 +20,12 @@ pub fn milliseconds(timeout: c_int) -> Option<Timeout> {
     })
 }
 
-/// The timeout of the p-variants; `None` where the kernel would refuse it.
+/// The timeout of the p-variants; `None` where the kernel will refuse it.
 pub fn seconds(timeout: *const timespec) -> Option<Timeout> {
     if timeout.is_null() {
         return Some(Timeout::Never);
     }
-    // SAFETY: not null; libc's own ppoll and pselect read it just so.
-    let timespec { tv_sec, tv_nsec, .. } = unsafe { timeout.read() };
+    let timespec { tv_sec, tv_nsec, .. } = memory::read(timeout)?;
     nanoseconds(tv_sec, tv_nsec, SECOND)
 }
 
@@ -55,8 +55,9 @@ pub fn epoll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     wait::at(timeout, next, move |wait| {
-        wait.run(&mut |part, current| {
-            let part = part.map_or(-1, |part| c_int::try_from(part.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX));
+        wait.run(true, &mut |part, current| {
+            let milliseconds = |part: u64| c_int::try_from(part.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
+            let part = part.length().map_or(-1, milliseconds);
             // SAFETY: the caller's own arguments but for the timeout.
             call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, or(mask, current)) })
         })
@@ -77,8 +78,8 @@ pub fn epoll2(
         move || seconds(timeout),
         next,
         move |wait| {
-            wait.run(&mut |part, current| {
-                let (part, mask) = (Part::of(part), or(mask, current));
+            wait.run(true, &mut |part, current| {
+                let (part, mask) = (Seconds::of(part.length()), or(mask, current));
                 // SAFETY: the caller's own arguments but for the timeout.
                 call(real::epoll_pwait2.get(), |real| unsafe { real(epoll, events, room, part.pointer(), mask) })
             })
@@ -96,8 +97,8 @@ pub fn poll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     wait::at(timeout, next, move |wait| {
-        wait.run(&mut |part, current| {
-            let part = Part::of(part);
+        wait.run(true, &mut |part, current| {
+            let part = Seconds::of(part.length());
             // SAFETY: the caller's own arguments but for the timeout.
             call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), or(mask, current)) })
         })
@@ -113,91 +114,122 @@ pub fn pselect(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    let begin = move || if Sets::fit(count) { seconds(timeout) } else { None };
-    wait::at(begin, next, move |wait| select_parts(wait, count, sets, mask))
+    wait::at(move || seconds(timeout), next, move |wait| select_parts(wait, count, sets, mask))
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
 #[inline(always)]
 pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: impl Fn() -> c_int) -> c_int {
-    let begin = move || if Sets::fit(count) { microseconds(timeout) } else { None };
-    wait::at(begin, next, move |wait| {
-        let result = select_parts(wait, count, sets, ptr::null());
-        if let Some(left) = wait.left() {
-            let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
-            // SAFETY: there is something left, so there is a timeout; the kernel writes it too.
-            unsafe { timeout.write(left) };
-        }
-        result
-    })
+    wait::at(
+        move || microseconds(timeout),
+        next,
+        move |wait| {
+            let result = select_parts(wait, count, sets, ptr::null());
+            if let Some(left) = wait.left() {
+                let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
+                // SAFETY: there is something left, so there is a timeout; the kernel, or libc, writes it too.
+                unsafe { timeout.write(left) };
+            }
+            result
+        },
+    )
 }
 
 fn microseconds(timeout: *const timeval) -> Option<Timeout> {
     if timeout.is_null() {
         return Some(Timeout::Never);
     }
-    // SAFETY: not null; libc's own select reads it just so.
-    let timeval { tv_sec, tv_usec } = unsafe { timeout.read() };
+    let timeval { tv_sec, tv_usec } = memory::read(timeout)?;
     nanoseconds(tv_sec, tv_usec, 1_000_000)
 }
 
+/// A first part that times out would clear the caller's sets, so it waits on a copy; what is ready then is left for
+/// the real call on the caller's own sets to find. They are written by the kernel, as ever.
 #[inline(never)]
 fn select_parts(wait: &Wait, count: c_int, sets: [*mut fd_set; 3], mask: *const sigset_t) -> c_int {
-    let saved = Sets::save(count, sets);
-    wait.run(&mut |part, current| {
-        saved.restore();
-        let ([reads, writes, errors], part) = (sets, Part::of(part));
-        // SAFETY: the caller's own arguments but for the timeout.
-        call(real::pselect.get(), |real| unsafe {
-            real(count, reads, writes, errors, part.pointer(), or(mask, current))
-        })
+    let saved = Sets::copy(count, sets);
+    wait.run(saved.is_some(), &mut |part, current| {
+        let real = |sets: [*mut fd_set; 3], nanoseconds: Option<u64>| {
+            let ([reads, writes, errors], timeout, mask) = (sets, Seconds::of(nanoseconds), or(mask, current));
+            // SAFETY: the caller's own arguments, or a copy of its sets, but for the timeout.
+            call(real::pselect.get(), |real| unsafe { real(count, reads, writes, errors, timeout.pointer(), mask) })
+        };
+        match (part, &saved) {
+            (Part::First(nanoseconds), Some(saved)) => {
+                let mut scratch = saved.words;
+                let ready = real(saved.pointers(&mut scratch), Some(nanoseconds));
+                if ready <= 0 {
+                    return ready;
+                }
+                let ready = real(sets, Some(0));
+                if ready == 0 {
+                    // Another thread was faster: the wait goes on.
+                    saved.put_back(sets);
+                }
+                ready
+            }
+            _ => real(sets, part.length()),
+        }
     })
 }
 
-/// The caller's descriptor sets as they were: a part that times out clears them.
+/// A copy of the caller's descriptor sets.
 struct Sets {
-    sets: [*mut fd_set; 3],
-    words: usize,
-    saved: [[c_long; Sets::WORDS]; 3],
+    words: [[c_long; Sets::WORDS]; 3],
+    given: [bool; 3],
+    used: usize,
 }
 
 impl Sets {
-    /// Room for so many words: 4,096 descriptors. A select over more is not a wait point.
-    const WORDS: usize = 4096 / c_long::BITS as usize;
+    /// Words of an fd_set. A select over more than its 1,024 descriptors is not cut in two.
+    const WORDS: usize = libc::FD_SETSIZE / c_long::BITS as usize;
 
-    fn fit(count: c_int) -> bool {
-        usize::try_from(count).is_ok_and(|count| count <= Self::WORDS * c_long::BITS as usize)
-    }
-
-    fn save(count: c_int, sets: [*mut fd_set; 3]) -> Sets {
-        let words = (count.max(0) as usize).div_ceil(c_long::BITS as usize).min(Self::WORDS);
-        let mut saved = [[0; Self::WORDS]; 3];
-        for (set, saved) in sets.iter().zip(&mut saved) {
-            if !set.is_null() {
-                // SAFETY: select reads and writes `count` bits, in whole words, wherever the pointer is not null
-                // (fs/select.c, get_fd_set); there may be more than the 1,024 of fd_set.
-                unsafe { ptr::copy_nonoverlapping(set.cast::<c_long>(), saved.as_mut_ptr(), words) };
+    /// `None` where there are too many descriptors, or the memory cannot be read: that is the kernel's to judge.
+    fn copy(count: c_int, sets: [*mut fd_set; 3]) -> Option<Sets> {
+        let used = usize::try_from(count).ok()?.div_ceil(c_long::BITS as usize);
+        let mut copy = Sets { words: [[0; Self::WORDS]; 3], given: sets.map(|set| !set.is_null()), used };
+        for (set, words) in sets.iter().zip(&mut copy.words) {
+            let words = words.get_mut(..used)?;
+            if !set.is_null() && !memory::read_into(set.cast::<c_long>(), words) {
+                return None;
             }
         }
-        Sets { sets, words, saved }
+        Some(copy)
     }
 
-    fn restore(&self) {
-        for (set, saved) in self.sets.iter().zip(&self.saved) {
-            if !set.is_null() {
-                // SAFETY: as in `save`.
-                unsafe { ptr::copy_nonoverlapping(saved.as_ptr(), set.cast::<c_long>(), self.words) };
+    /// `words` as select takes them: null where the caller gave no set.
+    fn pointers(&self, words: &mut [[c_long; Sets::WORDS]; 3]) -> [*mut fd_set; 3] {
+        let mut pointers = [ptr::null_mut(); 3];
+        for ((pointer, words), given) in pointers.iter_mut().zip(words).zip(self.given) {
+            if given {
+                *pointer = words.as_mut_ptr().cast::<fd_set>();
+            }
+        }
+        pointers
+    }
+
+    /// Sets again what the kernel has cleared, and nothing else: the memory behind may be somebody else's.
+    fn put_back(&self, sets: [*mut fd_set; 3]) {
+        for (set, words) in sets.iter().zip(&self.words) {
+            for (index, &word) in words.iter().enumerate().take(self.used) {
+                let place = set.cast::<c_long>().wrapping_add(index);
+                // SAFETY: the set was given (else the copy has no bits), and the kernel has just written it.
+                unsafe {
+                    if word != 0 && place.read() == 0 {
+                        place.write(word);
+                    }
+                }
             }
         }
     }
 }
 
 /// The timeout of one part, as the p-variants take it.
-struct Part(Option<timespec>);
+struct Seconds(Option<timespec>);
 
-impl Part {
-    fn of(nanoseconds: Option<u64>) -> Part {
-        Part(nanoseconds.map(|time| timespec { tv_sec: (time / SECOND) as _, tv_nsec: (time % SECOND) as _ }))
+impl Seconds {
+    fn of(nanoseconds: Option<u64>) -> Seconds {
+        Seconds(nanoseconds.map(|time| timespec { tv_sec: (time / SECOND) as _, tv_nsec: (time % SECOND) as _ }))
     }
 
     fn pointer(&self) -> *const timespec {
