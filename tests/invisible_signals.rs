@@ -1,0 +1,120 @@
+//! Signals and cancellation come as without the library: at every hooked call, blocked in it, and in the middle of
+//! a trim.
+
+mod common;
+#[path = "common/fixture.rs"]
+mod fixture;
+
+use common::gunicorn::{Gunicorn, Server, Worker};
+use common::http::get;
+use common::log::Line;
+use common::process::{children, send_signal};
+use fixture::Fixture;
+use std::time::{Duration, Instant};
+
+fn interrupted(how: &str, signal: i32) {
+    Fixture::new("interrupted").argument(how).argument(signal.to_string()).is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_signal_ends_or_restarts_a_blocked_call() {
+    interrupted("blocked", libc::SIGUSR1);
+}
+
+#[test]
+fn a_signal_during_a_trim_ends_that_wait() {
+    interrupted("held", libc::SIGUSR1);
+}
+
+/// gunicorn's master ends a worker that hangs with SIGABRT, and a handler takes it.
+#[test]
+fn sigabrt_during_a_trim_ends_that_wait() {
+    interrupted("held", libc::SIGABRT);
+}
+
+#[test]
+fn a_real_time_signal_during_a_trim_ends_that_wait() {
+    interrupted("held", 40);
+}
+
+/// Blocked in the first part of a wait that is cut in two.
+#[test]
+fn a_cancelled_thread_ends_in_the_first_part_of_its_wait() {
+    let fixture = Fixture::new("cancel").argument("blocked").env("AUTOTRIM_IDLE", "10s");
+    fixture.is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_cancelled_thread_ends_in_the_second_part_of_its_wait() {
+    Fixture::new("cancel").argument("blocked").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_thread_cancelled_during_a_trim_ends_in_that_wait() {
+    Fixture::new("cancel").argument("held").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_thread_cancelled_asynchronously_during_a_trim_ends_in_that_wait() {
+    Fixture::new("cancel").argument("held asynchronous").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn asynchronous_cancellation_is_harmless() {
+    Fixture::new("cancel_async").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_handler_may_leave_a_blocked_call_by_longjmp() {
+    Fixture::new("longjmp").argument("blocked").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_handler_may_leave_by_longjmp_after_a_trim() {
+    Fixture::new("longjmp").argument("held").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_flood_of_signals_is_handled() {
+    Fixture::new("signals_flood").is_unchanged_by_trims();
+}
+
+#[test]
+fn handlers_may_receive_answer_and_close() {
+    Fixture::new("calls_in_handler").is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_handler_sees_the_mask_of_the_thread_it_interrupts_in_accept_and_recv() {
+    Fixture::new("signal_context").is_unchanged_to_the_last_trim();
+}
+
+/// How long gunicorn's sync worker sleeps in select between two looks at the world: a lost signal costs as much.
+const SLEEP: Duration = Duration::from_secs(15);
+
+/// How long the worker takes to end after SIGTERM in the middle of a trim at its select.
+fn stop_worker(server: &Server) -> Duration {
+    get(server.port, "/maze");
+    get(server.port, "/small");
+    let worker = server.worker();
+    // The answer is out, and the trim that follows takes 75 ms.
+    std::thread::sleep(Duration::from_millis(10));
+    let sent = Instant::now();
+    send_signal(worker, libc::SIGTERM);
+    while children(server.master()).contains(&worker) {
+        assert!(sent.elapsed() < 2 * SLEEP, "the worker does not end: {}", server.stderr());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    sent.elapsed()
+}
+
+#[test]
+fn sigterm_during_a_trim_ends_an_idle_gunicorn_worker() {
+    let plain = stop_worker(&Gunicorn::plain(Worker::Sync).start());
+    let server = Gunicorn::preloaded(Worker::Sync).trimming_every(1).env("AUTOTRIM_OVERHEAD", "0").start();
+    let preloaded = stop_worker(&server);
+    assert!(plain < SLEEP / 3 && preloaded < SLEEP / 3, "plain {plain:?}, preloaded {preloaded:?}");
+    let log = server.log();
+    let long = |line: &&Line| line.number("requests") == 2 && line.number("took_us") > 40_000;
+    assert_eq!(log.event("trim").lines.iter().filter(long).count(), 1, "no long trim to interrupt: {log:?}");
+}
