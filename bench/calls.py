@@ -15,7 +15,12 @@ REQUESTS = 1_000
 SPAWNS = 1_000
 
 # Instructions that the library may add, by what the call is about; None = no promise.
-TARGETS = {"not followed": 20, "followed": 60, "server at rest": 20, "after an answer": None}
+TARGETS = {
+    "not followed": 20,
+    "followed": 60,
+    "server at rest": 20,
+    "after an answer": None,
+}
 
 TITLES = {
     "not followed": "instructions, descriptor not followed",
@@ -47,18 +52,35 @@ HEADER = ["", "plain", "preloaded", "added", "target", ""]
 class Bench:
     """Runs the C program in ways that differ in nothing but what is preloaded."""
 
-    def __init__(self, program: Path, library: Path, empty: Path, scratch: Path) -> None:
-        self.program, self.library, self.empty, self.scratch = program, library, empty, scratch
+    def __init__(
+        self, program: Path, library: Path, empty: Path, scratch: Path
+    ) -> None:
+        self.program, self.library, self.empty, self.scratch = (
+            program,
+            library,
+            empty,
+            scratch,
+        )
 
-    def run(self, *arguments: str, preload: Path | None = None, under: tuple[str, ...] = (), **extra: str) -> str:
+    def run(
+        self,
+        *arguments: str,
+        preload: Path | None = None,
+        under: tuple[str, ...] = (),
+        **extra: str,
+    ) -> str:
         """The program's output. What the caller's shell has set decides nothing."""
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **extra}
         if preload:
             environment["LD_PRELOAD"] = str(preload)
         command = [*under, str(self.program), *arguments]
-        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, check=False, env=environment, capture_output=True, text=True
+        )
         if done.returncode != 0:
-            sys.exit(f"scripts/bench-calls: {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+            sys.exit(
+                f"scripts/bench-calls: {' '.join(command)} failed:\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
     def number(self, *arguments: str, preload: Path | None = None) -> float:
@@ -70,11 +92,22 @@ class Bench:
             under = ("valgrind", "--quiet", "--tool=callgrind", "--collect-atstart=no")
             output = f"--callgrind-out-file={directory}/out"
             # No look at RSS by the clock: it would fall into one call or another.
-            rounds = int(self.run("count", preload=preload, under=(*under, output), AUTOTRIM_GROWTH="0"))
+            rounds = int(
+                self.run(
+                    "count",
+                    preload=preload,
+                    under=(*under, output),
+                    AUTOTRIM_GROWTH="0",
+                )
+            )
             counts = {}
-            for dump in sorted(Path(directory).glob("out.*"), key=lambda path: int(path.suffix[1:])):
+            for dump in sorted(
+                Path(directory).glob("out.*"), key=lambda path: int(path.suffix[1:])
+            ):
                 text = dump.read_text()
-                name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE)
+                name = re.search(
+                    r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE
+                )
                 summary = re.search(r"^summary: (\d+)", text, re.MULTILINE)
                 if name and summary:
                     counts[name[1]] = int(summary[1]) / rounds
@@ -84,12 +117,27 @@ class Bench:
         """System calls of a command, by name."""
         with tempfile.NamedTemporaryFile(dir=self.scratch) as output:
             # -E sets the variable in the traced program alone.
-            under = ["strace", "-o", output.name, *(["-E", f"LD_PRELOAD={preload}"] if preload else [])]
+            under = [
+                "strace",
+                "-o",
+                output.name,
+                *(["-E", f"LD_PRELOAD={preload}"] if preload else []),
+            ]
             environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
-            done = subprocess.run([*under, *command], check=False, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                [*under, *command],
+                check=False,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
             if done.returncode != 0:
-                sys.exit(f"scripts/bench-calls: strace {' '.join(command)} failed:\n{done.stderr}")
-            return Counter(re.findall(r"^(\w+)\(", Path(output.name).read_text(), re.MULTILINE))
+                sys.exit(
+                    f"scripts/bench-calls: strace {' '.join(command)} failed:\n{done.stderr}"
+                )
+            return Counter(
+                re.findall(r"^(\w+)\(", Path(output.name).read_text(), re.MULTILINE)
+            )
 
     def alternating(self, *arguments: str, rounds: int) -> tuple[float, float]:
         """Medians of a measurement, plain and preloaded, taken by turns."""
@@ -154,20 +202,34 @@ def time_rows(bench: Bench, rounds: int) -> list[Row]:
 
 def names(difference: Counter[str], per: int) -> str:
     """What the difference is made of, most frequent first; noise of less than 0.01 is left out."""
-    parts = [f"{name} {count / per:+.4g}" for name, count in difference.most_common() if abs(count / per) >= 0.01]
+    parts = [
+        f"{name} {count / per:+.4g}"
+        for name, count in difference.most_common()
+        if abs(count / per) >= 0.01
+    ]
     return ", ".join(parts)
 
 
 def subtract(after: Counter[str], before: Counter[str]) -> Counter[str]:
-    return Counter({name: after[name] - before[name] for name in after | before if after[name] != before[name]})
+    return Counter(
+        {
+            name: after[name] - before[name]
+            for name in after | before
+            if after[name] != before[name]
+        }
+    )
 
 
 def system_call_rows(bench: Bench) -> tuple[list[Row], list[str]]:
     rows, notes = [Row("system calls")], []
     plain, empty, preloaded = (
-        bench.system_calls("true", preload=preload) for preload in (None, bench.empty, bench.library)
+        bench.system_calls("true", preload=preload)
+        for preload in (None, bench.empty, bench.library)
     )
-    for label, baseline in [("true, against none", plain), ("true, against an empty library", empty)]:
+    for label, baseline in [
+        ("true, against none", plain),
+        ("true, against an empty library", empty),
+    ]:
         added = preloaded.total() - baseline.total()
         rows.append(
             Row(
@@ -184,26 +246,44 @@ def system_call_rows(bench: Bench) -> tuple[list[Row], list[str]]:
         # Twice as many requests less as many: start-up cancels.
         once, twice = (
             [
-                bench.system_calls(str(bench.program), mode, str(requests), preload=preload)
+                bench.system_calls(
+                    str(bench.program), mode, str(requests), preload=preload
+                )
                 for preload in (None, bench.library)
             ]
             for requests in (REQUESTS, 2 * REQUESTS)
         )
-        plain, preloaded = (subtract(after, before) for before, after in zip(once, twice))
+        plain, preloaded = (
+            subtract(after, before) for before, after in zip(once, twice)
+        )
         label = f"a request, server waits in {where}"
         before, after = plain.total() / REQUESTS, preloaded.total() / REQUESTS
-        rows.append(Row(f"  {label}", f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}"))
+        rows.append(
+            Row(f"  {label}", f"{before:.2f}", f"{after:.2f}", f"{after - before:+.2f}")
+        )
         notes.append(f"{label}: {names(subtract(preloaded, plain), REQUESTS)}")
     return rows, notes
 
 
 def start_rows(bench: Bench) -> list[Row]:
-    plain, empty, preloaded = map(float, bench.run("spawn", str(SPAWNS), str(bench.empty), str(bench.library)).split())
+    plain, empty, preloaded = map(
+        float,
+        bench.run("spawn", str(SPAWNS), str(bench.empty), str(bench.library)).split(),
+    )
     rows = [Row("time")]
     for against, before in [("none", plain), ("an empty library", empty)]:
         added = preloaded - before
         label = f"  true, against {against}"
-        rows.append(Row(label, f"{before:.0f} µs", f"{preloaded:.0f} µs", f"{added:+.0f} µs", "≤ 200 µs", added <= 200))
+        rows.append(
+            Row(
+                label,
+                f"{before:.0f} µs",
+                f"{preloaded:.0f} µs",
+                f"{added:+.0f} µs",
+                "≤ 200 µs",
+                added <= 200,
+            )
+        )
     return rows
 
 
@@ -217,24 +297,46 @@ print(*(lines[name].split()[0] for name in ("Rss", "Pss", "Private_Dirty")))
 def memory_rows(bench: Bench, rounds: int) -> list[Row]:
     rows = [Row("memory of a process that serves nothing")]
     python = Bench(Path(sys.executable), bench.library, bench.empty, bench.scratch)
-    programs = [("a minimal C program", bench, ["memory"]), ("python3", python, ["-I", "-c", PYTHON_MEMORY])]
+    programs = [
+        ("a minimal C program", bench, ["memory"]),
+        ("python3", python, ["-I", "-c", PYTHON_MEMORY]),
+    ]
     for program, runner, arguments in programs:
         plain, empty, preloaded = (
             [
                 statistics.median(column)
                 for column in zip(
-                    *(map(int, runner.run(*arguments, preload=preload).split()) for _ in range(rounds)), strict=True
+                    *(
+                        map(int, runner.run(*arguments, preload=preload).split())
+                        for _ in range(rounds)
+                    ),
+                    strict=True,
                 )
             ]
             for preload in (None, bench.empty, bench.library)
         )
         kinds = ("resident", "proportional", "private dirty")
-        for kind, before, with_empty, after in zip(kinds, plain, empty, preloaded, strict=True):
-            for against, baseline in [("none", before), ("an empty library", with_empty)]:
-                added, cells = after - baseline, (f"{baseline:.0f} KB", f"{after:.0f} KB")
+        for kind, before, with_empty, after in zip(
+            kinds, plain, empty, preloaded, strict=True
+        ):
+            for against, baseline in [
+                ("none", before),
+                ("an empty library", with_empty),
+            ]:
+                added, cells = (
+                    after - baseline,
+                    (f"{baseline:.0f} KB", f"{after:.0f} KB"),
+                )
                 # The promise is about resident memory; the other two say how much of it is this process's alone.
                 promise = ("≤ 64 KB", added <= 64) if kind == "resident" else ("", None)
-                rows.append(Row(f"  {program}: {kind}, against {against}", *cells, f"{added:+.0f} KB", *promise))
+                rows.append(
+                    Row(
+                        f"  {program}: {kind}, against {against}",
+                        *cells,
+                        f"{added:+.0f} KB",
+                        *promise,
+                    )
+                )
     return rows
 
 
@@ -259,10 +361,17 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="scripts/bench-calls", description="What a hooked call costs, as a table.")
-    parser.add_argument("--markdown", action="store_true", help="print the table for the README")
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench-calls", description="What a hooked call costs, as a table."
+    )
     parser.add_argument(
-        "--rounds", type=int, default=15, help="rounds of each time, plain and preloaded by turns (7 or more)"
+        "--markdown", action="store_true", help="print the table for the README"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=15,
+        help="rounds of each time, plain and preloaded by turns (7 or more)",
     )
     for name in ("program", "library", "empty", "scratch"):
         parser.add_argument(f"--{name}", type=Path, help=argparse.SUPPRESS)
@@ -272,7 +381,9 @@ def main() -> None:
     # scripts/bench-calls checks the arguments before it builds anything.
     if arguments.program is None:
         return
-    bench = Bench(arguments.program, arguments.library, arguments.empty, arguments.scratch)
+    bench = Bench(
+        arguments.program, arguments.library, arguments.empty, arguments.scratch
+    )
     calls, notes = system_call_rows(bench)
     rows = [
         *instruction_rows(bench),
@@ -282,7 +393,9 @@ def main() -> None:
         *memory_rows(bench, arguments.rounds),
     ]
     if arguments.markdown:
-        print(as_markdown(rows), *(f"- System calls, {note}" for note in notes), sep="\n")
+        print(
+            as_markdown(rows), *(f"- System calls, {note}" for note in notes), sep="\n"
+        )
     else:
         print(as_text(rows), "", *notes, sep="\n")
 
