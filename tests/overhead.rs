@@ -59,6 +59,8 @@ fn trimming_stays_within_its_share_of_the_time() {
 fn without_a_limit_every_due_trim_happens() {
     const REQUESTS: u64 = 20;
     let mut server = server_with_expensive_heap(Some("0"));
+    // A request that comes before the worker has been at a wait point shares the trim of the one before.
+    server.wait_for_line("the trim after the request that made the heap", |line| line.event == "trim");
     for sent in 1..=REQUESTS {
         assert_eq!(get(server.port, "/small").status(), 200);
         let what = format!("the trim after request {sent}");

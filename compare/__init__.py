@@ -1,0 +1,1 @@
+"""Runs the test suites of real programs plain and preloaded, and compares the results test by test."""

@@ -1,0 +1,167 @@
+"""The command line: which suites, how much of them, and what came out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from compare import cpython, libuv, redis, report
+from compare.judge import Verdict, judge
+from compare.run import end_all
+from compare.sources import TARGET, need
+from compare.unit import MissingError, Unit, Variant
+
+# First the one that takes longest.
+SUITES = {"libuv": libuv.units, "redis": redis.units, "cpython": cpython.units}
+WAYS = "plain and preloaded"
+
+
+def main() -> int:
+    """Run what was asked for; 1 if the library makes a difference."""
+    arguments = _arguments()
+    if not arguments.library:
+        return 0
+    units = _in_turn([SUITES[suite](arguments.quick) for suite in arguments.suite])
+    units = [
+        unit for unit in units if not arguments.unit or unit.name in arguments.unit
+    ]
+    if not units:
+        print("compare-programs: no such unit", file=sys.stderr)
+        return 2
+    # One file throughout, even if it is built anew meanwhile.
+    directory = TARGET / "compare"
+    directory.mkdir(parents=True, exist_ok=True)
+    library = directory / f"libautotrim-{os.getpid()}.so"
+    library.write_bytes(arguments.library.read_bytes())
+    library.chmod(0o755)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: _interrupted(number, library))
+    try:
+        verdicts = _judge_all(units, arguments, library, directory)
+    except MissingError as problem:
+        print(f"compare-programs: {problem}", file=sys.stderr)
+        return 2
+    finally:
+        library.unlink(missing_ok=True)
+    print(f"\n{report.table(verdicts)}\n")
+    report.write(verdicts, directory)
+    return _conclude(verdicts)
+
+
+def _interrupted(number: int, library: Path) -> None:
+    """Leave nothing running, and do not wait for the threads."""
+    end_all()
+    library.unlink(missing_ok=True)
+    os._exit(128 + number)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/compare-programs",
+        description=f"Run the test suites of real programs {WAYS}, and compare the results.",
+    )
+    parser.add_argument("--quick", action="store_true", help="a part of each suite")
+    parser.add_argument(
+        *("--suite", "-s"),
+        action="append",
+        choices=list(SUITES),
+        help="only this suite (repeat for more)",
+    )
+    parser.add_argument(
+        *("--unit", "-u"), action="append", help="only this unit of the suites"
+    )
+    parser.add_argument(
+        *("--jobs", "-j"),
+        type=int,
+        default=os.cpu_count() or 1,
+        help="units at the same time (default: one per CPU)",
+    )
+    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.jobs < 1:
+        parser.error("--jobs: at least 1")
+    arguments.suite = list(dict.fromkeys(arguments.suite or SUITES))
+    return arguments
+
+
+def _in_turn(suites: list[list[Unit]]) -> list[Unit]:
+    """Return the first of each suite, then the second: what builds its program does not hold up the others."""
+    longest = max(map(len, suites))
+    return [
+        suite[number]
+        for number in range(longest)
+        for suite in suites
+        if number < len(suite)
+    ]
+
+
+def _variants(unit: Unit, quick: bool) -> list[Variant]:
+    if not unit.may_log:
+        return [Variant.PRELOADED]
+    # The log is the proof that the library did trim.
+    return (
+        [Variant.DEBUG]
+        if quick and not unit.short
+        else [Variant.PRELOADED, Variant.DEBUG]
+    )
+
+
+def _judge_all(
+    units: list[Unit], arguments: argparse.Namespace, library: Path, directory: Path
+) -> list[Verdict]:
+    started = time.monotonic()
+    lock = threading.Lock()
+    logs = directory / "logs"
+    logs.mkdir(exist_ok=True)
+    need("sh")
+
+    def say(line: str) -> None:
+        with lock:
+            print(f"[{time.monotonic() - started:4.0f} s] {line}", flush=True)
+
+    def one(unit: Unit) -> Verdict:
+        variants = _variants(unit, arguments.quick)
+        verdict = judge(unit, variants, library, logs, say)
+        for difference in verdict.differences:
+            say(f"{unit}: {difference}")
+        return verdict
+
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        try:
+            return list(pool.map(one, units))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _conclude(verdicts: list[Verdict]) -> int:
+    bad = 0
+    for verdict in verdicts:
+        for difference in verdict.differences:
+            print(f"{verdict.unit}: {difference}")
+        if len(verdict.runs[Variant.PLAIN].outcomes) == 1:
+            print(f"{verdict.unit}: ran no test, so this shows nothing")
+            bad += 1
+        if verdict.noisy:
+            print(f"{verdict.unit}: wrote log lines with AUTOTRIM_LOG=off")
+        bad += verdict.real
+    logging = [verdict for verdict in verdicts if Variant.DEBUG in verdict.runs]
+    for suite in {verdict.unit.suite for verdict in logging}:
+        mine = [verdict for verdict in logging if verdict.unit.suite == suite]
+        if not any(verdict.runs[Variant.DEBUG].trims for verdict in mine):
+            print(f"{suite}: the library never trimmed, so this shows nothing")
+            bad += 1
+    tests = sum(len(verdict.runs[Variant.PLAIN].outcomes) - 1 for verdict in verdicts)
+    if not bad:
+        print(f"{tests} tests: the same results {WAYS}.")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Keeps gunicorn and nginx under load for minutes, with reloads, kills and clients that leave."""
