@@ -29,7 +29,7 @@ VARIANTS: dict[str, tuple[dict[str, str], bool]] = {
     "idle alone": (OFF | {"AUTOTRIM_IDLE": "1s"}, True),
     "growth=2M": ({"AUTOTRIM_GROWTH": "2M"}, True),
     "growth=4M": ({"AUTOTRIM_GROWTH": "4M"}, True),
-    "growth=16M": ({"AUTOTRIM_GROWTH": "16M"}, True),
+    "growth=8M": ({"AUTOTRIM_GROWTH": "8M"}, True),
     "growth=32M": ({"AUTOTRIM_GROWTH": "32M"}, True),
     "arenas=0": ({"AUTOTRIM_ARENAS": "0"}, True),
     "arenas=0 threshold=128K": (

@@ -95,8 +95,8 @@ pub const TABLE: [Entry; 12] = [
     },
     Entry {
         name: "AUTOTRIM_GROWTH",
-        default: "8M,5%",
-        expected: "a size such as 8M, a share of the floor such as 5%, or both as 8M,5%",
+        default: "16M,5%",
+        expected: "a size such as 16M, a share of the floor such as 5%, or both as 16M,5%",
         meaning: "trim when anonymous RSS is this far above the floor: a size (K, M, G), a share of the floor, \
                   or both, of which the larger counts; 0 = off",
         set: |options, value| growth(value).map(|growth| options.rules.growth = growth),

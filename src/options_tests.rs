@@ -30,7 +30,7 @@ fn the_defaults_are_those_of_the_table() {
     let expected = Rules {
         interval: 1024,
         jitter: 0,
-        growth: Growth { bytes: 8 << 20, percent: 5 },
+        growth: Growth { bytes: 16 << 20, percent: 5 },
         idle: SECOND,
         defer: SECOND,
         overhead: 1,
