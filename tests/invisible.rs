@@ -88,6 +88,11 @@ fn receive_timeouts_are_kept() {
 }
 
 #[test]
+fn what_is_no_answer_to_a_request_is_not_counted() {
+    Fixture::new("counting_rules").is_unchanged_to_the_last_trim();
+}
+
+#[test]
 fn a_passed_connection_counts_where_it_is_served() {
     let log = Fixture::new("scm_rights").is_unchanged_by_trims();
     assert_eq!(log.event("trim").numbers("requests"), [1, 2, 3, 4, 5, 6]);
