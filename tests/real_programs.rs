@@ -5,12 +5,16 @@ mod common;
 
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
-use common::process::{clean_environment, has_mapped};
+use common::process::{clean_environment, cpu_time, has_mapped};
 use common::{library, root};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 const REQUESTS: usize = 20;
+
+/// How long a server is watched while nobody asks anything.
+const REST: Duration = Duration::from_secs(2);
 
 /// Quick here, all of it with scripts/compare-programs: test suites of CPython, libuv and Redis.
 #[test]
@@ -100,6 +104,11 @@ fn leaves_memory_to(allocator: Other) {
     for preload in allocator.both_orders() {
         for log in ["error", "debug"] {
             let (mut server, worker) = serve(&allocator, &preload, log);
+            // A trim that is due and cannot be made is no reason to stay awake.
+            let before = cpu_time(worker);
+            std::thread::sleep(REST);
+            let used = cpu_time(worker) - before;
+            assert!(used < REST / 2, "{preload}: {used:?} of CPU time in {REST:?} of rest");
             let log = server.stop_and_read_log();
             assert_eq!(log.lines.len(), 1, "{preload}: {log:?}");
             let line = &log.lines[0];

@@ -3,6 +3,7 @@
 use procfs::process::{Process, all_processes};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Anonymous resident memory in KB; nothing when the process is gone.
 pub fn anonymous_kb(pid: u32) -> Option<u64> {
@@ -57,4 +58,10 @@ pub fn end_with_this_test(command: &mut Command) -> &mut Command {
             Ok(())
         })
     }
+}
+
+/// The CPU time that a process has used so far, all threads together.
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = Process::new(pid as i32).and_then(|process| process.stat()).expect("a process that runs");
+    Duration::from_millis((stat.utime + stat.stime) * 1_000 / procfs::ticks_per_second())
 }
