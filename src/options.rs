@@ -5,7 +5,7 @@
 
 use crate::policy::{Growth, MILLISECOND, Rules, SECOND};
 use crate::process::program_matches;
-use crate::text::Text;
+use crate::text::{Text, number};
 
 /// How much is written to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,17 +230,6 @@ impl Options {
 
 fn excerpt(value: &[u8]) -> Excerpt {
     *Excerpt::new().bytes(value)
-}
-
-/// A whole number in decimal, and nothing else.
-fn number(value: &[u8]) -> Option<u64> {
-    if value.is_empty() {
-        return None;
-    }
-    value.iter().try_fold(0u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
 }
 
 /// A whole number and what stands behind it.

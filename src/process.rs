@@ -25,9 +25,9 @@ pub struct Process {
     pub counters: Counters,
     /// Something may be due, or was answered since the last look: wait points have a reason to stop.
     pub armed: AtomicBool,
-    /// Below this many requests, and before this time, no trigger can fire (hints for accept and recv).
+    /// Below this many requests, and before `possible_at`, a wait that can be cut in two has nothing to do.
     pub possible_requests: AtomicU64,
-    /// The same for a wait that cannot be cut in two.
+    /// The same for accept and recv, which cannot.
     pub possible_count: AtomicU64,
     /// The time that goes with both.
     pub possible_at: AtomicU64,

@@ -1,4 +1,5 @@
-//! A line of text in a fixed buffer: no allocation, no `core::fmt`, no way to panic. What does not fit is cut.
+//! A line of text in a fixed buffer: no allocation, no `core::fmt`, no way to panic. What does not fit is cut. And the
+//! way back: numbers from text.
 
 /// Up to `N` bytes of text.
 #[derive(Clone, Copy)]
@@ -68,6 +69,17 @@ impl<const N: usize> Text<N> {
         }
         self.byte(b'"')
     }
+}
+
+/// A whole number in decimal, and nothing else.
+pub fn number(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |number, &byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

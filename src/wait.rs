@@ -13,7 +13,7 @@
 pub mod calls;
 
 use core::ffi::c_int;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::interpose::{errno, keeping_errno, set_errno};
 use crate::policy::SECOND;
@@ -92,7 +92,8 @@ impl Wait {
             Timeout::After(0) => return None,
             Timeout::After(nanoseconds) => Some(sys::now().saturating_add(nanoseconds)),
         };
-        is_possible(process, deadline.unwrap_or(u64::MAX)).then_some(Wait { process, deadline })
+        is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX))
+            .then_some(Wait { process, deadline })
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -141,8 +142,9 @@ pub fn before_blocking(descriptor: c_int) -> bool {
 }
 
 fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
-    // Event loops call accept until EAGAIN right after a connection came: no wait point.
-    if !is_due(process) || !sockets::is_blocking(descriptor) {
+    // Quiet is left aside: it can be watched for only in a wait that can be cut in two. Event loops call accept until
+    // EAGAIN right after a connection came: no wait point.
+    if !is_possible(process, &process.possible_count, sys::now) || !sockets::is_blocking(descriptor) {
         return false;
     }
     keeping_errno(|| {
@@ -154,23 +156,10 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
     })
 }
 
-/// Whether a trigger can fire now, quiet left aside: who is about to wait watches for that in a cut wait only.
-fn is_due(process: &Process) -> bool {
-    can_trim()
-        && (process.counters.requests.load(Relaxed) >= process.possible_count.load(Relaxed)
-            || sys::now() >= process.possible_at.load(Relaxed))
-}
-
-/// Whether there is anything to be done at wait points at all.
-fn can_trim() -> bool {
+/// Whether a trigger can fire at `requests` or at `time`, which is asked only where the requests do not decide it, and
+/// whether there is anything to be done at wait points at all.
+fn is_possible(process: &Process, requests: &AtomicU64, time: impl FnOnce() -> u64) -> bool {
     runtime().is_some_and(|runtime| runtime.allocator.is_some())
-}
-
-/// Whether any trigger can fire until `time`.
-fn is_possible(process: &Process, time: u64) -> bool {
-    if !can_trim() {
-        return false;
-    }
-    process.counters.requests.load(Relaxed) >= process.possible_requests.load(Relaxed)
-        || time >= process.possible_at.load(Relaxed)
+        && (process.counters.requests.load(Relaxed) >= requests.load(Relaxed)
+            || time() >= process.possible_at.load(Relaxed))
 }

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::files;
 use crate::interpose::{errno, keeping_errno};
+use crate::text::number;
 
 /// Bytes per page: 4 KiB to 64 KiB, asked, never assumed.
 pub fn page_size() -> u64 {
@@ -110,12 +111,7 @@ pub fn anonymous_rss() -> Option<u64> {
 
 /// The second number of statm, resident, minus the third, shared.
 fn anonymous_pages(statm: &[u8]) -> Option<u64> {
-    let mut numbers = statm.split(|&byte| byte == b' ').skip(1).map(|field| {
-        field.iter().try_fold(0u64, |number, &digit| {
-            let digit = digit.is_ascii_digit().then(|| u64::from(digit.wrapping_sub(b'0')))?;
-            number.checked_mul(10)?.checked_add(digit)
-        })
-    });
+    let mut numbers = statm.split(|&byte| byte == b' ').skip(1).map(number);
     Some(numbers.next()??.saturating_sub(numbers.next()??))
 }
 
