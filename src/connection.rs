@@ -17,10 +17,10 @@
 pub enum State {
     /// Not a connection, or one that is not ours to count. Zero, so that an untouched table says so.
     NotFollowed = 0,
-    /// Accepted, or brought by `SCM_RIGHTS`; nothing received yet.
-    Fresh = 1,
     /// Answered: the next move is the client's.
-    Idle = 2,
+    Idle = 1,
+    /// Accepted, or brought by `SCM_RIGHTS`; nothing received yet.
+    Fresh = 2,
     /// Bytes have been received and nothing has been sent since: a request is in flight.
     Pending = 3,
     /// Pending when this process was forked off: the parent counts it as in flight, this process does not.
@@ -31,8 +31,8 @@ impl State {
     /// The state that a table byte stands for; anything unknown is not followed.
     pub const fn from_byte(byte: u8) -> State {
         match byte {
-            1 => State::Fresh,
-            2 => State::Idle,
+            1 => State::Idle,
+            2 => State::Fresh,
             3 => State::Pending,
             4 => State::Inherited,
             _ => State::NotFollowed,
@@ -90,6 +90,9 @@ pub const fn step(state: State, event: Event) -> (State, Effect) {
     }
 }
 
+/// Where in an HTTP/1 answer's first line the status begins.
+pub const STATUS: usize = 9;
+
 /// How many of a message's first bytes [`is_interim`] wants to see.
 pub const HEAD: usize = 12;
 
@@ -97,9 +100,7 @@ pub const HEAD: usize = 12;
 /// not `101`, which ends the exchange by switching protocols. Fewer than [`HEAD`] bytes are never interim.
 #[inline]
 pub fn is_interim(head: &[u8]) -> bool {
-    // The status first: it settles the matter for nearly every answer.
-    head.get(9) == Some(&b'1')
-        && matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', _, tens, units, ..]
+    matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, units, ..]
             if (*tens, *units) != (b'0', b'1'))
 }
 

@@ -11,12 +11,13 @@ use crate::connection::{Effect, Event, State, step};
 
 /// Descriptors below this can be followed: Linux's default ceiling for RLIMIT_NOFILE (fs.nr_open). What is
 /// above is served as ever, and not counted.
-const LIMIT: usize = 1 << 20;
+pub const LIMIT: usize = 1 << 20;
 
-static STATES: [AtomicU8; LIMIT] = [const { AtomicU8::new(0) }; LIMIT];
+/// One byte each.
+pub static STATES: [AtomicU8; LIMIT] = [const { AtomicU8::new(0) }; LIMIT];
 
 /// One more than the highest descriptor ever followed: bounds the walks below.
-static END: AtomicUsize = AtomicUsize::new(0);
+pub static END: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether `descriptor` is a connection that we follow. This is what an unconcerned call costs.
 #[inline(always)]
@@ -36,23 +37,44 @@ pub fn state(descriptor: c_int) -> State {
     STATES.get(descriptor as u32 as usize).map_or(State::NotFollowed, |state| State::from_byte(state.load(Relaxed)))
 }
 
-/// Applies `event` to `descriptor` and says what else it changes.
+/// One look at a descriptor: its state now, and the place to change it.
+pub struct Look {
+    cell: &'static AtomicU8,
+    byte: u8,
+}
+
+/// Looks at `descriptor`; `None` where it can never be followed.
 #[inline(always)]
-pub fn apply(descriptor: c_int, event: Event) -> Effect {
-    let index = descriptor as u32 as usize;
-    let Some(cell) = STATES.get(index) else { return Effect::None };
-    if matches!(event, Event::Opened) {
-        END.fetch_max(index + 1, Relaxed);
+pub fn look(descriptor: c_int) -> Option<Look> {
+    STATES.get(descriptor as u32 as usize).map(|cell| Look { cell, byte: cell.load(Relaxed) })
+}
+
+impl Look {
+    /// Whether it was in this state.
+    #[inline(always)]
+    pub fn found(&self, state: State) -> bool {
+        self.byte == state as u8
     }
-    let mut byte = cell.load(Relaxed);
+
+    /// Applies `event` to a descriptor that was found in `state`; `None` where another thread was faster, and nothing is
+    /// changed. With both known to the compiler this is one instruction.
+    #[inline(always)]
+    pub fn apply(&self, state: State, event: Event) -> Option<Effect> {
+        let (next, effect) = step(state, event);
+        let applied = next == state || self.cell.compare_exchange(self.byte, next as u8, Relaxed, Relaxed).is_ok();
+        applied.then_some(effect)
+    }
+}
+
+/// Applies `event` to `descriptor`, whatever its state, and says what else it changes.
+pub fn apply(descriptor: c_int, event: Event) -> Effect {
+    if matches!(event, Event::Opened) && (descriptor as u32 as usize) < LIMIT {
+        END.fetch_max(descriptor as usize + 1, Relaxed);
+    }
     loop {
-        let (state, effect) = step(State::from_byte(byte), event);
-        if state as u8 == byte {
+        let Some(look) = look(descriptor) else { return Effect::None };
+        if let Some(effect) = look.apply(State::from_byte(look.byte), event) {
             return effect;
-        }
-        match cell.compare_exchange_weak(byte, state as u8, Relaxed, Relaxed) {
-            Ok(_) => return effect,
-            Err(other) => byte = other,
         }
     }
 }

@@ -5,114 +5,113 @@
 //! a cancelled thread unwinds through it.
 
 use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
+use core::hint::black_box;
 
 use libc::{
     epoll_event, fd_set, iovec, msghdr, nfds_t, off_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
     timespec, timeval,
 };
 
-use crate::connection::{HEAD, State, is_interim};
+use crate::connection::{HEAD, STATUS, State, is_interim};
 use crate::descriptors::{self, is_followed};
 use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
-use crate::wait;
 use crate::wait::calls::{self, milliseconds};
+use crate::wait::{self, Point};
 use crate::{ancillary, observe, process, retire, runtime};
 
 hooks! {
     // A connection is opened.
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = |next| accepting(listener, next);
+        = if process::is_stopping() => |next| accepting_stopped(listener, next), else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = |next| accepting(listener, next);
+        = if process::is_stopping() => |next| accepting_stopped(listener, next), else |connection| accepted(connection);
 
     // Bytes are received.
     fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
-        = |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving(fd, flags, next);
     fn recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr,
                 length: *mut socklen_t) -> ssize_t
-        = |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving(fd, flags, next);
     fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t
-        = |next| receiving_message(fd, message, flags, next);
+        = if is_followed(fd) => |next| with_ancillary(message, receiving(fd, flags, next)),
+        else |received| with_ancillary(message, received);
     fn read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t
-        = |next| receiving(fd, 0, next);
+        = if is_followed(fd) => |next| receiving(fd, 0, next);
     fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
-        = |next| receiving(fd, 0, next);
+        = if is_followed(fd) => |next| receiving(fd, 0, next);
     #[undeclared] fn __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t
-        = |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving(fd, flags, next);
     #[undeclared] fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int,
                                  address: *mut sockaddr, length: *mut socklen_t) -> ssize_t
-        = |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving(fd, flags, next);
     #[undeclared] fn __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t
-        = |next| receiving(fd, 0, next);
+        = if is_followed(fd) => |next| receiving(fd, 0, next);
 
     // Bytes are sent.
     fn send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
+        = if is_followed(fd) => |next| sent_bytes(fd, buffer, next());
     fn sendto(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int, address: *const sockaddr,
               length: socklen_t) -> ssize_t
-        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
+        = if is_followed(fd) => |next| sent_bytes(fd, buffer, next());
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| message_starts_interim(message, sent));
+        = if is_followed(fd) => |next| sent_message(fd, message, next());
     fn write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t
-        = |next| sending(fd, next, move |sent| starts_interim(buffer, sent));
+        = if is_followed(fd) => |next| sent_bytes(fd, buffer, next());
     fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
-        = |next| sending(fd, next, move |sent| vector_starts_interim(vector, count as usize, sent));
+        = if is_followed(fd) => |next| sent_vector(fd, vector, count as usize, next());
     fn sendfile(out: c_int, file: c_int, offset: *mut off_t, size: size_t) -> ssize_t
-        = |next| sending(out, next, |_| false);
+        = if is_followed(out) => |next| sent_unseen(out, next());
     fn sendfile64(out: c_int, file: c_int, offset: *mut off64_t, size: size_t) -> ssize_t
-        = |next| sending(out, next, |_| false);
+        = if is_followed(out) => |next| sent_unseen(out, next());
     // The libc crate knows off64_t as loff_t here.
     fn splice(from: c_int, from_offset: *mut off64_t, to: c_int, to_offset: *mut off64_t, size: size_t,
               flags: c_uint) -> ssize_t
-        = |next| sending(to, move || receiving(from, 0, next), |_| false);
+        = if is_followed(from) || is_followed(to) => |next| sent_unseen(to, receiving(from, 0, next));
 
     // A descriptor ceases to be a connection. Never a wait point: handlers and vfork children close too.
     fn close(fd: c_int) -> c_int
-        = |next| if is_followed(fd) { closing_followed(fd, next) } else { next() };
+        = if is_followed(fd) => |next| closing(fd, next);
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
-        = |next| if descriptors::is_any_from(first) { closing_range(first, last, flags, next) } else { next() };
+        = if descriptors::is_any_from(first) => |next| closing_range(first, last, flags, next);
     fn dup2(from: c_int, to: c_int) -> c_int
-        = |next| if is_followed(to) { duplicating(from, to, next) } else { next() };
+        = if is_followed(to) => |next| duplicating(from, to, next);
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
-        = |next| if is_followed(to) { duplicating(from, to, next) } else { next() };
+        = if is_followed(to) => |next| duplicating(from, to, next);
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = |next| if is_followed(fd) { connecting(fd, next) } else { next() };
+        = if is_followed(fd) => |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
-        = |next| match number {
-            libc::SYS_close | libc::SYS_close_range | libc::SYS_seccomp | libc::SYS_prctl => calling(number, [a, b, c], next),
-            _ => next(),
-        };
+        = if is_ours(number, a) => |next| calling(number, [a, b, c], next);
 
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
-        = |next| if option == libc::PR_SET_SECCOMP { restricting_then(next) } else { next() };
+        = if option == libc::PR_SET_SECCOMP => |next| restricting_then(next);
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if process::is_armed() => |next| calls::epoll(milliseconds(timeout), epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, mask, next);
+        = if process::is_armed() => |next| calls::epoll(milliseconds(timeout), epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
-        = |next| calls::epoll2(timeout, epoll, events, room, mask, next);
+        = if process::is_armed() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = |next| calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = |next| calls::poll(move || calls::seconds(timeout), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
-        = |next| calls::select(count, [reads, writes, errors], timeout, next);
+        = if process::is_armed() => |next| calls::select(count, [reads, writes, errors], timeout, next);
     fn pselect(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set, timeout: *const timespec,
                mask: *const sigset_t) -> c_int
-        = |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
+        = if process::is_armed() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
 
 /// The operation of seccomp(2) that only asks.
@@ -120,12 +119,19 @@ const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
+// What is followed, and nothing else, goes through the functions below. The common case of each keeps no argument of
+// the caller's but the descriptor across the real call, and ends in a jump to a function that all of its kind share.
+
 #[inline(always)]
-fn accepting(listener: c_int, next: impl Fn() -> c_int) -> c_int {
-    if process::armed().is_some() && wait::before_blocking(listener) {
+fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
+    if wait::before_blocking(listener, Point::Accept) {
         return fail(libc::EINTR);
     }
-    let connection = next();
+    accepted(next())
+}
+
+#[inline(always)]
+fn accepted(connection: c_int) -> c_int {
     if connection >= 0 { opened(connection) } else { connection }
 }
 
@@ -137,44 +143,47 @@ fn opened(connection: c_int) -> c_int {
 
 #[inline(always)]
 fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
-    if !is_followed(fd) {
-        return next();
-    }
-    receiving_followed(fd, flags, next)
-}
-
-#[inline(never)]
-fn receiving_followed(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
-    // Java's blocking servers and php-fpm wait for the next request in no other call.
+    if process::is_stopping() {
+        return receiving_stopped(fd, flags, next);
+    }
+    received(fd, next())
+}
+
+/// Java's blocking servers and php-fpm wait for the next request in no other call.
+#[cold]
+#[inline(never)]
+fn receiving_stopped(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
     let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
-    if waits_for_client && wait::before_blocking(fd) {
+    if waits_for_client && wait::before_blocking(fd, Point::Receive) {
         return fail(libc::EINTR);
     }
-    let received = next();
-    if received > 0 {
-        observe::received(fd);
-    }
-    received
+    received(fd, next())
 }
 
 #[inline(always)]
-fn receiving_message(fd: c_int, message: *mut msghdr, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
-    let received = receiving(fd, flags, next);
+fn received(fd: c_int, received: ssize_t) -> ssize_t {
+    if received > 0 { observe::received(fd, received) } else { received }
+}
+
+#[inline(always)]
+fn with_ancillary(message: *const msghdr, received: ssize_t) -> ssize_t {
     // SAFETY: the call succeeded, so the kernel read and wrote the header.
-    if received >= 0 && unsafe { (*message).msg_controllen } != 0 {
-        bringing(message);
-    }
-    received
+    if received >= 0 && unsafe { (*message).msg_controllen } != 0 { brought(message, received) } else { received }
 }
 
 #[inline(never)]
-fn bringing(message: *const msghdr) {
-    if runtime().is_none() {
-        return;
+fn brought(message: *const msghdr, received: ssize_t) -> ssize_t {
+    if runtime().is_some() {
+        follow_brought(message);
     }
+    // That it returns what it was given is not to be known: the caller would keep a copy.
+    black_box(received)
+}
+
+fn follow_brought(message: *const msghdr) {
     // SAFETY: the call succeeded, so the kernel filled so much of the control buffer.
     let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
     ancillary::descriptors(control, |brought| {
@@ -184,33 +193,73 @@ fn bringing(message: *const msghdr) {
     });
 }
 
+// What was sent is looked at after the call, when the kernel has read it, and only where it may be the interim response
+// to a pending request.
+
 #[inline(always)]
-fn sending(fd: c_int, next: impl Fn() -> ssize_t, interim: impl Fn(usize) -> bool) -> ssize_t {
-    if !is_followed(fd) {
-        return next();
+fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
+    if sent <= 0 {
+        return sent;
     }
-    sending_followed(fd, next, interim)
+    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
+    let maybe_interim = || sent as usize >= HEAD && unsafe { may_be_interim(buffer) };
+    observe::sent(fd, sent, maybe_interim, || sent_bytes_seldom(fd, buffer, sent))
 }
 
 #[inline(never)]
-fn sending_followed(fd: c_int, next: impl Fn() -> ssize_t, interim: impl Fn(usize) -> bool) -> ssize_t {
-    let sent = next();
-    if sent > 0 {
-        // What was sent is looked at only where it may be the interim response to a pending request.
-        if !(observe::awaits_answer(fd) && interim(sent as usize)) {
-            observe::sent(fd);
-        }
+fn sent_bytes_seldom(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
+    observe::sent_seldom(fd, sent, || starts_interim(buffer, sent as usize))
+}
+
+#[inline(always)]
+fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
+    if sent <= 0 {
+        return sent;
     }
-    sent
+    // SAFETY: the kernel has read `sent` > 0 bytes, so there is a first part, and they begin with it.
+    let maybe_interim =
+        || unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) };
+    observe::sent(fd, sent, maybe_interim, || sent_vector_seldom(fd, vector, count, sent))
 }
 
 #[inline(never)]
-fn closing_followed(fd: c_int, next: impl Fn() -> c_int) -> c_int {
+fn sent_vector_seldom(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
+    observe::sent_seldom(fd, sent, || vector_starts_interim(vector, count, sent as usize))
+}
+
+#[inline(always)]
+fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
+    if sent <= 0 {
+        return sent;
+    }
+    // SAFETY: the call succeeded, so the kernel has read the header.
+    let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
+    sent_vector(fd, vector, count, sent)
+}
+
+/// A file's bytes: no head of an answer is sent this way.
+#[inline(never)]
+fn sent_unseen(fd: c_int, sent: ssize_t) -> ssize_t {
+    if sent > 0 { observe::sent_seldom(fd, sent, || false) } else { sent }
+}
+
+/// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
+///
+/// # Safety
+/// [`HEAD`] bytes must be readable at `head`.
+#[inline(always)]
+unsafe fn may_be_interim(head: *const c_void) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { *head.cast::<u8>().add(STATUS) == b'1' }
+}
+
+#[inline(always)]
+fn closing(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     observe::forgotten(fd);
     next()
 }
 
-#[inline(never)]
+#[inline(always)]
 fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c_int) -> c_int {
     // With this flag the descriptors are closed at exec, if ever (close_range(2)).
     if flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0 {
@@ -220,7 +269,7 @@ fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c
 }
 
 /// Another file takes the number over at once, if the call succeeds: no other thread can own it in between.
-#[inline(never)]
+#[inline(always)]
 fn duplicating(from: c_int, to: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
     if result >= 0 && from != to {
@@ -230,7 +279,7 @@ fn duplicating(from: c_int, to: c_int, next: impl Fn() -> c_int) -> c_int {
 }
 
 /// Who connects is a client: the number was closed behind our back and is used anew.
-#[inline(never)]
+#[inline(always)]
 fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
     if result == 0 || errno() == libc::EINPROGRESS {
@@ -239,8 +288,17 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     result
 }
 
-/// A system call made by its number that is ours to see.
-#[inline(never)]
+/// Whether a system call made by its number is ours to see.
+#[inline(always)]
+fn is_ours(number: c_long, a: c_long) -> bool {
+    // As 32 bits, so that the compiler asks for close first and alone.
+    if number as c_int == libc::SYS_close as c_int {
+        return is_followed(a as c_int);
+    }
+    matches!(number, libc::SYS_close_range | libc::SYS_seccomp | libc::SYS_prctl)
+}
+
+#[inline(always)]
 fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) -> c_long {
     match number {
         libc::SYS_close => observe::forgotten(a as c_int),
@@ -254,7 +312,7 @@ fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) ->
     next()
 }
 
-#[inline(never)]
+#[inline(always)]
 fn restricting_then(next: impl Fn() -> c_int) -> c_int {
     restricting(true);
     next()
@@ -272,23 +330,10 @@ fn starts_interim(buffer: *const c_void, sent: usize) -> bool {
     is_interim(unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) })
 }
 
-fn message_starts_interim(message: *const msghdr, sent: usize) -> bool {
-    // SAFETY: the call succeeded, so the kernel has read the header.
-    let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
-    vector_starts_interim(vector, count, sent)
-}
-
-fn vector_starts_interim(vector: *const iovec, count: usize, sent: usize) -> bool {
+/// Whether the `sent` bytes that the kernel has read of these parts, in order, start an interim response.
+fn vector_starts_interim(vector: *const iovec, count: usize, mut sent: usize) -> bool {
     // SAFETY: the call succeeded, so the kernel has read the vector.
-    match unsafe { sys::slice_at(vector, count) } {
-        [first, ..] if first.iov_len >= HEAD => starts_interim(first.iov_base, sent),
-        parts => scattered_starts_interim(parts, sent),
-    }
-}
-
-/// The same where the first part is shorter than what is to be looked at.
-#[inline(never)]
-fn scattered_starts_interim(parts: &[iovec], mut sent: usize) -> bool {
+    let parts = unsafe { sys::slice_at(vector, count) };
     let (mut head, mut known) = ([0; HEAD], 0);
     for part in parts {
         if sent == 0 || known == HEAD {

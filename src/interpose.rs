@@ -13,9 +13,13 @@ use once_cell::race::OnceNonZeroUsize;
 
 /// A function of type `F`, by the symbol's name: the next definition after this library's.
 pub struct Next<F> {
+    symbol: Symbol,
+    signature: PhantomData<fn() -> F>,
+}
+
+struct Symbol {
     name: &'static CStr,
     address: OnceNonZeroUsize,
-    signature: PhantomData<fn() -> F>,
 }
 
 impl<F: Copy> Next<F> {
@@ -24,26 +28,28 @@ impl<F: Copy> Next<F> {
     /// address as an `F`.
     pub const unsafe fn new(name: &'static CStr) -> Self {
         const { assert!(size_of::<F>() == size_of::<usize>()) }
-        Next { name, address: OnceNonZeroUsize::new(), signature: PhantomData }
+        Next { symbol: Symbol { name, address: OnceNonZeroUsize::new() }, signature: PhantomData }
     }
 
     /// The function, if it has been looked up: one load.
     #[inline(always)]
     pub fn known(&self) -> Option<F> {
-        self.address.get().map(Self::function)
+        self.symbol.address.get().map(Self::function)
     }
 
     /// The function, or `None` where no later object defines the symbol.
     #[inline]
     pub fn get(&self) -> Option<F> {
-        self.known().or_else(|| self.resolve().map(Self::function))
+        self.known().or_else(|| self.symbol.resolve().map(Self::function))
     }
 
     fn function(address: NonZeroUsize) -> F {
         // SAFETY: the address came from `dlsym` for this name, and `new`'s caller promised that F fits.
         unsafe { transmute_copy::<usize, F>(&address.get()) }
     }
+}
 
+impl Symbol {
     /// Looks the symbol up. It does so once per symbol, in the constructor; a call from a constructor that
     /// ran before ours gets here earlier. `dlsym` of a symbol that exists does not allocate (glibc
     /// elf/dl-sym.c); two threads at once find the same address.
@@ -108,14 +114,16 @@ pub fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Defines the exported functions: `fn name(argument: type, …) -> type = |next| body;`.
+/// Defines the exported functions: `fn name(argument: type, …) -> type = |next| body;`, or `= if condition => |next| body`
+/// where nothing but the next definition is called unless `condition` holds, and what it returned is handed to an `else
+/// |result| expression` if there is one.
 ///
 /// In `body` the arguments stand under their names, and `next()` calls the next definition with just these
 /// arguments. The signature is checked against `libc::name`, but where `#[undeclared]` says that the libc crate
 /// has no such function. `#[variadic]` is for what C declares with `...` after the first argument.
 macro_rules! hooks {
     ($($(#[$kind:ident])? fn $name:ident($($argument:ident: $type:ty),+ $(,)?) -> $result:ty
-       = |$next:ident| $body:expr;)+) => {
+       = $(if $condition:expr =>)? |$next:ident| $body:expr $(, else |$after:ident| $other:expr)?;)+) => {
         /// The next definition of each hooked symbol.
         pub mod next {
             use super::*;
@@ -137,12 +145,14 @@ macro_rules! hooks {
             // The unit tests' own binary must not be interposed.
             #[cfg_attr(not(test), unsafe(no_mangle))]
             pub unsafe extern "C" fn $name($($argument: $type),+) -> $result {
-                // By value: the fast path keeps its arguments in registers.
-                let $next = move || match next::$name.known() {
-                    // SAFETY: the caller's own arguments, handed on to the function it called.
-                    Some(function) => unsafe { function($($argument),+) },
-                    None => late($($argument),+),
-                };
+                #[inline(always)]
+                fn next($($argument: $type),+) -> $result {
+                    match next::$name.known() {
+                        // SAFETY: the caller's own arguments, handed on to the function it called.
+                        Some(function) => unsafe { function($($argument),+) },
+                        None => late($($argument),+),
+                    }
+                }
                 /// Before the constructor: apart, so that the fast path can jump to the function and need no frame.
                 #[cold]
                 #[inline(never)]
@@ -153,10 +163,31 @@ macro_rules! hooks {
                         None => fail(libc::ENOSYS),
                     }
                 }
-                $body
+                hooks!(@body [$($condition)?] $next ($($argument: $type),+) -> $result { $body } [$($after $other)?])
             }
         )+
     };
+    (@body [] $next:ident ($($argument:ident: $type:ty),+) -> $result:ty { $body:expr } []) => {{
+        // By value: the fast path keeps its arguments in registers.
+        let $next = move || next($($argument),+);
+        $body
+    }};
+    (@body [$condition:expr] $next:ident ($($argument:ident: $type:ty),+) -> $result:ty { $body:expr }
+     [$($after:ident $other:expr)?]) => {{
+        /// What is seldom the case: apart, for the same reason.
+        #[inline(never)]
+        fn concerned($($argument: $type),+) -> $result {
+            let $next = move || next($($argument),+);
+            $body
+        }
+        if $condition {
+            concerned($($argument),+)
+        } else {
+            let result = next($($argument),+);
+            $( let $after = result; let result = $other; )?
+            result
+        }
+    }};
     (@name $name:ident) => {
         match core::ffi::CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
             Ok(name) => name,

@@ -40,7 +40,7 @@ pub fn first_answer() {
 /// The process restricts its own system calls, and the library does nothing more.
 pub fn retired() {
     let (Some(runtime), Some(process)) = (runtime(), process::begun()) else { return };
-    if process.counters.requests.load(Relaxed) > 0 {
+    if process.stats.requests.load(Relaxed) > 0 {
         let mut line = begin(runtime, "disabled");
         line.text(" reason=seccomp");
         write(runtime, Level::Warn, &mut line);
@@ -65,7 +65,7 @@ fn enabled(runtime: &Runtime) {
 }
 
 /// A trim was done.
-pub fn trim(outcome: &Outcome, policy: &Policy) {
+pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     let Some(runtime) = runtime().filter(|runtime| runtime.options.log >= Level::Debug) else { return };
     let mut line = begin(runtime, "trim");
     line.text(" trigger=").text(outcome.trigger.name());
@@ -78,9 +78,11 @@ pub fn trim(outcome: &Outcome, policy: &Policy) {
         };
     }
     line.text(" took_us=").number(outcome.took / 1_000);
-    line.text(" trims=").number(outcome.trims);
+    line.text(" trims=").number(trims);
     line.text(" deferred=").number(policy.counts.deferred);
     line.text(" skipped=").number(policy.counts.skipped);
+    line.text(" wait=").text(outcome.point.name());
+    line.text(" tid=").number(sys::thread().unsigned_abs().into());
     write(runtime, Level::Debug, &mut line);
 }
 

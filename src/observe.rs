@@ -1,11 +1,13 @@
 //! What a completed call means: hooks report here, descriptors and counters change.
 
 use core::ffi::c_int;
+use core::hint::black_box;
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
-use crate::{descriptors, log, process, runtime};
+use crate::process::{self, Process};
+use crate::{descriptors, log, runtime};
 
 /// A connection was accepted, or came by `SCM_RIGHTS`.
 pub fn opened(descriptor: c_int) {
@@ -14,33 +16,100 @@ pub fn opened(descriptor: c_int) {
     }
 }
 
-/// More than zero bytes were received on a followed descriptor, not peeked.
-pub fn received(descriptor: c_int) {
-    let Some(process) = process::current() else { return };
-    if descriptors::apply(descriptor, Event::Received) == Effect::Began {
-        process.counters.in_flight.fetch_add(1, Relaxed);
+// What a request costs is in the next two functions. Each takes what the real call returned and returns it: what is
+// seldom the case is then a jump, and the common case keeps no more than it needs.
+
+/// `result` > 0 bytes were received on a followed descriptor, not peeked.
+#[inline(always)]
+pub fn received(descriptor: c_int, result: isize) -> isize {
+    let Some(look) = descriptors::look(descriptor) else { return result };
+    if look.found(State::Pending) {
+        return result;
     }
+    let (Some(process), true) = (process::begun(), look.found(State::Idle)) else {
+        return received_seldom(descriptor, result);
+    };
+    let Some(effect) = look.apply(State::Idle, Event::Received) else { return received_seldom(descriptor, result) };
+    began(process, effect);
+    result
 }
 
-/// More than zero bytes were sent on a followed descriptor, and they are no interim response.
-pub fn sent(descriptor: c_int) {
-    let Some(process) = process::current() else { return };
-    let effect = descriptors::apply(descriptor, Event::Sent);
-    if effect == Effect::Answered {
-        process.counters.in_flight.fetch_sub(1, Relaxed);
+/// `result` > 0 bytes were sent on a followed descriptor. `maybe_interim` tells cheaply whether they may be an interim
+/// response; `seldom` is called where they may, or a request is not simply answered, and is to do what [`sent_seldom`] does.
+#[inline(always)]
+pub fn sent(
+    descriptor: c_int,
+    result: isize,
+    maybe_interim: impl FnOnce() -> bool,
+    seldom: impl Fn() -> isize,
+) -> isize {
+    let Some(look) = descriptors::look(descriptor) else { return result };
+    // More of an answer that is counted already.
+    if look.found(State::Idle) {
+        return result;
     }
-    if matches!(effect, Effect::Answered | Effect::AnsweredForParent) {
-        if process.counters.requests.fetch_add(1, Relaxed) == 0 {
-            keeping_errno(log::first_answer);
+    let (Some(process), true) = (process::begun(), look.found(State::Pending)) else { return seldom() };
+    if maybe_interim() {
+        return seldom();
+    }
+    let Some(effect) = look.apply(State::Pending, Event::Sent) else { return seldom() };
+    answered(process, effect, result)
+}
+
+#[inline(never)]
+fn received_seldom(descriptor: c_int, result: isize) -> isize {
+    if let Some(process) = begin() {
+        began(process, descriptors::apply(descriptor, Event::Received));
+    }
+    black_box(result)
+}
+
+/// [`sent`] without its shortcuts; `interim` is asked only where a request is pending.
+pub fn sent_seldom(descriptor: c_int, result: isize, interim: impl FnOnce() -> bool) -> isize {
+    if let Some(process) = begin() {
+        let pending = matches!(descriptors::state(descriptor), State::Pending | State::Inherited);
+        if !(pending && interim()) {
+            answered(process, descriptors::apply(descriptor, Event::Sent), result);
         }
-        process.armed.store(true, Release);
+    }
+    // That it returns what it was given is not to be known: the caller would keep a copy.
+    black_box(result)
+}
+
+fn begin() -> Option<&'static Process> {
+    process::begun().or_else(|| keeping_errno(process::begin))
+}
+
+#[inline(always)]
+fn began(process: &Process, effect: Effect) {
+    if effect == Effect::Began {
+        process.stats.in_flight.fetch_add(1, Relaxed);
     }
 }
 
-/// Whether what is sent now may answer a request, so that it is worth telling an interim response from an answer.
-#[inline]
-pub fn awaits_answer(descriptor: c_int) -> bool {
-    matches!(descriptors::state(descriptor), State::Pending | State::Inherited)
+#[inline(always)]
+fn answered(process: &Process, effect: Effect, result: isize) -> isize {
+    match effect {
+        Effect::Answered => {
+            process.stats.in_flight.fetch_sub(1, Relaxed);
+        }
+        Effect::AnsweredForParent => {}
+        _ => return result,
+    }
+    process.armed.store(true, Release);
+    let before = process.stats.requests.fetch_add(1, Relaxed);
+    if before >= process.stop_at.load(Relaxed) { stop(process, before, result) } else { result }
+}
+
+/// accept and recv have a reason to stop; so it is after the first answer.
+#[cold]
+#[inline(never)]
+fn stop(process: &Process, before: u64, result: isize) -> isize {
+    process.stopping.store(true, Relaxed);
+    if before == 0 {
+        keeping_errno(log::first_answer);
+    }
+    black_box(result)
 }
 
 /// A followed descriptor is about to be closed. Called before the close: after it, the number may belong to
@@ -71,6 +140,6 @@ fn take_back(effect: Effect) {
     if effect == Effect::Abandoned
         && let Some(process) = process::begun()
     {
-        process.counters.in_flight.fetch_sub(1, Relaxed);
+        process.stats.in_flight.fetch_sub(1, Relaxed);
     }
 }

@@ -34,6 +34,9 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// How many there are.
+    pub const COUNT: usize = 3;
+
     /// The name in log lines and metrics.
     pub const fn name(self) -> &'static str {
         match self {

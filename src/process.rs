@@ -4,27 +4,38 @@
 //! policy and locks of the parent never reach it, whatever they were doing. A vfork child shares its parent's
 //! memory, but has another pid: it passes straight through.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use once_cell::race::OnceRef;
 
 use crate::connection::Event;
 use crate::descriptors;
 use crate::interpose::keeping_errno;
-use crate::policy::Policy;
-use crate::stats::Counters;
+use crate::policy::{Policy, Rules};
+use crate::stats::{Stats, autotrim_stats};
 use crate::sys::{self, cell::TryLock, memory};
 
+/// Answers after which accept and recv look at RSS at the latest, however fast they come. Asking the clock before
+/// each of them would cost more than all else that the library does there (`scripts/bench-calls`).
+const LONGEST_STRIDE: u64 = 16;
+
 /// The state of one process. All zeros = not yet begun.
+#[repr(C)]
 pub struct Process {
-    /// The pid of the process that this memory belongs to; 0 = not known yet (a raw clone that has not begun).
-    owner: AtomicI32,
+    /// What others may read. Its pid is that of the process that this memory belongs to; 0 = not known yet (a raw clone
+    /// that has not begun).
+    pub stats: Stats,
     /// Whether it has received from its first connection.
     begun: AtomicBool,
-    /// The counters.
-    pub counters: Counters,
     /// Something may be due, or was answered since the last look: wait points have a reason to stop.
     pub armed: AtomicBool,
+    /// accept and recv, which cannot be cut in two and are many, have a reason to stop. Set by the answer before
+    /// which there were `stop_at`, so that they need not count.
+    pub stopping: AtomicBool,
+    /// See `stopping`.
+    pub stop_at: AtomicU64,
+    /// After so many answers accept and recv stop to look at RSS; grows where they come faster than looks are wanted.
+    stride: AtomicU64,
     /// Below this many requests, and before `possible_at`, a wait that can be cut in two has nothing to do.
     pub possible_requests: AtomicU64,
     /// The same for accept and recv, which cannot.
@@ -49,21 +60,20 @@ pub fn open() -> bool {
     PROCESS.get().is_some()
         || keeping_errno(|| {
             memory::wiped_on_fork().is_some_and(|process: &'static Process| {
-                process.owner.store(sys::pid(), Relaxed);
+                process.stats.pid.store(sys::pid(), Relaxed);
                 // Where two threads come here at once, the loser's page stays mapped: once per process at most.
-                let _ = PROCESS.set(process);
+                if PROCESS.set(process).is_ok() {
+                    autotrim_stats.stats.store(core::ptr::from_ref(&process.stats).cast_mut(), Relaxed);
+                }
                 true
             })
         })
 }
 
 /// This process's state, begun if it was not; `None` before the first connection.
-#[inline]
-pub fn current() -> Option<&'static Process> {
+pub fn begin() -> Option<&'static Process> {
     let process = PROCESS.get()?;
-    if !process.begun.load(Relaxed) {
-        process.begin();
-    }
+    process.begin();
     Some(process)
 }
 
@@ -72,29 +82,43 @@ pub extern "C" fn in_forked_child() {
     sys::files::close_inherited();
     if let Some(process) = PROCESS.get() {
         memory::wipe(process);
-        process.owner.store(sys::pid(), Relaxed);
+        process.stats.pid.store(sys::pid(), Relaxed);
     }
 }
 
-/// This process's state if a wait point has a reason to stop: two loads in a process that serves nothing.
+/// Whether a wait point has a reason to stop: two loads in a process that serves nothing.
+#[inline(always)]
+pub fn is_armed() -> bool {
+    armed().is_some()
+}
+
+/// This process's state if a wait point has a reason to stop.
 #[inline(always)]
 pub fn armed() -> Option<&'static Process> {
     PROCESS.get().filter(|process| process.armed.load(Relaxed))
+}
+
+/// Whether accept and recv have a reason to stop.
+#[inline(always)]
+pub fn is_stopping() -> bool {
+    PROCESS.get().is_some_and(|process| process.stopping.load(Relaxed))
 }
 
 /// No wait point of this process has a reason to stop any more.
 pub fn disarm() {
     if let Some(process) = PROCESS.get() {
         process.armed.store(false, Relaxed);
+        process.stopping.store(false, Relaxed);
     }
 }
 
 /// Whether this is a vfork child on its parent's memory: what it does to descriptors is not the parent's doing.
 pub fn is_borrowed() -> bool {
-    PROCESS.get().is_some_and(|process| process.owner.load(Relaxed) != 0 && !process.is_mine())
+    PROCESS.get().is_some_and(|process| process.stats.pid.load(Relaxed) != 0 && !process.is_mine())
 }
 
-/// Whether counters can be changed: the process has begun. Where not, what is pending is the parent's.
+/// This process's state, where counters can be changed: it has begun. Where not, what is pending is the parent's.
+#[inline(always)]
 pub fn begun() -> Option<&'static Process> {
     PROCESS.get().filter(|process| process.begun.load(Relaxed))
 }
@@ -102,7 +126,38 @@ pub fn begun() -> Option<&'static Process> {
 impl Process {
     /// Whether the state is this process's own.
     pub fn is_mine(&self) -> bool {
-        self.owner.load(Relaxed) == sys::pid()
+        self.stats.pid.load(Relaxed) == sys::pid()
+    }
+
+    /// Leaves the hints that `policy` gives after a decision: until one of them is reached, no wait point need ask it.
+    pub fn plan(&self, policy: &Policy, rules: &Rules) {
+        let (requests, time) = policy.next_possible(rules);
+        let count = policy.next_count(rules);
+        self.possible_requests.store(requests, Relaxed);
+        self.possible_count.store(count, Relaxed);
+        self.possible_at.store(time, Relaxed);
+        if time == 0 {
+            self.stopping.store(true, Relaxed);
+        } else {
+            let stride = self.stride.load(Relaxed) / 2;
+            self.stop_after(if rules.growth.is_on() { stride } else { u64::MAX }, count);
+        }
+    }
+
+    /// accept and recv came too early for a look at RSS: the next stop is after twice as many answers.
+    pub fn stop_later(&self) {
+        self.stopping.store(false, Relaxed);
+        let stride = self.stride.load(Relaxed).saturating_mul(2).min(LONGEST_STRIDE);
+        self.stop_after(stride, self.possible_count.load(Relaxed));
+    }
+
+    fn stop_after(&self, stride: u64, count: u64) {
+        let stride = stride.max(1);
+        self.stride.store(stride, Relaxed);
+        let requests = self.stats.requests.load(Relaxed);
+        // The first answer stops in any case: it is told to the log.
+        let stop_at = if requests == 0 { 0 } else { requests.saturating_add(stride).min(count).saturating_sub(1) };
+        self.stop_at.store(stop_at, Relaxed);
     }
 
     /// First touch in this process: what the parent left pending is not in flight here, and RSS before the first
@@ -113,10 +168,16 @@ impl Process {
         if self.begun.swap(true, Relaxed) {
             return;
         }
-        let _ = self.owner.compare_exchange(0, sys::pid(), Relaxed, Relaxed);
+        let _ = self.stats.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed);
         descriptors::apply_to_range(0, u32::MAX, Event::Forked, |_| {});
         let shield = sys::signals::shield();
-        self.policy.with(|policy| policy.floor = memory::anonymous_rss().unwrap_or(0));
+        self.policy.with(|policy| {
+            policy.floor = memory::anonymous_rss().unwrap_or(0);
+            self.stats.changing(|| {
+                self.stats.floor.store(policy.floor, Relaxed);
+                self.stats.began.store(sys::now(), Relaxed);
+            });
+        });
         shield.end();
     }
 }

@@ -9,8 +9,10 @@ pub mod memory;
 pub mod signals;
 pub mod sockets;
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{CStr, c_char, c_long, c_void};
 use core::slice;
+
+use crate::interpose::Next;
 
 unsafe extern "C" {
     /// environ(7). Read in the constructor only, before the program can change it.
@@ -21,6 +23,16 @@ unsafe extern "C" {
 pub fn pid() -> i32 {
     // SAFETY: no preconditions.
     unsafe { libc::getpid() }
+}
+
+type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
+// SAFETY: syscall(2) as libc declares it.
+static SYSCALL: Next<Syscall> = unsafe { Next::new(c"syscall") };
+
+/// The calling thread's id, as in `/proc/PID/task`; 0 where libc has no `syscall`. glibc has had gettid(2) only since 2.30.
+pub fn thread() -> i32 {
+    // SAFETY: gettid(2) takes nothing and cannot fail.
+    SYSCALL.get().map_or(0, |syscall| unsafe { syscall(libc::SYS_gettid) } as i32)
 }
 
 /// Monotonic time in nanoseconds; never 0. From the vDSO: no system call.

@@ -6,12 +6,15 @@ use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger};
 use crate::process::Process;
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
+use crate::wait::Point;
 use crate::{Runtime, log, runtime};
 
 /// What one trim did.
 pub struct Outcome {
     /// What asked for it.
     pub trigger: Trigger,
+    /// Where the thread was about to wait.
+    pub point: Point,
     /// Requests answered, and in flight, when it began.
     pub requests: u64,
     /// Requests in flight when it began.
@@ -22,37 +25,34 @@ pub struct Outcome {
     pub after: Option<u64>,
     /// How long the release took, in nanoseconds.
     pub took: u64,
-    /// Trims of this process, this one included.
-    pub trims: u64,
 }
 
 /// At a wait point, under `shield`: trims if that is right, and says after how many nanoseconds of
 /// waiting to come back (`None` = only when another request was answered). Another thread being here
 /// already, there is nothing to do.
-pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
+pub fn at_wait_point(process: &Process, shield: &Shield, point: Point) -> Option<u64> {
     let runtime = runtime()?;
-    process.policy.with(|policy| decide(runtime, process, shield, policy)).flatten()
+    process.policy.with(|policy| decide(runtime, process, shield, policy, point)).flatten()
 }
 
-fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy) -> Option<u64> {
+fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy, point: Point) -> Option<u64> {
     let rules = &runtime.options.rules;
     // Before the counters are read: what is answered from here on arms it again.
     process.armed.swap(false, Acquire);
+    process.stopping.store(false, Relaxed);
     let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
     if let Decision::Trim(trigger) = again {
         // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
         // Both are asked here only: they are system calls, and looking harms nobody.
         if !process.is_mine() || shield.is_in_fault_handler() {
             process.armed.store(true, Relaxed);
+            process.stopping.store(true, Relaxed);
             return None;
         }
-        trim(runtime, process, policy, trigger);
+        trim(runtime, process, policy, trigger, point);
         again = policy.decide(rules, moment(process), memory::anonymous_rss);
     }
-    let (requests, time) = policy.next_possible(rules);
-    process.possible_requests.store(requests, Relaxed);
-    process.possible_count.store(policy.next_count(rules), Relaxed);
-    process.possible_at.store(time, Relaxed);
+    process.plan(policy, rules);
     match again {
         Decision::Rest => None,
         // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
@@ -69,12 +69,12 @@ fn look_again(process: &Process, wait: u64) -> Option<u64> {
 fn moment(process: &Process) -> Moment {
     Moment {
         now: sys::now(),
-        requests: process.counters.requests.load(Relaxed),
-        in_flight: process.counters.in_flight.load(Relaxed).max(0) as u64,
+        requests: process.stats.requests.load(Relaxed),
+        in_flight: process.stats.in_flight.load(Relaxed).max(0) as u64,
     }
 }
 
-fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger) {
+fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
     let Some(allocator) = &runtime.allocator else { return };
     let Moment { now: start, requests, in_flight } = moment(process);
     let before = memory::anonymous_rss();
@@ -84,7 +84,8 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let after = memory::anonymous_rss();
     // The budget pays for the measurements too; the log tells what the release took.
     policy.trimmed(&runtime.options.rules, requests, end, end.saturating_sub(start), after);
-    let trims = process.counters.trims.fetch_add(1, Relaxed) + 1;
     let took = end.saturating_sub(release);
-    log::trim(&Outcome { trigger, requests, in_flight, before, after, took, trims }, policy);
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took };
+    process.stats.trimmed(&outcome, policy, end);
+    log::trim(&outcome, process.stats.trims(), policy);
 }

@@ -31,6 +31,35 @@ pub enum Timeout {
     After(u64),
 }
 
+/// Where a thread is about to wait, by family of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Point {
+    /// accept and accept4 on a blocking listener.
+    Accept,
+    /// A blocking receive on an answered connection.
+    Receive,
+    /// epoll_wait and its kin.
+    Epoll,
+    /// poll and ppoll.
+    Poll,
+    /// select and pselect.
+    Select,
+}
+
+impl Point {
+    /// The name in log lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Point::Accept => "accept",
+            Point::Receive => "recv",
+            Point::Epoll => "epoll",
+            Point::Poll => "poll",
+            Point::Select => "select",
+        }
+    }
+}
+
 /// A part of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -53,47 +82,39 @@ impl Part {
 /// A wait at whose beginning there is a reason to look.
 pub struct Wait {
     process: &'static Process,
+    point: Point,
     /// When the caller's timeout ends; `None` = never.
     deadline: Option<u64>,
 }
 
-/// A waiting call with this timeout: `next` where it is to go on as if we were not there, because nothing was
-/// answered, the caller does not wait, or nothing can come due before it is back; else `looking`. `timeout` is
-/// asked only where something was answered, and may say that the call is invalid.
+/// A waiting call with this timeout (`None` where the call is invalid): `next` where it is to go on as if we were not
+/// there, because the caller does not wait, or nothing can come due before it is back; else `looking`.
 #[inline(always)]
 pub fn at(
-    timeout: impl FnOnce() -> Option<Timeout>,
+    point: Point,
+    timeout: Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    match process::armed() {
-        None => next(),
-        Some(process) => at_armed(process, timeout, next, looking),
-    }
-}
-
-#[inline(never)]
-fn at_armed(
-    process: &'static Process,
-    timeout: impl FnOnce() -> Option<Timeout>,
-    next: impl Fn() -> c_int,
-    looking: impl FnOnce(&Wait) -> c_int,
-) -> c_int {
-    match timeout().and_then(|timeout| Wait::begin(process, timeout)) {
+    match timeout.and_then(|timeout| Wait::begin(point, timeout)) {
         None => next(),
         Some(wait) => looking(&wait),
     }
 }
 
 impl Wait {
-    fn begin(process: &'static Process, timeout: Timeout) -> Option<Wait> {
+    fn begin(point: Point, timeout: Timeout) -> Option<Wait> {
+        let process = process::armed()?;
         let deadline = match timeout {
             Timeout::Never => None,
             Timeout::After(0) => return None,
             Timeout::After(nanoseconds) => Some(sys::now().saturating_add(nanoseconds)),
         };
-        is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX))
-            .then_some(Wait { process, deadline })
+        is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX)).then_some(Wait {
+            process,
+            point,
+            deadline,
+        })
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -107,7 +128,7 @@ impl Wait {
         let before = errno();
         let shield = signals::shield();
         loop {
-            let again = trim::at_wait_point(self.process, &shield).filter(|_| divisible);
+            let again = trim::at_wait_point(self.process, &shield, self.point).filter(|_| divisible);
             let left = self.left();
             let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
             let part = first.map_or(Part::Rest(left), Part::First);
@@ -136,20 +157,20 @@ impl Wait {
 
 /// Before a call on `descriptor` that may block and has no p-variant: trims if that is right. Returns whether the
 /// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
-#[inline(always)]
-pub fn before_blocking(descriptor: c_int) -> bool {
-    process::armed().is_some_and(|process| look_before_blocking(process, descriptor))
-}
-
-fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
-    // Quiet is left aside: it can be watched for only in a wait that can be cut in two. Event loops call accept until
-    // EAGAIN right after a connection came: no wait point.
-    if !is_possible(process, &process.possible_count, sys::now) || !sockets::is_blocking(descriptor) {
+pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
+    let Some(process) = process::armed() else { return false };
+    // Quiet is left aside: it can be watched for only in a wait that can be cut in two.
+    if !is_possible(process, &process.possible_count, sys::now) {
+        process.stop_later();
+        return false;
+    }
+    // Event loops call accept until EAGAIN right after a connection came: no wait point.
+    if !sockets::is_blocking(descriptor) {
         return false;
     }
     keeping_errno(|| {
         let shield = signals::shield();
-        trim::at_wait_point(process, &shield);
+        trim::at_wait_point(process, &shield, point);
         let interrupts = shield.interrupts(descriptor);
         shield.end();
         interrupts
@@ -160,6 +181,6 @@ fn look_before_blocking(process: &Process, descriptor: c_int) -> bool {
 /// whether there is anything to be done at wait points at all.
 fn is_possible(process: &Process, requests: &AtomicU64, time: impl FnOnce() -> u64) -> bool {
     runtime().is_some_and(|runtime| runtime.allocator.is_some())
-        && (process.counters.requests.load(Relaxed) >= requests.load(Relaxed)
+        && (process.stats.requests.load(Relaxed) >= requests.load(Relaxed)
             || time() >= process.possible_at.load(Relaxed))
 }

@@ -9,6 +9,7 @@ pub mod http;
 pub mod log;
 pub mod process;
 pub mod script;
+pub mod stats;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
