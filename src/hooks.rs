@@ -18,10 +18,12 @@ use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::wait::calls::{self, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, observe, process, retire, runtime};
+use crate::{ancillary, observe, process, retire, runtime, unseen};
 
 hooks! {
-    // A connection is opened.
+    // A connection is opened, or will be.
+    fn listen(fd: c_int, backlog: c_int) -> c_int
+        = |next| listening(next());
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
         = if process::is_stopping() => |next| accepting_stopped(listener, next), else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
@@ -121,6 +123,13 @@ const NO_MASK: *const sigset_t = core::ptr::null();
 
 // What is followed, and nothing else, goes through the functions below. The common case of each keeps no argument of
 // the caller's but the descriptor across the real call, and ends in a jump to a function that all of its kind share.
+
+fn listening(result: c_int) -> c_int {
+    if result == 0 {
+        unseen::listening();
+    }
+    result
+}
 
 #[inline(always)]
 fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {

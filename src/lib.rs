@@ -36,6 +36,7 @@ mod stats;
 mod sys;
 mod text;
 mod trim;
+mod unseen;
 mod wait;
 
 use allocator::Allocator;

@@ -47,6 +47,18 @@ pub fn retired() {
     }
 }
 
+/// The process serves connections that we do not see; `descriptor` is one of them.
+pub fn unseen(descriptor: i32) {
+    let Some(runtime) = runtime() else { return };
+    let shield = sys::signals::shield();
+    let mut line = begin(runtime, "unseen");
+    line.text(" descriptor=").number(descriptor.unsigned_abs().into());
+    line.text(" reason=").quoted(b"connections are accepted past libc, so requests cannot be counted");
+    line.text(" try=AUTOTRIM_PERIOD");
+    write(runtime, Level::Warn, &mut line);
+    shield.end();
+}
+
 fn enabled(runtime: &Runtime) {
     let Some(allocator) = &runtime.allocator else {
         let mut line = begin(runtime, "disabled");

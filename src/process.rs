@@ -14,6 +14,7 @@ use crate::interpose::keeping_errno;
 use crate::policy::{Policy, Rules};
 use crate::stats::{Stats, autotrim_stats};
 use crate::sys::{self, cell::TryLock, memory};
+use crate::unseen::{self, Watch};
 
 /// Answers after which accept and recv look at RSS at the latest, however fast they come. Asking the clock before
 /// each of them would cost more than all else that the library does there (`scripts/bench-calls`).
@@ -44,6 +45,8 @@ pub struct Process {
     pub possible_at: AtomicU64,
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
     pub watched_until: AtomicU64,
+    /// Whether connections come past us.
+    pub unseen: Watch,
     /// What decides.
     pub policy: TryLock<Policy>,
 }
@@ -83,6 +86,7 @@ pub extern "C" fn in_forked_child() {
     if let Some(process) = PROCESS.get() {
         memory::wipe(process);
         process.stats.pid.store(sys::pid(), Relaxed);
+        unseen::in_forked_child();
     }
 }
 
@@ -102,6 +106,13 @@ pub fn armed() -> Option<&'static Process> {
 #[inline(always)]
 pub fn is_stopping() -> bool {
     PROCESS.get().is_some_and(|process| process.stopping.load(Relaxed))
+}
+
+/// Wait points of this process have a reason to stop.
+pub fn arm() {
+    if let Some(process) = PROCESS.get() {
+        process.armed.store(true, Relaxed);
+    }
 }
 
 /// No wait point of this process has a reason to stop any more.
@@ -124,6 +135,11 @@ pub fn begun() -> Option<&'static Process> {
 }
 
 impl Process {
+    /// Whether it has received from a connection.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Relaxed)
+    }
+
     /// Whether the state is this process's own.
     pub fn is_mine(&self) -> bool {
         self.stats.pid.load(Relaxed) == sys::pid()

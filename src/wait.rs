@@ -20,7 +20,7 @@ use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::signals::{self, Mask};
 use crate::sys::{self, sockets};
-use crate::{runtime, trim};
+use crate::{runtime, trim, unseen};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,10 @@ pub fn at(
 impl Wait {
     fn begin(point: Point, timeout: Timeout) -> Option<Wait> {
         let process = process::armed()?;
+        if !process.has_begun() {
+            unseen::look(process);
+            return None;
+        }
         let deadline = match timeout {
             Timeout::Never => None,
             Timeout::After(0) => return None,

@@ -42,6 +42,7 @@ const IMPORTS: &[&str] = &[
     "pread",
     // Descriptors: is that a connection, does it block, is 2 still stderr (`fstat` under its name before glibc 2.33).
     "fcntl",
+    "getsockname",
     "getsockopt",
     "getpeername",
     "__fxstat",

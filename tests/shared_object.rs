@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 /// Every function that the library stands in front of.
 const INTERPOSED: &[&str] = &[
+    "listen",
     "accept",
     "accept4",
     "recv",

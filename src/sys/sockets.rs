@@ -33,6 +33,27 @@ pub fn has_receive_timeout(descriptor: c_int) -> bool {
     result == 0 && (timeout.tv_sec, timeout.tv_usec) != (0, 0)
 }
 
+/// Whether `descriptor` is a socket that listens.
+pub fn is_listening(descriptor: c_int) -> bool {
+    keeping_errno(|| option(descriptor, libc::SO_ACCEPTCONN)) == Some(1)
+}
+
+/// The port that an IPv4 or IPv6 socket is bound to; never 0.
+pub fn local_port(descriptor: c_int) -> Option<u16> {
+    // Of both families the port is in the same place, and an IPv4 address is the shorter one.
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `address` is valid for writing `length` bytes, aligned for every family, and zero is a valid value of it.
+    let (family, port) = unsafe {
+        if keeping_errno(|| libc::getsockname(descriptor, address.as_mut_ptr().cast(), &mut length)) != 0 {
+            return None;
+        }
+        let address = address.as_ptr().cast::<libc::sockaddr_in>();
+        (c_int::from((*address).sin_family), u16::from_be((*address).sin_port))
+    };
+    (matches!(family, libc::AF_INET | libc::AF_INET6) && port != 0).then_some(port)
+}
+
 fn option(descriptor: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut length = size_of::<c_int>() as libc::socklen_t;

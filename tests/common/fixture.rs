@@ -176,10 +176,11 @@ fn compile(name: &str, output: &str, flags: &[&str]) -> PathBuf {
     let compiler = std::env::var_os("CC").unwrap_or("cc".into());
     let compiled = Command::new(compiler)
         .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-pthread"])
-        .args(flags)
         .arg("-o")
         .arg(&made)
         .arg(root().join(format!("tests/fixtures/{name}.c")))
+        // Libraries come after what needs them.
+        .args(flags)
         .status()
         .expect("cc could not be started");
     assert!(compiled.success(), "{name}.c does not compile");

@@ -18,8 +18,8 @@ pub fn counts(pid: u32) -> Option<Counts> {
     let block = block(pid)?;
     let word = |at: usize| u64::from_ne_bytes(block[at..at + 8].try_into().expect("8 bytes"));
     let owner = i32::from_ne_bytes(block[..4].try_into().expect("4 bytes"));
-    // A forked child that has done nothing yet shows its parent's place, and zeros.
-    (owner == pid as i32).then(|| Counts {
+    // A forked child that has done nothing yet shows its parent's place, and zeros; one that only listens, no beginning.
+    (owner == pid as i32 && word(BEGAN) != 0).then(|| Counts {
         requests: word(8),
         in_flight: word(16) as i64,
         trims: (0..TRIGGERS).map(|trigger| word(40 + 8 * trigger)).sum(),
@@ -33,6 +33,9 @@ pub fn followed(pid: u32) -> Option<usize> {
     let end = usize::from_ne_bytes(end.try_into().ok()?);
     Some(read(pid, directory.connections, end)?.iter().filter(|&&state| state != 0).count())
 }
+
+/// Where the block tells when the process received from its first connection.
+const BEGAN: usize = 32;
 
 /// Triggers of a trim, each with a counter of its own.
 const TRIGGERS: usize = 3;

@@ -1,0 +1,88 @@
+//! Connections that come past us: a server may accept by io_uring or by system calls of its own, and then there is
+//! nothing to count. Said once, where it is certain: a minute after a process began to listen, if it has served no
+//! connection that we know and holds one on the port that it listens on.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::policy::SECOND;
+use crate::process::{self, Process};
+use crate::sys::{self, sockets};
+use crate::{descriptors, log, runtime};
+
+/// How long a server is given to accept its first connection where we see it.
+const PATIENCE: u64 = 60 * SECOND;
+/// Looks after that, a second apart: at one moment there may be no connection to find.
+const LOOKS: u64 = 60;
+/// Descriptors that are looked at; what serves the first connections of a process has a low number.
+const DESCRIPTORS: c_int = 1024;
+/// Ports that a server is known to listen on; more are left out.
+const PORTS: usize = 16;
+
+/// Whether this program has ever listened; inherited by forked children, who may be those that accept.
+static LISTENED: AtomicBool = AtomicBool::new(false);
+
+/// The watch of one process. All zeros = not begun.
+pub struct Watch {
+    /// When to look; 0 = not set.
+    at: AtomicU64,
+    looks: AtomicU64,
+}
+
+/// A socket of this process listens.
+pub fn listening() {
+    if runtime().is_some() && process::open() {
+        LISTENED.store(true, Relaxed);
+        process::arm();
+    }
+}
+
+/// In a forked child: it may be the one that accepts.
+pub fn in_forked_child() {
+    if LISTENED.load(Relaxed) {
+        process::arm();
+    }
+}
+
+/// At a wait point of a process that has served nothing yet.
+#[cold]
+pub fn look(process: &Process) {
+    let (watch, now) = (&process.unseen, sys::now());
+    let at = watch.at.load(Relaxed);
+    if at == 0 {
+        watch.at.store(now.saturating_add(PATIENCE), Relaxed);
+        return;
+    }
+    // One thread at a time; and no vfork child.
+    if now < at
+        || watch.at.compare_exchange(at, now.saturating_add(SECOND), Relaxed, Relaxed).is_err()
+        || !process.is_mine()
+    {
+        return;
+    }
+    let found = find();
+    if found.is_some() || watch.looks.fetch_add(1, Relaxed) >= LOOKS {
+        process.armed.store(false, Relaxed);
+    }
+    if let Some(descriptor) = found {
+        log::unseen(descriptor);
+    }
+}
+
+/// A connection that was accepted on one of our ports and is not followed.
+fn find() -> Option<c_int> {
+    let mut ports = [0u16; PORTS];
+    let mut free = ports.iter_mut();
+    for descriptor in 0..DESCRIPTORS {
+        if sockets::is_listening(descriptor)
+            && let (Some(port), Some(slot)) = (sockets::local_port(descriptor), free.next())
+        {
+            *slot = port;
+        }
+    }
+    (0..DESCRIPTORS).find(|&descriptor| {
+        !descriptors::is_followed(descriptor)
+            && sockets::is_connected_stream(descriptor)
+            && sockets::local_port(descriptor).is_some_and(|port| ports.contains(&port))
+    })
+}
