@@ -5,6 +5,7 @@ use core::mem::{MaybeUninit, transmute};
 
 use crate::options::{Arenas, Options};
 use crate::sys;
+use crate::sys::objects::Object;
 use crate::text::Text;
 
 type MallocTrim = unsafe extern "C" fn(usize) -> c_int;
@@ -96,8 +97,8 @@ const ARENA_TUNABLE: &[u8] = b"glibc.malloc.arena_max=";
 /// Whether an interpreter lock serialises allocation anyway, so that one arena costs nothing: CPython, but not a
 /// free-threaded build (which alone exports `_Py_MergeZeroLocalRefcount`), and Ruby.
 fn allocates_under_a_lock() -> bool {
-    let defined = |name: &CStr| !sys::symbol(name).is_null();
-    (defined(c"PyGILState_Ensure") && !defined(c"_Py_MergeZeroLocalRefcount")) || defined(c"ruby_init")
+    let optional = sys::optional::optional();
+    (!optional.python.is_null() && optional.python_without_lock.is_null()) || !optional.ruby.is_null()
 }
 
 /// Where `name` is really defined. A program linked to a fixed address that takes a function's address has a stub of its
@@ -106,7 +107,7 @@ fn definition(name: &CStr) -> *const c_void {
     type Dladdr1 = unsafe extern "C" fn(*const c_void, *mut libc::Dl_info, *mut *const libc::Elf64_Sym, c_int) -> c_int;
     const RTLD_DL_SYMENT: c_int = 1;
     let (found, dladdr1) = (sys::symbol(name), sys::symbol(c"dladdr1"));
-    if found.is_null() || dladdr1.is_null() {
+    if found.is_null() || dladdr1.is_null() || !Object::of(found).is_some_and(Object::is_program) {
         return found;
     }
     let mut info = MaybeUninit::<libc::Dl_info>::uninit();
@@ -121,14 +122,6 @@ fn definition(name: &CStr) -> *const c_void {
     }
 }
 
-/// The base address of the object that defines `function`.
-fn object_of(function: *const c_void) -> Option<*const c_void> {
-    let mut found = MaybeUninit::<libc::Dl_info>::uninit();
-    // SAFETY: dladdr takes any address, and fills `found` where it returns non-zero.
-    unsafe {
-        if function.is_null() || libc::dladdr(function, found.as_mut_ptr()) == 0 {
-            return None;
-        }
-        Some(found.assume_init().dli_fbase.cast_const())
-    }
+fn object_of(function: *const c_void) -> Option<Object> {
+    Object::of(function)
 }
