@@ -173,12 +173,13 @@ static int count(void) {
     struct epoll_event event = {.events = EPOLLIN};
     int ready = epoll_create1(0);
     check(epoll_ctl(ready, EPOLL_CTL_ADD, pipes[0], &event) == 0, "epoll_ctl");
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    check(listen(listener, 1) == 0, "listen");
 
     count_unfollowed(null, pair, zero);
     COUNT_WAITS("not followed", , ready, pipes[0]);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    check(listen(listener, 1) == 0, "listen");
     COUNT_ACCEPTS("not followed", , listener);
+    COUNT_WAITS("listens", , ready, pipes[0]);
 
     struct connection c = serve();
     request(c);

@@ -19,6 +19,7 @@ TARGETS = {
     "not followed": 20,
     "followed": 60,
     "server at rest": 20,
+    "listens": None,
     "after an answer": None,
 }
 
@@ -26,6 +27,7 @@ TITLES = {
     "not followed": "instructions, descriptor not followed",
     "followed": "instructions, followed connection",
     "server at rest": "instructions, nothing answered for longer than AUTOTRIM_IDLE",
+    "listens": "instructions, has listened and served nothing yet (two minutes at most)",
     "after an answer": "instructions, first wait after an answer",
 }
 

@@ -92,16 +92,16 @@ hooks! {
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::epoll(milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::epoll(milliseconds(timeout), epoll, events, room, mask, next);
+        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if process::is_armed() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::poll(milliseconds(timeout), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(calls::seconds(timeout), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if process::is_armed() => |next| calls::select(count, [reads, writes, errors], timeout, next);
@@ -110,10 +110,10 @@ hooks! {
         = if process::is_armed() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
 
 /// The operation of seccomp(2) that only asks.

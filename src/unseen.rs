@@ -45,7 +45,6 @@ pub fn in_forked_child() {
 }
 
 /// At a wait point of a process that has served nothing yet.
-#[cold]
 pub fn look(process: &Process) {
     let (watch, now) = (&process.unseen, sys::now());
     let at = watch.at.load(Relaxed);

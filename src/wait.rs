@@ -88,27 +88,36 @@ pub struct Wait {
 }
 
 /// A waiting call with this timeout (`None` where the call is invalid): `next` where it is to go on as if we were not
-/// there, because the caller does not wait, or nothing can come due before it is back; else `looking`.
+/// there, because nothing was served yet, the caller does not wait, or nothing can come due before it is back; else
+/// `looking`.
 #[inline(always)]
 pub fn at(
     point: Point,
-    timeout: Option<Timeout>,
+    timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    match timeout.and_then(|timeout| Wait::begin(point, timeout)) {
+    let wait = serving().and_then(|process| Wait::begin(process, point, timeout()?));
+    match wait {
         None => next(),
         Some(wait) => looking(&wait),
     }
 }
 
+/// This process, if it has served.
+#[inline(never)]
+fn serving() -> Option<&'static Process> {
+    let process = process::armed()?;
+    if process.has_begun() {
+        return Some(process);
+    }
+    unseen::look(process);
+    None
+}
+
 impl Wait {
-    fn begin(point: Point, timeout: Timeout) -> Option<Wait> {
-        let process = process::armed()?;
-        if !process.has_begun() {
-            unseen::look(process);
-            return None;
-        }
+    #[inline(never)]
+    fn begin(process: &'static Process, point: Point, timeout: Timeout) -> Option<Wait> {
         let deadline = match timeout {
             Timeout::Never => None,
             Timeout::After(0) => return None,

@@ -47,7 +47,7 @@ pub fn fitting(count: nfds_t, room: usize, timeout: Option<Timeout>) -> Option<T
 /// epoll_wait and epoll_pwait.
 #[inline(always)]
 pub fn epoll(
-    timeout: Option<Timeout>,
+    timeout: impl FnOnce() -> Option<Timeout>,
     epoll: c_int,
     events: *mut epoll_event,
     room: c_int,
@@ -74,19 +74,24 @@ pub fn epoll2(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    wait::at(Point::Epoll, seconds(timeout), next, move |wait| {
-        wait.run(true, &mut |part, current| {
-            let (part, mask) = (Seconds::of(part.length()), or(mask, current));
-            // SAFETY: the caller's own arguments but for the timeout.
-            call(real::epoll_pwait2.get(), |real| unsafe { real(epoll, events, room, part.pointer(), mask) })
-        })
-    })
+    wait::at(
+        Point::Epoll,
+        move || seconds(timeout),
+        next,
+        move |wait| {
+            wait.run(true, &mut |part, current| {
+                let (part, mask) = (Seconds::of(part.length()), or(mask, current));
+                // SAFETY: the caller's own arguments but for the timeout.
+                call(real::epoll_pwait2.get(), |real| unsafe { real(epoll, events, room, part.pointer(), mask) })
+            })
+        },
+    )
 }
 
 /// poll and ppoll.
 #[inline(always)]
 pub fn poll(
-    timeout: Option<Timeout>,
+    timeout: impl FnOnce() -> Option<Timeout>,
     fds: *mut pollfd,
     count: nfds_t,
     mask: *const sigset_t,
@@ -110,21 +115,26 @@ pub fn pselect(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    wait::at(Point::Select, seconds(timeout), next, move |wait| select_parts(wait, count, sets, mask))
+    wait::at(Point::Select, move || seconds(timeout), next, move |wait| select_parts(wait, count, sets, mask))
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
 #[inline(always)]
 pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: impl Fn() -> c_int) -> c_int {
-    wait::at(Point::Select, microseconds(timeout), next, move |wait| {
-        let result = select_parts(wait, count, sets, ptr::null());
-        if let Some(left) = wait.left() {
-            let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
-            // SAFETY: there is something left, so there is a timeout; the kernel, or libc, writes it too.
-            unsafe { timeout.write(left) };
-        }
-        result
-    })
+    wait::at(
+        Point::Select,
+        move || microseconds(timeout),
+        next,
+        move |wait| {
+            let result = select_parts(wait, count, sets, ptr::null());
+            if let Some(left) = wait.left() {
+                let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
+                // SAFETY: there is something left, so there is a timeout; the kernel, or libc, writes it too.
+                unsafe { timeout.write(left) };
+            }
+            result
+        },
+    )
 }
 
 fn microseconds(timeout: *const timeval) -> Option<Timeout> {
