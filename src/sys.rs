@@ -6,6 +6,8 @@
 pub mod cell;
 pub mod files;
 pub mod memory;
+pub mod objects;
+pub mod optional;
 pub mod signals;
 pub mod sockets;
 

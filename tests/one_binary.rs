@@ -28,7 +28,7 @@ const IMPORTS: &[&str] = &[
     "strlen",
     // Who and where am I: the hooked functions behind ours, the allocator, the options, the program's name.
     "dlsym",
-    "dladdr",
+    "dl_iterate_phdr",
     "dlerror",
     "environ",
     "getauxval",
@@ -36,6 +36,17 @@ const IMPORTS: &[&str] = &[
     "getppid",
     "readlink",
     "process_vm_readv",
+    // Weak, and so no need: what some programs define.
+    "PyGILState_Ensure",
+    "_Py_MergeZeroLocalRefcount",
+    "ruby_init",
+    "mallctl",
+    "je_mallctl",
+    "MallocExtension_ReleaseFreeMemory",
+    "MallocExtension_Internal_ReleaseMemoryToSystem",
+    "mi_collect",
+    // Until another thread's release is over.
+    "sched_yield",
     // Time, and this process's RSS.
     "clock_gettime",
     "open",
