@@ -29,6 +29,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// Appends bytes as they are.
+    #[inline(never)]
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         bytes.iter().for_each(|&byte| {
             self.byte(byte);
@@ -42,18 +43,8 @@ impl<const N: usize> Text<N> {
     }
 
     /// Appends a number in decimal.
-    pub fn number(&mut self, mut number: u64) -> &mut Self {
-        let mut digits = [0u8; 20];
-        let mut count = 0;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            count += 1;
-            if number == 0 {
-                break;
-            }
-        }
-        self.bytes(digits.get(digits.len() - count..).unwrap_or_default())
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.bytes(decimal(number, &mut [0; 20]))
     }
 
     /// Appends a logfmt value that came from outside: quoted, with quotes and backslashes escaped, and every
@@ -69,6 +60,21 @@ impl<const N: usize> Text<N> {
         }
         self.byte(b'"')
     }
+}
+
+/// A number's digits: once in the library, whatever the length of the text.
+#[inline(never)]
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        count += 1;
+        if number == 0 {
+            break;
+        }
+    }
+    digits.get(digits.len() - count..).unwrap_or_default()
 }
 
 /// A whole number in decimal, and nothing else.

@@ -40,6 +40,13 @@ const IMPORTS: &[&str] = &[
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",
     "ruby_init",
+    "mallctl",
+    "je_mallctl",
+    "MallocExtension_ReleaseFreeMemory",
+    "MallocExtension_Internal_ReleaseMemoryToSystem",
+    "mi_collect",
+    // Until another thread's release is over.
+    "sched_yield",
     // Time, and this process's RSS.
     "clock_gettime",
     "open",

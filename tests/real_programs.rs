@@ -5,16 +5,13 @@ mod common;
 
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
-use common::process::{clean_environment, cpu_time, has_mapped};
+use common::package::file_of;
+use common::process::{clean_environment, has_mapped};
 use common::{library, root};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 const REQUESTS: usize = 20;
-
-/// How long a server is watched while nobody asks anything.
-const REST: Duration = Duration::from_secs(2);
 
 /// Quick here, all of it with scripts/compare-programs: test suites of CPython, libuv and Redis.
 #[test]
@@ -42,10 +39,7 @@ impl Other {
 
     /// Where the package has put it.
     fn path(&self) -> PathBuf {
-        let files = Command::new("dpkg-query").args(["--listfiles", self.package]).output().expect("dpkg-query");
-        let files = String::from_utf8(files.stdout).expect("paths");
-        let named = files.lines().map(Path::new).find(|path| path.ends_with(self.file));
-        named.unwrap_or_else(|| panic!("{} is missing: scripts/packages installs it", self.package)).to_owned()
+        file_of(self.package, self.file)
     }
 
     /// The values of LD_PRELOAD that load it and this library, in both orders.
@@ -56,13 +50,13 @@ impl Other {
 }
 
 /// A gunicorn under these preloads that has answered so many requests as a plain one does; its worker.
-fn serve(other: &Other, preload: &str, log: &str) -> (Server, u32) {
+fn serve(other: &Other, preload: &str) -> (Server, u32) {
     // Plain as far as the launcher is concerned: it knows one library to preload.
     let mut gunicorn = Gunicorn::plain(Worker::Gthread).trimming_every(5).env("LD_PRELOAD", preload);
     for (name, value) in other.environment {
         gunicorn = gunicorn.env(name, *value);
     }
-    let server = gunicorn.env("AUTOTRIM_LOG", log).start();
+    let server = gunicorn.start();
     let worker = server.worker();
     for path in [other.path(), library()] {
         let path = path.canonicalize().expect("a library");
@@ -98,30 +92,11 @@ fn assert_pipeline_is_the_same(other: &Other) {
     }
 }
 
-/// Where malloc is not glibc's, the library says so once, as an error, and never trims.
-fn leaves_memory_to(allocator: Other) {
-    assert_pipeline_is_the_same(&allocator);
-    for preload in allocator.both_orders() {
-        for log in ["error", "debug"] {
-            let (mut server, worker) = serve(&allocator, &preload, log);
-            // A trim that is due and cannot be made is no reason to stay awake.
-            let before = cpu_time(worker);
-            std::thread::sleep(REST);
-            let used = cpu_time(worker) - before;
-            assert!(used < REST / 2, "{preload}: {used:?} of CPU time in {REST:?} of rest");
-            let log = server.stop_and_read_log();
-            assert_eq!(log.lines.len(), 1, "{preload}: {log:?}");
-            let line = &log.lines[0];
-            assert_eq!((line.pid, line.event.as_str(), line.text("reason")), (worker, "disabled", "allocator"));
-        }
-    }
-}
-
 /// Both at work: every request is counted, and every trim that is due is made.
 fn counts_exactly_beside(other: Other) {
     assert_pipeline_is_the_same(&other);
     for preload in other.both_orders() {
-        let (mut server, worker) = serve(&other, &preload, "debug");
+        let (mut server, worker) = serve(&other, &preload);
         let log = server.stop_and_read_log();
         assert_eq!(log.pids(), [worker], "{preload}");
         assert_eq!(log.event("enabled").lines.len(), 1, "{preload}: {log:?}");
@@ -132,18 +107,18 @@ fn counts_exactly_beside(other: Other) {
 }
 
 #[test]
-fn leaves_memory_to_jemalloc() {
-    leaves_memory_to(Other::new("libjemalloc2", "libjemalloc.so.2"));
+fn counts_exactly_beside_jemalloc() {
+    counts_exactly_beside(Other::new("libjemalloc2", "libjemalloc.so.2"));
 }
 
 #[test]
-fn leaves_memory_to_mimalloc() {
-    leaves_memory_to(Other::new("libmimalloc2.0", "libmimalloc.so.2"));
+fn counts_exactly_beside_mimalloc() {
+    counts_exactly_beside(Other::new("libmimalloc2.0", "libmimalloc.so.2"));
 }
 
 #[test]
-fn leaves_memory_to_tcmalloc() {
-    leaves_memory_to(Other::new("libtcmalloc-minimal4", "libtcmalloc_minimal.so.4"));
+fn counts_exactly_beside_tcmalloc() {
+    counts_exactly_beside(Other::new("libtcmalloc-minimal4", "libtcmalloc_minimal.so.4"));
 }
 
 #[test]

@@ -59,21 +59,27 @@ pub fn wipe<T: ZeroIsValid>(memory: &'static T) {
 
 static HAS_FORK_HANDLER: AtomicBool = AtomicBool::new(false);
 
+/// A fork handler.
+type Handler = Option<extern "C" fn()>;
+
 /// Has `handler` called in the child of each fork(3). For the constructor: it allocates.
 pub fn at_fork_in_child(handler: extern "C" fn()) {
-    type Handler = Option<extern "C" fn()>;
+    HAS_FORK_HANDLER.store(at_fork(None, None, Some(handler)), Relaxed);
+}
+
+/// Has these called around each fork(3), as pthread_atfork(3) does; false where that is impossible. For the constructor.
+pub fn at_fork(before: Handler, in_parent: Handler, in_child: Handler) -> bool {
     type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
     // glibc's pthread_atfork under the name that is a symbol of libc.so in all versions (nptl/register-atfork.c).
     let register = crate::sys::symbol(c"__register_atfork");
     if register.is_null() {
-        return;
+        return false;
     }
-    // SAFETY: glibc's own signature; this library, and so the handler, is never unloaded.
-    let result = unsafe {
+    // SAFETY: glibc's own signature; this library, and so each handler, is never unloaded.
+    unsafe {
         let register = core::mem::transmute::<*const c_void, Register>(register);
-        register(None, None, Some(handler), ptr::null())
-    };
-    HAS_FORK_HANDLER.store(result == 0, Relaxed);
+        register(before, in_parent, in_child, ptr::null()) == 0
+    }
 }
 
 /// The value at `place` in this process's own memory, or `None` where it cannot be read: a call that passes a bad pointer

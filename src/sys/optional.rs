@@ -37,6 +37,16 @@ optional! {
     python_without_lock = "_Py_MergeZeroLocalRefcount",
     /// Ruby's start.
     ruby = "ruby_init",
+    /// jemalloc's, as malloc.
+    jemalloc = "mallctl",
+    /// jemalloc's under its own prefix, beside whatever malloc is.
+    prefixed_jemalloc = "je_mallctl",
+    /// gperftools' tcmalloc.
+    gperftools = "MallocExtension_ReleaseFreeMemory",
+    /// Google's tcmalloc.
+    google = "MallocExtension_Internal_ReleaseMemoryToSystem",
+    /// mimalloc, as malloc or beside it.
+    mimalloc = "mi_collect",
 }
 
 unsafe extern "C" {

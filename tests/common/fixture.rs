@@ -7,6 +7,7 @@ use super::common::log::{Line, Log};
 use super::common::process::{clean_environment, end_with_this_test};
 use super::common::{library, root};
 use std::ffi::{OsStr, OsString};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -52,7 +53,11 @@ impl Fixture {
 
     /// The same, compiled with further flags.
     pub fn compiled(name: &str, flags: &[&str]) -> Self {
-        let program = compile(name, name, flags);
+        // A file of its own for each way to compile it: tests run side by side.
+        let mut hasher = DefaultHasher::new();
+        flags.hash(&mut hasher);
+        let output = if flags.is_empty() { name.to_owned() } else { format!("{name}.{:x}", hasher.finish()) };
+        let program = compile(name, &output, flags);
         Self { program, arguments: vec![], environment: vec![], before: vec![], after: vec![], signal: None }
     }
 
@@ -163,14 +168,25 @@ impl Fixture {
 
 /// `tests/fixtures/NAME.c` as a shared object.
 pub fn shared_object(name: &str) -> PathBuf {
-    compile(name, &format!("{name}.so"), &["-shared", "-fPIC"])
+    shared_object_as(name, &format!("{name}.so"), &[])
+}
+
+/// The same, compiled with further flags to a file of this name.
+pub fn shared_object_as(name: &str, output: &str, flags: &[&str]) -> PathBuf {
+    compile(name, output, &[&["-shared", "-fPIC"], flags].concat())
+}
+
+/// Where compiled fixtures are: target/fixtures.
+pub fn directory() -> PathBuf {
+    let directory = root().join("target/fixtures");
+    std::fs::create_dir_all(&directory).expect("a directory for fixtures");
+    directory
 }
 
 /// Compiles into target/fixtures. Tests run side by side, so each writes a file of its own and renames it.
 fn compile(name: &str, output: &str, flags: &[&str]) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let directory = root().join("target/fixtures");
-    std::fs::create_dir_all(&directory).expect("a directory for fixtures");
+    let directory = directory();
     let unique = format!("{output}.{}.{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
     let (made, wanted) = (directory.join(unique), directory.join(output));
     let compiler = std::env::var_os("CC").unwrap_or("cc".into());
