@@ -67,8 +67,8 @@ pub struct Entry {
     pub default: &'static str,
     /// What a value must be, for the warn line.
     pub expected: &'static str,
-    /// What it does, for the README.
-    #[cfg_attr(not(test), allow(dead_code))]
+    /// What it does, for the README; not in the library itself.
+    #[cfg(test)]
     pub meaning: &'static str,
     set: fn(&mut Options, &[u8]) -> Option<()>,
 }
@@ -83,6 +83,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_INTERVAL",
         default: "1024",
         expected: COUNT,
+        #[cfg(test)]
         meaning: "trim after every N requests; 0 = off",
         set: |options, value| number(value).map(|n| options.rules.interval = n),
     },
@@ -90,6 +91,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_JITTER",
         default: "0",
         expected: COUNT,
+        #[cfg(test)]
         meaning: "up to so many further requests, at random for each trim, so that workers do not trim together",
         set: |options, value| number(value).map(|n| options.rules.jitter = n),
     },
@@ -97,6 +99,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_GROWTH",
         default: "16M,5%",
         expected: "a size such as 16M, a share of the floor such as 5%, or both as 16M,5%",
+        #[cfg(test)]
         meaning: "trim when anonymous RSS is this far above the floor: a size (K, M, G), a share of the floor, \
                   or both, of which the larger counts; 0 = off",
         set: |options, value| growth(value).map(|growth| options.rules.growth = growth),
@@ -105,6 +108,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_IDLE",
         default: "1s",
         expected: DURATION,
+        #[cfg(test)]
         meaning: "trim once when no request came for so long after some did, if there is growth to give back \
                   (ms, s, m; plain = s); 0 = off",
         set: |options, value| duration(value).map(|time| options.rules.idle = time),
@@ -113,6 +117,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_TRIM_THRESHOLD",
         default: "0",
         expected: SIZE,
+        #[cfg(test)]
         meaning: "M_TRIM_THRESHOLD at start (bytes, K, M, G), with M_MMAP_THRESHOLD kept high beside it; \
                   0 = leave glibc's dynamic rule",
         set: |options, value| size(value).map(|bytes| options.trim_threshold = bytes),
@@ -121,6 +126,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_OVERHEAD",
         default: "1",
         expected: "a percentage from 0 to 100",
+        #[cfg(test)]
         meaning: "most percent of wall time spent trimming (token bucket, 100 ms burst); 0 = no limit",
         set: |options, value| {
             number(value).filter(|&percent| percent <= 100).map(|percent| options.rules.overhead = percent)
@@ -130,6 +136,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_DEFER",
         default: "1s",
         expected: DURATION,
+        #[cfg(test)]
         meaning: "longest wait for a moment when no request is in flight",
         set: |options, value| duration(value).map(|time| options.rules.defer = time),
     },
@@ -137,6 +144,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_PAD",
         default: "0",
         expected: SIZE,
+        #[cfg(test)]
         meaning: "bytes to keep at the top of the heap (K, M, G)",
         set: |options, value| size(value).map(|bytes| options.pad = bytes),
     },
@@ -144,6 +152,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_ARENAS",
         default: "auto",
         expected: "auto or a whole number",
+        #[cfg(test)]
         meaning: "M_ARENA_MAX at start: a number, 0 = glibc's own, auto = 1 where an interpreter lock serialises \
                   allocation anyway (CPython, Ruby; not free-threaded CPython), else 0",
         set: |options, value| arenas(value).map(|arenas| options.arenas = arenas),
@@ -152,6 +161,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_PROGRAMS",
         default: "*",
         expected: "globs separated by commas",
+        #[cfg(test)]
         meaning: "globs of program names to act in, separated by commas; `!name` excludes",
         set: |options, value| {
             options.chosen = program_matches(options.program, value)?;
@@ -162,6 +172,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_LOG",
         default: "info",
         expected: "off, error, warn, info or debug",
+        #[cfg(test)]
         meaning: "off, error, warn, info (one line when a process first serves), debug (every trim)",
         set: |options, value| level(value).map(|level| options.log = level),
     },
@@ -169,6 +180,7 @@ pub const TABLE: [Entry; 12] = [
         name: "AUTOTRIM_DISABLE",
         default: "0",
         expected: "0 or 1",
+        #[cfg(test)]
         meaning: "1 = load and do nothing",
         set: |options, value| {
             options.disabled = match value {
