@@ -13,11 +13,13 @@ pub fn is_blocking(descriptor: c_int) -> bool {
 }
 
 /// Whether `descriptor` is a connected stream socket: what a server passes to its worker by `SCM_RIGHTS`,
-/// and neither a listener, nor a file, nor a datagram socket.
+/// and neither a listener, nor a file, nor a datagram socket; nor one of a socketpair, which nobody has accepted (nginx
+/// hands its workers each other's).
 pub fn is_connected_stream(descriptor: c_int) -> bool {
     keeping_errno(|| {
         option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
             && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
+            && has_name(descriptor)
             && has_peer(descriptor)
     })
 }
@@ -60,6 +62,16 @@ fn option(descriptor: c_int, name: c_int) -> Option<c_int> {
     // SAFETY: `value` is valid for writing `length` bytes.
     let result = unsafe { libc::getsockopt(descriptor, libc::SOL_SOCKET, name, (&raw mut value).cast(), &mut length) };
     (result == 0).then_some(value)
+}
+
+/// Whether it is bound. What accept returns has the listener's name, also in AF_UNIX.
+fn has_name(descriptor: c_int) -> bool {
+    let mut address = MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `address` is valid for writing `length` bytes; it is not read.
+    let result = unsafe { libc::getsockname(descriptor, address.as_mut_ptr().cast(), &mut length) };
+    // An unnamed one has a family and nothing else (unix(7)).
+    result == 0 && length as usize > size_of::<libc::sa_family_t>()
 }
 
 fn has_peer(descriptor: c_int) -> bool {

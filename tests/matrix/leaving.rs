@@ -1,0 +1,58 @@
+//! Clients that leave. What the server still answers is the truth: seen in the client's kernel, not derived.
+
+use super::case::Outcome;
+use super::common::http::{Connection, request};
+use super::running::Running;
+use std::time::Duration;
+
+/// How many clients do so, one after the other.
+const CLIENTS: usize = 3;
+
+/// Clients that send so much and leave after a while; the server may answer nevertheless.
+fn leaving_after(running: &Running, sent: &[u8], pause: Duration) -> Outcome {
+    let answered = |_: &usize| {
+        let mut connection = Connection::open(running.port());
+        connection.send(sent);
+        std::thread::sleep(pause);
+        connection.answered_after_leaving()
+    };
+    let truth = (0..CLIENTS).filter(answered).count() as u64;
+    Outcome { truth, answers: vec![format!("{truth} of {CLIENTS} answered")], held: None }
+}
+
+/// Long enough for the server to have read what came, much shorter than /slow takes.
+const READ_BY_NOW: Duration = Duration::from_millis(50);
+
+/// Clients that send nothing.
+pub fn connect_only(running: &Running) -> Outcome {
+    leaving_after(running, b"", READ_BY_NOW)
+}
+
+/// Clients that leave within the header.
+pub fn half_header(running: &Running) -> Outcome {
+    leaving_after(running, b"GET /small HTTP/1.1\r\nHost: te", READ_BY_NOW)
+}
+
+/// Clients that leave within the body.
+pub fn half_body(running: &Running) -> Outcome {
+    let whole = request("POST", "/upload", "", &[b'x'; 20_000]);
+    leaving_after(running, &whole[..whole.len() - 10_000], READ_BY_NOW)
+}
+
+/// Clients that leave while the server works on the answer.
+pub fn gone(running: &Running) -> Outcome {
+    leaving_after(running, &request("GET", "/slow", "", b""), READ_BY_NOW)
+}
+
+/// Clients that end the connection by a reset meanwhile: no answer can be sent on it.
+pub fn reset(running: &Running) -> Outcome {
+    for _ in 0..CLIENTS {
+        let mut connection = Connection::open(running.port());
+        connection.send(&request("GET", "/slow", "", b""));
+        std::thread::sleep(READ_BY_NOW);
+        connection.reset();
+    }
+    // Until the server has tried.
+    std::thread::sleep(Duration::from_millis(400));
+    Outcome::default()
+}

@@ -1,0 +1,124 @@
+//! Where a server under test lives: its own directory, free ports, the files it serves, a certificate.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+/// What a server speaks on its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// HTTP/1.x without TLS, or the server's own protocol.
+    Plain,
+    /// TLS in the process, with `Place::certificate` and `Place::key`.
+    Tls,
+    /// HTTP/2 without TLS, by prior knowledge.
+    Http2,
+}
+
+/// The bytes of /stream and /file.
+pub const BIG: usize = 5 << 20;
+
+/// What all starts of a server share: the answers of two runs can be equal only if the files are.
+pub struct Site {
+    directory: TempDir,
+}
+
+impl Site {
+    /// `small` ("hello\n") and `file` (5 MiB), a certificate for localhost and its key.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, bytes).expect("a file of the site");
+            // Servers make ETag and Last-Modified of it.
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+            File::options().write(true).open(&path).and_then(|file| file.set_modified(time)).expect("a file's time");
+        };
+        let big: Vec<u8> = (0..BIG).map(|at| (at % 251) as u8).collect();
+        write("small", b"hello\n");
+        write("file", &big);
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        write("certificate.pem", made.cert.pem().as_bytes());
+        write("key.pem", made.signing_key.serialize_pem().as_bytes());
+        write("certificate.der", made.cert.der());
+        // Servers that change their user read the site too.
+        use std::os::unix::fs::PermissionsExt;
+        let readable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory.path(), readable).expect("a directory's permissions");
+        Self { directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// What one start of a server has for itself.
+pub struct Place {
+    directory: TempDir,
+    /// The files to serve: `small`, `file`.
+    pub site: PathBuf,
+    /// Where the clients connect, on 127.0.0.1.
+    pub port: u16,
+    /// A second port, for a program behind the first.
+    pub backend: u16,
+    pub mode: Mode,
+}
+
+impl Place {
+    pub fn new(site: &Site, mode: Mode) -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            site: site.path().to_owned(),
+            port: free_port(),
+            backend: free_port(),
+            mode,
+        }
+    }
+
+    /// The server's own directory, empty at each start, and its working directory.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A path in the server's own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// Writes a configuration file into the server's own directory; its path.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("a file for the server");
+        path
+    }
+
+    /// The certificate for localhost, PEM.
+    pub fn certificate(&self) -> PathBuf {
+        self.site.join("certificate.pem")
+    }
+
+    /// Its key, PEM.
+    pub fn key(&self) -> PathBuf {
+        self.site.join("key.pem")
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.mode == Mode::Tls
+    }
+}
+
+/// A port that is free now. Below the kernel's ephemeral ports, so that no outgoing connection takes it meanwhile.
+fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const NUMBER: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() as u16).wrapping_mul(37);
+    let free = (0..NUMBER)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Relaxed)) % NUMBER)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    free.expect("a free port")
+}

@@ -1,0 +1,130 @@
+//! One server through all of it: the cases plain, the cases preloaded, the steady load, the symbols.
+
+use super::case::Case;
+use super::page;
+use super::place::{Mode, Site};
+use super::row::{CaseRow, Measured, Row};
+use super::running::{Running, Setting};
+use super::server::Server;
+use super::{steady, symbols};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Long enough for any server of the matrix to notice that its clients have left.
+const LEFT: Duration = Duration::from_secs(3);
+
+/// Plays every case, writes the row, and panics with all that does not hold.
+pub fn run(server: Server) {
+    let site = Site::new();
+    let mut found = Found::all(&server, &site);
+    let row = Row {
+        server: server.name.to_owned(),
+        version: (server.version)().trim().to_owned(),
+        cases: server.cases.iter().map(|case| found.row(&server, case)).collect(),
+        symbols: symbols::seen(&server, &site),
+        steady: steady::measure(&server, &site),
+        followed_at_end: found.followed,
+        leftover: server.leftover.map(str::to_owned),
+        start_up: server.start_up.clone(),
+        notes: server.notes.iter().map(|&note| note.to_owned()).collect(),
+    };
+    row.write(&server.file_name());
+    found.judge(&server, &row);
+    assert!(found.wrong.is_empty(), "{}:\n{}", server.name, found.wrong.join("\n"));
+    page::assert_holds(&row);
+}
+
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    measured: BTreeMap<&'static str, Measured>,
+    followed: usize,
+    wrong: Vec<String>,
+}
+
+impl Found {
+    /// Every case that the server can do, plain and preloaded.
+    fn all(server: &Server, site: &Site) -> Self {
+        let mut found = Self::default();
+        for mode in [Mode::Plain, Mode::Tls, Mode::Http2] {
+            let supported = |case: &&Case| case.mode == mode && server.reason_against(case).is_none();
+            let cases: Vec<_> = server.cases.iter().filter(supported).collect();
+            if !cases.is_empty() {
+                found.play(server, site, mode, &cases);
+            }
+        }
+        found
+    }
+
+    fn play(&mut self, server: &Server, site: &Site, mode: Mode, cases: &[&Case]) {
+        let running = Running::start(server, site, &Setting::plain(mode));
+        let plain: Vec<_> = cases.iter().map(|case| (case.play)(&running).answers).collect();
+        running.stop();
+        let running = Running::start(server, site, &Setting::counting(mode));
+        for (case, plain) in cases.iter().zip(plain) {
+            self.count(&running, case, &plain);
+        }
+        if !running.wait_for_closed_connections(LEFT) {
+            self.wrong.push(format!("{mode:?}: connections stay open when the clients have left"));
+        }
+        // The number goes before the server's own close returns, but a thread may be in between.
+        std::thread::sleep(Duration::from_millis(20));
+        self.followed += running.followed();
+        running.stop();
+    }
+
+    fn count(&mut self, running: &Running, case: &Case, plain: &[String]) {
+        running.wait_for_closed_connections(LEFT);
+        let before = running.counts();
+        let start = Instant::now();
+        let outcome = (case.play)(running);
+        eprintln!("{}: {:.2} s", case.name, start.elapsed().as_secs_f64());
+        let after = running.settled(before, |count| case.exactness.accepts(count, outcome.truth));
+        drop(outcome.held);
+        let count = after.requests - before.requests;
+        let answers_equal = outcome.answers == plain;
+        if !answers_equal {
+            self.wrong.push(difference(case, plain, &outcome.answers));
+        }
+        let rule = case.exactness.name().to_owned();
+        let measured = Measured { count, truth: outcome.truth, rule, answers_equal, in_flight: after.in_flight };
+        self.measured.insert(case.name, measured);
+    }
+
+    fn row(&self, server: &Server, case: &Case) -> CaseRow {
+        let reason = server.reason_against(case).map(str::to_owned);
+        CaseRow { case: case.name.to_owned(), measured: self.measured.get(case.name).cloned(), reason }
+    }
+
+    fn judge(&mut self, server: &Server, row: &Row) {
+        for case in &server.cases {
+            let Some(measured) = self.measured.get(case.name) else { continue };
+            let Measured { count, truth, in_flight, .. } = *measured;
+            if !case.exactness.accepts(count, truth) {
+                self.wrong.push(format!("{}: {count} counted, {truth} answered ({:?})", case.name, case.exactness));
+            }
+            if in_flight != 0 && server.in_flight_at_rest.is_none() {
+                self.wrong.push(format!("{}: {in_flight} in flight when all was answered", case.name));
+            }
+        }
+        if (row.followed_at_end > 0) != server.leftover.is_some() {
+            self.wrong.push(format!("{} descriptors followed at the end", row.followed_at_end));
+        }
+        if (row.steady.trims == 0) != server.untrimmed.is_some() {
+            self.wrong.push(format!("{} trims under steady load", row.steady.trims));
+        }
+        if row.symbols.is_empty() {
+            self.wrong.push("no symbol was recorded".to_owned());
+        }
+        if row.version.is_empty() {
+            self.wrong.push("the program did not tell its version".to_owned());
+        }
+    }
+}
+
+/// The first answer in which two runs differ.
+fn difference(case: &Case, plain: &[String], preloaded: &[String]) -> String {
+    let same = plain.iter().zip(preloaded).take_while(|(one, other)| one == other).count();
+    let [one, other] = [plain, preloaded].map(|answers| answers.get(same).map_or("(none)", String::as_str));
+    format!("{}: answer {same} differs\n  plain:     {one}\n  preloaded: {other}", case.name)
+}
