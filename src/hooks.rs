@@ -121,8 +121,8 @@ const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
-// What is followed, and nothing else, goes through the functions below. The common case of each keeps no argument of
-// the caller's but the descriptor across the real call, and ends in a jump to a function that all of its kind share.
+// What is followed, and nothing else, goes through the functions below. The common case of each keeps across the real call
+// no more of the caller's arguments than it needs after it; the rest is apart.
 
 fn listening(result: c_int) -> c_int {
     if result == 0 {
