@@ -110,8 +110,8 @@ impl Found {
         if (row.followed_at_end > 0) != server.leftover.is_some() {
             self.wrong.push(format!("{} descriptors followed at the end", row.followed_at_end));
         }
-        if (row.steady.trims == 0) != server.untrimmed.is_some() {
-            self.wrong.push(format!("{} trims under steady load", row.steady.trims));
+        if row.steady.trims == 0 {
+            self.wrong.push("no trim under steady load".to_owned());
         }
         if row.symbols.is_empty() {
             self.wrong.push("no symbol was recorded".to_owned());

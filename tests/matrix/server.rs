@@ -33,7 +33,6 @@ pub struct Server {
     pub steady_load: fn(&Running),
     pub leftover: Option<&'static str>,
     pub in_flight_at_rest: Option<&'static str>,
-    pub untrimmed: Option<&'static str>,
     pub start_up: Option<String>,
     pub notes: Vec<&'static str>,
 }
@@ -56,7 +55,6 @@ impl Server {
             steady_load: steady::http_load,
             leftover: None,
             in_flight_at_rest: None,
-            untrimmed: None,
             start_up: None,
             notes: Vec::new(),
         }
@@ -129,11 +127,6 @@ impl Server {
     /// Why a request may still be in flight when all were answered.
     pub fn stays_in_flight(self, reason: &'static str) -> Self {
         Self { in_flight_at_rest: Some(reason), ..self }.note(reason)
-    }
-
-    /// Why no trim can ever happen in it.
-    pub fn never_trims(self, reason: &'static str) -> Self {
-        Self { untrimmed: Some(reason), ..self }.note(reason)
     }
 
     /// A constant that the server's start or each connection adds to the count, as text for the table.

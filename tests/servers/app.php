@@ -20,15 +20,6 @@ switch ($path) {
     case '/upload':
         answer(strlen(file_get_contents('php://input')) . "\n");
         break;
-    case '/limited':
-        if ((int) $_SERVER['CONTENT_LENGTH'] > 1 << 20) {
-            http_response_code(413);
-            answer("too large\n");
-            flush();
-        } else {
-            answer(strlen(file_get_contents('php://input')) . "\n");
-        }
-        break;
     case '/stream':
         for ($piece = 0; $piece < 20; $piece++) {
             echo str_repeat('s', 1 << 18);
