@@ -32,6 +32,33 @@ pub fn is_any_from(first: u32) -> bool {
     (first as usize) < END.load(Relaxed)
 }
 
+/// Stands for a descriptor that is not followed, but whose reads [`crate::background`] wants to see: unlike 0 it sends a
+/// hook the long way, and costs the others nothing.
+const MARK: u8 = 255;
+/// Descriptors that are marked: those that a process has from its beginning are low.
+const MARKED: usize = 256;
+
+/// Marks all low descriptors that are not followed.
+pub fn mark() {
+    exchange(0, MARK);
+}
+
+/// Ends that.
+pub fn unmark() {
+    exchange(MARK, 0);
+}
+
+fn exchange(from: u8, to: u8) {
+    for state in STATES.iter().take(MARKED) {
+        let _ = state.compare_exchange(from, to, Relaxed, Relaxed);
+    }
+}
+
+/// Whether a descriptor is marked.
+pub fn is_marked(descriptor: c_int) -> bool {
+    STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) == MARK)
+}
+
 /// The state of `descriptor`.
 pub fn state(descriptor: c_int) -> State {
     STATES.get(descriptor as u32 as usize).map_or(State::NotFollowed, |state| State::from_byte(state.load(Relaxed)))

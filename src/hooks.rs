@@ -18,7 +18,7 @@ use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::wait::calls::{self, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, observe, process, retire, runtime, unseen};
+use crate::{ancillary, background, observe, process, retire, runtime, unseen};
 
 hooks! {
     // A connection is opened, or will be.
@@ -161,15 +161,22 @@ fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
     received(fd, next())
 }
 
-/// Java's blocking servers and php-fpm wait for the next request in no other call.
 #[cold]
 #[inline(never)]
 fn receiving_stopped(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
-    let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
-    if waits_for_client && wait::before_blocking(fd, Point::Receive) {
-        return fail(libc::EINTR);
+    if before_receiving(fd, flags) { fail(libc::EINTR) } else { received(fd, next()) }
+}
+
+/// Java's blocking servers and php-fpm wait for the next request in no other call. Returns whether the call is to fail
+/// with EINTR.
+#[inline(never)]
+fn before_receiving(fd: c_int, flags: c_int) -> bool {
+    if descriptors::is_marked(fd) {
+        keeping_errno(background::at_read);
+        return false;
     }
-    received(fd, next())
+    let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
+    waits_for_client && wait::before_blocking(fd, Point::Receive)
 }
 
 #[inline(always)]

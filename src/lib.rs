@@ -10,6 +10,7 @@
 //! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks [`trim`], which asks [`policy`] (pure) whether
 //!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
 //!
+//! [`background`] looks after what needs no request: a period, memory pressure, a signal; on a thread, if asked to.
 //! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(dead_code))]
@@ -18,6 +19,7 @@
 #[allow(unsafe_code)]
 mod allocator;
 mod ancillary;
+mod background;
 mod connection;
 mod descriptors;
 #[allow(unsafe_code)]
@@ -66,7 +68,11 @@ fn runtime() -> Option<&'static Runtime> {
 /// anything to do, and no new one is followed. Said once, if the process has served.
 fn retire() {
     log::retired();
+    let options = runtime().map(|runtime| &runtime.options);
     RUNTIME.withdraw();
+    if let Some(options) = options {
+        background::stop(options);
+    }
     descriptors::apply_to_range(0, u32::MAX, connection::Event::Forgotten, |_| {});
     process::disarm();
 }
@@ -95,6 +101,7 @@ fn start() {
     sys::signals::resolve();
     memory::at_fork_in_child(process::in_forked_child);
     RUNTIME.set(Runtime { options, allocator, stderr: files::stderr_identity() });
+    background::prepare(&options);
 }
 
 /// The library has no way to panic (a test reads the ELF for it); the language wants this function.

@@ -4,20 +4,27 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::background::protocol::Setting;
 use crate::options::{Level, TABLE};
 use crate::policy::{Growth, MILLISECOND, Policy, SECOND};
 use crate::sys::{self, files};
 use crate::text::Text;
 use crate::trim::Outcome;
-use crate::{Runtime, process, runtime};
+use crate::{Runtime, background, process, runtime};
 
 type Line = Text<512>;
 
-/// The process has answered its first request: warns about options that did not parse, then says what is on.
+/// The process has answered its first request, or is about to log its first trim: warns about options that did not parse,
+/// then says what is on. Once.
 #[cold]
 #[inline(never)]
 pub fn first_answer() {
     let Some(runtime) = runtime() else { return };
+    let mut introduced = true;
+    process::with(|process| introduced = process.introduced.swap(true, Relaxed));
+    if introduced {
+        return;
+    }
     let shield = sys::signals::shield();
     let options = &runtime.options;
     for (entry, value) in TABLE.iter().zip(&options.invalid) {
@@ -34,7 +41,16 @@ pub fn first_answer() {
         write(runtime, Level::Warn, &mut line);
     }
     enabled(runtime);
+    process::with(background::say_what_lacks);
     shield.end();
+}
+
+/// What an option asked for is not to be had.
+pub fn unavailable(what: &str) {
+    let Some(runtime) = runtime() else { return };
+    let mut line = begin(runtime, "unavailable");
+    line.text(" what=").text(what);
+    write(runtime, Level::Warn, &mut line);
 }
 
 /// The process restricts its own system calls, and the library does nothing more.
@@ -54,7 +70,9 @@ pub fn unseen(descriptor: i32) {
     let mut line = begin(runtime, "unseen");
     line.text(" descriptor=").number(descriptor.unsigned_abs().into());
     line.text(" reason=").quoted(b"connections are accepted past libc, so requests cannot be counted");
-    line.text(" try=AUTOTRIM_PERIOD");
+    if runtime.options.rules.period == 0 {
+        line.text(" try=AUTOTRIM_PERIOD");
+    }
     write(runtime, Level::Warn, &mut line);
     shield.end();
 }
@@ -70,6 +88,17 @@ fn enabled(runtime: &Runtime) {
     line.text(" interval=").number(rules.interval);
     growth(line.text(" growth="), rules.growth);
     duration(line.text(" idle="), rules.idle);
+    if rules.period != 0 {
+        duration(line.text(" period="), rules.period);
+    }
+    match &runtime.options.pressure {
+        Setting::Off => {}
+        Setting::Auto => drop(line.text(" pressure=auto")),
+        Setting::At(path) => drop(line.text(" pressure=").quoted(path.as_bytes())),
+    }
+    if runtime.options.signal != 0 {
+        line.text(" signal=").number(runtime.options.signal.unsigned_abs().into());
+    }
     line.text(" arenas=").number(allocator.arenas.unsigned_abs().into());
     line.text(" allocator=").bytes(allocator.name.as_bytes());
     line.text(" version=").text(env!("CARGO_PKG_VERSION"));
@@ -79,6 +108,8 @@ fn enabled(runtime: &Runtime) {
 /// A trim was done.
 pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     let Some(runtime) = runtime().filter(|runtime| runtime.options.log >= Level::Debug) else { return };
+    // Where nothing was answered yet.
+    first_answer();
     let mut line = begin(runtime, "trim");
     line.text(" trigger=").text(outcome.trigger.name());
     line.text(" requests=").number(outcome.requests);

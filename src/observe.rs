@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
-use crate::{descriptors, log, runtime};
+use crate::{background, descriptors, log, runtime};
 
 /// A connection was accepted, or came by `SCM_RIGHTS`.
 pub fn opened(descriptor: c_int) {
@@ -58,7 +58,9 @@ pub fn sent(
 
 #[inline(never)]
 fn received_seldom(descriptor: c_int, result: isize) -> isize {
-    if let Some(process) = begin() {
+    if descriptors::is_marked(descriptor) {
+        keeping_errno(background::at_read);
+    } else if let Some(process) = begin() {
         began(process, descriptors::apply(descriptor, Event::Received));
     }
     black_box(result)
@@ -66,7 +68,9 @@ fn received_seldom(descriptor: c_int, result: isize) -> isize {
 
 /// [`sent`] without its shortcuts; `interim` is asked only where a request is pending.
 pub fn sent_seldom(descriptor: c_int, result: isize, interim: impl FnOnce() -> bool) -> isize {
-    if let Some(process) = begin() {
+    if !descriptors::is_marked(descriptor)
+        && let Some(process) = begin()
+    {
         let pending = matches!(descriptors::state(descriptor), State::Pending | State::Inherited);
         if !(pending && interim()) {
             answered(process, descriptors::apply(descriptor, Event::Sent), result);

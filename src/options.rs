@@ -3,6 +3,7 @@
 //! Pure: values come in as bytes (an environment variable need not be UTF-8). A value that does not parse
 //! leaves the default in place and is remembered for one warn line, written when the process first serves.
 
+use crate::background::protocol::{Payload, Setting, Watch, payload};
 use crate::policy::{Growth, MILLISECOND, Rules, SECOND};
 use crate::process::program_matches;
 use crate::text::{Text, number};
@@ -39,6 +40,14 @@ pub type Excerpt = Text<48>;
 pub struct Options {
     /// What governs when to trim.
     pub rules: Rules,
+    /// What tells of memory pressure.
+    pub pressure: Setting,
+    /// What the service manager says of it, and what it wants written there (`None` = nothing it says can be followed).
+    pub watch: Watch,
+    /// See `watch`.
+    pub write: Option<Payload>,
+    /// The signal that asks for a trim; 0 = none.
+    pub signal: i32,
     /// `M_TRIM_THRESHOLD` at start, in bytes; 0 = glibc's dynamic rule.
     pub trim_threshold: u64,
     /// Bytes that a trim keeps at the top of the heap.
@@ -78,7 +87,7 @@ const SIZE: &str = "a size such as 8M (bytes, K, M or G)";
 const DURATION: &str = "a duration such as 500ms, 2s or 1m";
 
 /// Every option, in the order of the README.
-pub const TABLE: [Entry; 12] = [
+pub const TABLE: [Entry; 15] = [
     Entry {
         name: "AUTOTRIM_INTERVAL",
         default: "1024",
@@ -112,6 +121,32 @@ pub const TABLE: [Entry; 12] = [
         meaning: "trim once when no request came for so long after some did, if there is growth to give back \
                   (ms, s, m; plain = s); 0 = off",
         set: |options, value| duration(value).map(|time| options.rules.idle = time),
+    },
+    Entry {
+        name: "AUTOTRIM_PERIOD",
+        default: "0",
+        expected: DURATION,
+        #[cfg(test)]
+        meaning: "trim so long after the last trim, also in processes that serve nothing (ms, s, m; plain = s); 0 = off",
+        set: |options, value| duration(value).map(|time| options.rules.period = time),
+    },
+    Entry {
+        name: "AUTOTRIM_PRESSURE",
+        default: "off",
+        expected: "off, auto or an absolute path",
+        #[cfg(test)]
+        meaning: "trim when memory is short: off, auto (what systemd's `MEMORY_PRESSURE_WATCH` says, else the own cgroup, else \
+                  the machine), or the path of a pressure file, FIFO or socket",
+        set: |options, value| Setting::parse(value).map(|setting| options.pressure = setting),
+    },
+    Entry {
+        name: "AUTOTRIM_SIGNAL",
+        default: "off",
+        expected: "off, SIGUSR1, SIGUSR2, SIGRTMIN+n, SIGRTMAX-n or the number of one of these",
+        #[cfg(test)]
+        meaning: "trim on this signal: off, a number, or a name such as `SIGRTMIN+18`, which must come with the value 0x300, \
+                  as systemd's programs take it",
+        set: |options, value| signal(value).map(|signal| options.signal = signal),
     },
     Entry {
         name: "AUTOTRIM_TRIM_THRESHOLD",
@@ -198,6 +233,10 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
+            pressure: Setting::Off,
+            watch: Watch::Unset,
+            write: Some(Payload::new()),
+            signal: 0,
             trim_threshold: 0,
             pad: 0,
             arenas: Arenas::Auto,
@@ -216,6 +255,12 @@ impl Options {
 
     /// Takes one `NAME=value` of the environment; what is not ours is passed over.
     pub fn take(&mut self, assignment: &[u8]) {
+        if let Some(value) = assignment.strip_prefix(b"MEMORY_PRESSURE_WATCH=") {
+            self.watch = Watch::parse(value);
+        }
+        if let Some(value) = assignment.strip_prefix(b"MEMORY_PRESSURE_WRITE=") {
+            self.write = payload(value);
+        }
         if !assignment.starts_with(b"AUTOTRIM_") {
             return;
         }
@@ -236,7 +281,12 @@ impl Options {
 
     /// Whether the library is to do anything at all in this process.
     pub fn is_active(&self) -> bool {
-        !self.disabled && self.chosen && self.rules.any()
+        !self.disabled && self.chosen && (self.rules.any() || self.needs_thread())
+    }
+
+    /// Whether anything is asked for that needs a thread of our own.
+    pub fn needs_thread(&self) -> bool {
+        self.rules.period != 0 || !matches!(self.pressure, Setting::Off) || self.signal != 0
     }
 }
 
@@ -274,6 +324,25 @@ fn duration(value: &[u8]) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(factor)
+}
+
+/// glibc's range of real-time signals for programs; the libc crate asks a function for them.
+const REAL_TIME: core::ops::RangeInclusive<i32> = 34..=64;
+
+/// A signal that means nothing by itself, so that it may mean this; 0 = off.
+fn signal(value: &[u8]) -> Option<i32> {
+    let offset = |prefix: &[u8]| value.strip_prefix(prefix).and_then(number).filter(|&offset| offset <= 30);
+    let signal = match value {
+        b"off" => return Some(0),
+        b"SIGUSR1" => libc::SIGUSR1 as u64,
+        b"SIGUSR2" => libc::SIGUSR2 as u64,
+        _ => match (offset(b"SIGRTMIN+"), offset(b"SIGRTMAX-")) {
+            (Some(offset), _) => 34 + offset,
+            (_, Some(offset)) => 64 - offset,
+            _ => number(value).filter(|&number| number <= 64)?,
+        },
+    } as i32;
+    (REAL_TIME.contains(&signal) || [libc::SIGUSR1, libc::SIGUSR2].contains(&signal)).then_some(signal)
 }
 
 fn growth(value: &[u8]) -> Option<Growth> {

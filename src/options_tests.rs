@@ -32,10 +32,12 @@ fn the_defaults_are_those_of_the_table() {
         jitter: 0,
         growth: Growth { bytes: 16 << 20, percent: 5 },
         idle: SECOND,
+        period: 0,
         defer: SECOND,
         overhead: 1,
     };
     assert_eq!(options.rules, expected);
+    assert!(!options.needs_thread());
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
     assert!(options.is_active() && invalid(&options).is_empty() && options.unknown.is_none());
 }
@@ -47,6 +49,9 @@ fn good_values_are_taken() {
         b"AUTOTRIM_JITTER=3",
         b"AUTOTRIM_GROWTH=10%",
         b"AUTOTRIM_IDLE=250ms",
+        b"AUTOTRIM_PERIOD=10m",
+        b"AUTOTRIM_PRESSURE=/run/pressure",
+        b"AUTOTRIM_SIGNAL=SIGRTMIN+18",
         b"AUTOTRIM_TRIM_THRESHOLD=128K",
         b"AUTOTRIM_OVERHEAD=0",
         b"AUTOTRIM_DEFER=2m",
@@ -60,12 +65,16 @@ fn good_values_are_taken() {
         jitter: 3,
         growth: Growth { bytes: 0, percent: 10 },
         idle: 250 * MILLISECOND,
+        period: 600 * SECOND,
         defer: 120 * SECOND,
         overhead: 0,
     };
     assert_eq!(options.rules, expected);
     assert_eq!((options.trim_threshold, options.pad), (128 << 10, 1 << 20));
     assert_eq!((options.arenas, options.log), (Arenas::AtMost(4), Level::Debug));
+    assert!(matches!(options.pressure, Setting::At(path) if path.as_bytes() == b"/run/pressure"));
+    assert_eq!(options.signal, 52);
+    assert!(options.needs_thread());
     assert_eq!(invalid(&options), []);
 }
 
@@ -107,6 +116,11 @@ fn bad_sizes_durations_and_words_are_refused() {
         "AUTOTRIM_DEFER=99999999999999999s",
         "AUTOTRIM_PAD=-1",
         "AUTOTRIM_TRIM_THRESHOLD=lots",
+        "AUTOTRIM_PERIOD=soon",
+        "AUTOTRIM_PRESSURE=on",
+        "AUTOTRIM_PRESSURE=/sys/../proc/pressure/memory",
+        "AUTOTRIM_SIGNAL=SIGTERM",
+        "AUTOTRIM_SIGNAL=9",
     ] {
         let name = assignment.split('=').next().expect("a name");
         let options = taken(&[assignment.as_bytes()]);
@@ -132,6 +146,63 @@ fn it_can_be_switched_off() {
         assert!(!taken(assignments).is_active());
     }
     assert!(taken(&[b"AUTOTRIM_DISABLE=0", b"AUTOTRIM_PROGRAMS=guni*,puma"]).is_active());
+}
+
+/// Each alone is a reason to act.
+#[test]
+fn what_needs_a_thread_needs_no_other_trigger() {
+    let off = [&b"AUTOTRIM_INTERVAL=0"[..], b"AUTOTRIM_GROWTH=0", b"AUTOTRIM_IDLE=0"];
+    for option in [&b"AUTOTRIM_PERIOD=1m"[..], b"AUTOTRIM_PRESSURE=auto", b"AUTOTRIM_SIGNAL=SIGUSR2"] {
+        let options = taken(&[off[0], off[1], off[2], option]);
+        assert!(options.is_active() && options.needs_thread());
+    }
+}
+
+#[test]
+fn signals_have_names_and_numbers() {
+    let signal = |value: &str| taken(&[format!("AUTOTRIM_SIGNAL={value}").as_bytes()]).signal;
+    // SAFETY: no preconditions.
+    let (low, high) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+    for (value, expected) in [
+        ("off", 0),
+        ("SIGUSR1", libc::SIGUSR1),
+        ("SIGUSR2", libc::SIGUSR2),
+        ("10", 10),
+        ("SIGRTMIN+0", low),
+        ("SIGRTMIN+18", low + 18),
+        ("SIGRTMAX-2", high - 2),
+        ("64", high),
+    ] {
+        assert_eq!(signal(value), expected, "{value}");
+    }
+    // 33 is glibc's own: setuid would hang.
+    for refused in [
+        "0",
+        "1",
+        "33",
+        "65",
+        "SIGRTMIN+31",
+        "SIGRTMAX-31",
+        "SIGRTMIN-1",
+        "SIGRTMIN+",
+        "sigusr1",
+        "USR1",
+        "-10",
+        "4294967306",
+    ] {
+        let options = taken(&[format!("AUTOTRIM_SIGNAL={refused}").as_bytes()]);
+        assert_eq!(invalid(&options).len(), 1, "{refused}");
+        assert_eq!(options.signal, 0, "{refused}");
+    }
+}
+
+#[test]
+fn the_service_managers_variables_are_no_unknown_options() {
+    let options = taken(&[b"MEMORY_PRESSURE_WATCH=/run/fifo", b"MEMORY_PRESSURE_WRITE=aGVsbG8K"]);
+    assert!(matches!(options.watch, Watch::At(path) if path.as_bytes() == b"/run/fifo"));
+    assert_eq!(options.write.expect("Base64").as_bytes(), b"hello\n");
+    assert!(options.unknown.is_none() && !options.needs_thread(), "it takes AUTOTRIM_PRESSURE to follow them");
+    assert!(taken(&[b"MEMORY_PRESSURE_WRITE=!"]).write.is_none());
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //! caller brings the time, the counters and a way to measure RSS, and owns the state.
 //!
 //! A **trigger** makes a trim *due*: N requests, growth of anonymous RSS over the floor, quiet after
-//! activity. A due trim waits for a moment when nothing is in flight (at most `defer`), and for its share of
-//! the wall clock (a token bucket). Times are nanoseconds of a monotonic clock that never reads zero; sizes
-//! are bytes. All arithmetic saturates: a checked overflow here would abort someone's server.
+//! activity; and those that need no request: a period, memory pressure, a signal. A due trim waits for a moment when
+//! nothing is in flight (at most `defer`), and for its share of the wall clock (a token bucket). Times are nanoseconds
+//! of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked overflow here would abort someone's server.
 
 /// One millisecond in nanoseconds.
 pub const MILLISECOND: u64 = 1_000_000;
@@ -20,6 +20,10 @@ const LOOK_EVERY: u64 = 5 * MILLISECOND;
 /// large floor it is a share: the walk over a large heap should bring something.
 const QUIET_GROWTH: Growth = Growth { bytes: 256 * 1024, percent: 2 };
 
+/// Least time from the end of a trim for memory pressure to the next one: the kernel tells of pressure that lasts once per
+/// window, and the windows that anyone may ask for are multiples of this long (psi.rst, Monitoring).
+const PRESSURE_HOLD_OFF: u64 = 2 * SECOND;
+
 /// What asked for a trim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -31,11 +35,17 @@ pub enum Trigger {
     Growth,
     /// No request for `AUTOTRIM_IDLE` after some.
     Idle,
+    /// No trim for `AUTOTRIM_PERIOD`.
+    Period,
+    /// `AUTOTRIM_PRESSURE` told of memory pressure.
+    Pressure,
+    /// `AUTOTRIM_SIGNAL` came.
+    Signal,
 }
 
 impl Trigger {
     /// How many there are.
-    pub const COUNT: usize = 3;
+    pub const COUNT: usize = 6;
 
     /// The name in log lines and metrics.
     pub const fn name(self) -> &'static str {
@@ -43,6 +53,9 @@ impl Trigger {
             Trigger::Requests => "requests",
             Trigger::Growth => "growth",
             Trigger::Idle => "idle",
+            Trigger::Period => "period",
+            Trigger::Pressure => "pressure",
+            Trigger::Signal => "signal",
         }
     }
 }
@@ -80,6 +93,8 @@ pub struct Rules {
     pub growth: Growth,
     /// Quiet after activity, in nanoseconds; 0 = off.
     pub idle: u64,
+    /// From the end of any trim to the next, in nanoseconds; 0 = off.
+    pub period: u64,
     /// Longest wait for nothing in flight, in nanoseconds.
     pub defer: u64,
     /// Most percent of the wall clock spent trimming; 0 = no limit.
@@ -89,8 +104,17 @@ pub struct Rules {
 impl Rules {
     /// Whether anything can ever make a trim due.
     pub const fn any(&self) -> bool {
-        self.interval != 0 || self.growth.is_on() || self.idle != 0
+        self.interval != 0 || self.growth.is_on() || self.idle != 0 || self.period != 0
     }
+}
+
+/// What was asked for from outside since the last decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Memory pressure.
+    pub pressure: bool,
+    /// A signal.
+    pub signal: bool,
 }
 
 /// What the caller sees at a wait point.
@@ -102,6 +126,8 @@ pub struct Moment {
     pub requests: u64,
     /// Connections pending.
     pub in_flight: u64,
+    /// What was asked for; each asking is told once.
+    pub asked: Asked,
 }
 
 /// What to do at a wait point.
@@ -147,6 +173,10 @@ pub struct Policy {
     /// Requests were answered since the last look at RSS, and when the next may be.
     unmeasured: bool,
     next_look: u64,
+    /// When the period ends; 0 = not yet set.
+    period_at: u64,
+    /// Until when memory pressure is passed over.
+    pressure_from: u64,
     /// Token bucket: time already spent beyond what has been earned, and when that was computed.
     spent: u64,
     refilled_at: u64,
@@ -170,14 +200,29 @@ impl Policy {
             self.quiet_at = now.saturating_add(rules.idle);
             self.unmeasured = true;
         }
+        self.find_asked(rules, moment);
         self.find_due(rules, moment, rss);
         if self.due_since != 0 {
             return self.when_due(rules, moment);
         }
-        if self.watches_for_quiet(rules) {
-            return Decision::LookAgain(self.quiet_at.saturating_sub(now).max(MILLISECOND));
+        let quiet_at = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
+        rest_until(quiet_at.min(self.end_of_period(rules)), now)
+    }
+
+    /// The same on a thread of our own, which looks after what needs no request: the rest is left to those who answer.
+    pub fn decide_in_background(&mut self, rules: &Rules, moment: Moment) -> Decision {
+        self.refill(rules, moment.now);
+        self.find_asked(rules, moment);
+        if self.due_since != 0 {
+            self.when_due(rules, moment)
+        } else {
+            rest_until(self.end_of_period(rules), moment.now)
         }
-        Decision::Rest
+    }
+
+    /// Whether a trim is due.
+    pub const fn is_due(&self) -> bool {
+        self.due_since != 0
     }
 
     /// Records a trim: when it ended, how long it took, and anonymous RSS after it (`None` = unknown).
@@ -188,6 +233,10 @@ impl Policy {
         self.floor = rss_after.unwrap_or(self.floor);
         self.next_requests = self.after_interval(rules, requests);
         self.due_since = 0;
+        self.period_at = now.saturating_add(rules.period);
+        if matches!(self.trigger, Trigger::Pressure) {
+            self.pressure_from = now.saturating_add(PRESSURE_HOLD_OFF);
+        }
         self.unmeasured = false;
         self.next_look = now.saturating_add(LOOK_EVERY);
     }
@@ -209,7 +258,35 @@ impl Policy {
         }
         let look = if rules.growth.is_on() { self.next_look } else { u64::MAX };
         let quiet = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
-        (requests, look.min(quiet))
+        (requests, look.min(quiet).min(self.end_of_period(rules)))
+    }
+
+    /// Sets `due_since` and `trigger` where the period is over, or something was asked for. What somebody asked for
+    /// gives its name to a trim that was due already: whoever asked will look for it in the log.
+    fn find_asked(&mut self, rules: &Rules, moment: Moment) {
+        let now = moment.now;
+        if rules.period != 0 && self.period_at == 0 {
+            self.period_at = now.saturating_add(rules.period);
+        }
+        if moment.asked.signal {
+            self.set_asked(Trigger::Signal, now);
+        } else if moment.asked.pressure && now >= self.pressure_from {
+            self.set_asked(Trigger::Pressure, now);
+        } else if self.due_since == 0 && now >= self.end_of_period(rules) {
+            self.set_due(Trigger::Period, now);
+        }
+    }
+
+    fn set_asked(&mut self, trigger: Trigger, now: u64) {
+        if self.due_since == 0 {
+            self.set_due(trigger, now);
+        }
+        self.trigger = trigger;
+    }
+
+    /// When the period ends; never where there is none.
+    fn end_of_period(&self, rules: &Rules) -> u64 {
+        if rules.period == 0 { u64::MAX } else { self.period_at }
     }
 
     /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
@@ -310,6 +387,14 @@ impl Policy {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random
+    }
+}
+
+/// Nothing is due before `then`; never where that is the end of time.
+fn rest_until(then: u64, now: u64) -> Decision {
+    match then {
+        u64::MAX => Decision::Rest,
+        then => Decision::LookAgain(then.saturating_sub(now).max(MILLISECOND)),
     }
 }
 

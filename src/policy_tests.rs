@@ -11,6 +11,7 @@ struct Host {
     now: u64,
     requests: u64,
     in_flight: u64,
+    asked: Asked,
     rss: Option<u64>,
     /// How often RSS was measured.
     looks: u32,
@@ -28,6 +29,7 @@ impl Host {
             now: SECOND,
             requests: 0,
             in_flight: 0,
+            asked: Asked::default(),
             rss: Some(40 * MB),
             looks: 0,
             trims: Vec::new(),
@@ -40,10 +42,11 @@ impl Host {
     /// something to do, as at a real wait point.
     fn wait_point(&mut self) -> Decision {
         let (requests, time) = self.policy.next_possible(&self.rules);
-        if self.requests < requests && self.now < time {
+        if self.requests < requests && self.now < time && self.asked == Asked::default() {
             return Decision::Rest;
         }
-        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight };
+        let asked = core::mem::take(&mut self.asked);
+        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight, asked };
         let (rss, looks) = (self.rss, &mut self.looks);
         let decision = self.policy.decide(&self.rules, moment, || {
             *looks += 1;
@@ -65,6 +68,19 @@ impl Host {
             self.wait_point();
             self.now += pause;
         }
+    }
+
+    /// One look of the thread, which comes when it said it would.
+    fn in_background(&mut self) -> Decision {
+        let asked = core::mem::take(&mut self.asked);
+        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight, asked };
+        let decision = self.policy.decide_in_background(&self.rules, moment);
+        if let Decision::Trim(trigger) = decision {
+            self.trims.push((trigger, self.requests));
+            self.now += self.cost;
+            self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
+        }
+        decision
     }
 
     fn triggers(&self) -> Vec<Trigger> {
@@ -317,6 +333,165 @@ fn each_quiet_moment_is_noticed() {
     assert_eq!(host.counts(), [2, 4, 6]);
 }
 
+fn periodic(period: u64) -> Rules {
+    Rules { period, defer: SECOND, ..Rules::default() }
+}
+
+const PRESSURE: Asked = Asked { pressure: true, signal: false };
+const SIGNAL: Asked = Asked { pressure: false, signal: true };
+
+#[test]
+fn a_period_is_counted_from_the_end_of_the_last_trim() {
+    let mut host = Host::new(Rules { interval: 5, ..periodic(60 * SECOND) });
+    assert_eq!(host.wait_point(), Decision::LookAgain(60 * SECOND));
+    host.now += 40 * SECOND;
+    host.answer(5, 0);
+    assert_eq!(host.triggers(), [Trigger::Requests]);
+    host.now += 59 * SECOND;
+    assert_eq!(host.wait_point(), Decision::Rest, "any trim counts");
+    host.now += SECOND;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Requests, Trigger::Period]);
+    host.now -= host.cost;
+    host.now += 60 * SECOND;
+    host.wait_point();
+    assert_eq!(host.trims.len(), 2, "its own length does not count");
+    host.now += host.cost;
+    host.wait_point();
+    assert_eq!(host.trims.len(), 3);
+    assert_eq!(host.looks, 0);
+}
+
+#[test]
+fn the_thread_needs_no_request_and_no_wait_point() {
+    let mut host = Host::new(periodic(SECOND));
+    for _ in 0..10 {
+        if let Decision::LookAgain(wait) = host.in_background() {
+            host.now += wait;
+        }
+    }
+    assert_eq!(host.triggers(), [Trigger::Period; 5]);
+}
+
+#[test]
+fn what_the_thread_makes_due_the_next_wait_point_takes() {
+    let mut host = Host::new(periodic(60 * SECOND));
+    host.in_background();
+    host.now += 60 * SECOND;
+    host.in_flight = 1;
+    assert_eq!(host.in_background(), Decision::LookAgain(SECOND));
+    assert!(host.policy.is_due());
+    // A wait point of a process with a thread does not watch the time.
+    host.rules.period = 0;
+    host.in_flight = 0;
+    host.now += MILLISECOND;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Period]);
+}
+
+#[test]
+fn the_thread_waits_no_longer_than_a_trim_may_be_deferred() {
+    let mut host = Host::new(periodic(60 * SECOND));
+    host.in_flight = 1;
+    host.asked = SIGNAL;
+    assert_eq!(host.in_background(), Decision::LookAgain(SECOND));
+    host.now += SECOND;
+    host.in_background();
+    assert_eq!(host.triggers(), [Trigger::Signal]);
+}
+
+/// The thread must not disturb the watch for quiet, which is the wait points' own.
+#[test]
+fn the_thread_does_not_take_activity_for_quiet() {
+    let mut host = Host::new(Rules { idle: SECOND, ..periodic(60 * SECOND) });
+    host.rss = Some(60 * MB);
+    for _ in 0..30 {
+        host.answer(1, SECOND / 2);
+        host.in_background();
+    }
+    assert_eq!(host.trims, []);
+}
+
+#[test]
+fn pressure_is_held_off_for_two_seconds_after_a_trim_for_it() {
+    let mut host = Host::new(Rules { defer: SECOND, overhead: 1, ..Rules::default() });
+    let mut at = Vec::new();
+    let start = host.now;
+    for _ in 0..100 {
+        host.asked = PRESSURE;
+        if let Decision::Trim(_) = host.in_background() {
+            at.push(host.now - start);
+        }
+        host.now += 100 * MILLISECOND;
+    }
+    assert_eq!(host.triggers(), vec![Trigger::Pressure; at.len()]);
+    assert!((4..=5).contains(&at.len()), "{at:?}");
+    assert!(at.windows(2).all(|pair| pair[1] - pair[0] >= PRESSURE_HOLD_OFF), "{at:?}");
+    // What was passed over is forgotten: pressure that lasts is told of again.
+    host.now += 10 * SECOND;
+    assert_eq!(host.in_background(), Decision::Rest);
+}
+
+#[test]
+fn a_signal_asks_for_one_trim() {
+    let mut host = Host::new(Rules { defer: SECOND, ..Rules::default() });
+    assert_eq!(host.in_background(), Decision::Rest);
+    host.asked = SIGNAL;
+    host.in_background();
+    for _ in 0..10 {
+        host.now += SECOND;
+        host.wait_point();
+        host.in_background();
+    }
+    assert_eq!(host.triggers(), [Trigger::Signal]);
+}
+
+/// Who sent a signal looks for it in the log.
+#[test]
+fn a_trim_that_was_due_already_is_named_after_the_signal() {
+    let mut host = Host::new(every(5));
+    host.in_flight = 1;
+    host.answer(5, 0);
+    host.asked = SIGNAL;
+    host.in_flight = 0;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Signal]);
+    host.answer(4, MILLISECOND);
+    assert_eq!(host.trims.len(), 1, "it counts as the other one too");
+}
+
+/// A request, growth, a signal and pressure at every step, a period of one step, on the thread and at wait points.
+#[test]
+fn all_triggers_together_stay_within_the_budget() {
+    for overhead in [1, 5, 20] {
+        let growth = Growth { bytes: MB, percent: 0 };
+        let all = Rules { interval: 1, growth, idle: 5 * MILLISECOND, overhead, ..periodic(10 * MILLISECOND) };
+        let mut host = Host::new(all);
+        host.cost = 30 * MILLISECOND;
+        let start = host.now;
+        let mut step = 0;
+        while host.now < start + 60 * SECOND {
+            step += 1;
+            host.rss = Some(60 * MB);
+            host.requests += 1;
+            host.asked = Asked { pressure: step % 3 == 0, signal: step % 5 == 0 };
+            if step % 2 == 0 {
+                host.in_background();
+            } else {
+                host.wait_point();
+            }
+            host.now += 10 * MILLISECOND;
+            let spent = host.trims.len() as u64 * host.cost;
+            let allowed = (host.now - start) / 100 * overhead + BURST;
+            assert!(spent <= allowed, "{spent} of {allowed} ns after {} trims", host.trims.len());
+        }
+        let used = host.trims.len() as u64 * host.cost;
+        assert!(used >= 60 * SECOND / 100 * overhead / 2, "the budget is used: {used} ns at {overhead} %");
+        let kinds: std::collections::BTreeSet<_> = host.triggers().iter().map(|trigger| trigger.name()).collect();
+        assert!(kinds.len() >= 3, "{kinds:?}");
+    }
+}
+
 #[test]
 fn extreme_values_overflow_nothing() {
     let extremes = [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX];
@@ -327,14 +502,17 @@ fn extreme_values_overflow_nothing() {
                 jitter: other,
                 growth: Growth { bytes: other, percent: interval },
                 idle: other,
+                period: interval,
                 defer: interval,
                 overhead: other,
             };
             let mut policy = Policy::default();
             for now in [1, SECOND, u64::MAX - 1, u64::MAX, 5] {
                 for requests in extremes {
-                    let moment = Moment { now, requests, in_flight: other };
+                    let asked = Asked { pressure: other > 1, signal: other > 2 };
+                    let moment = Moment { now, requests, in_flight: other, asked };
                     policy.decide(&rules, moment, || Some(interval));
+                    policy.decide_in_background(&rules, moment);
                     policy.trimmed(&rules, requests, now, other, Some(interval));
                     policy.next_possible(&rules);
                 }

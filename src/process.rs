@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use once_cell::race::OnceRef;
 
+use crate::background;
 use crate::connection::Event;
 use crate::descriptors;
 use crate::interpose::keeping_errno;
@@ -49,6 +50,10 @@ pub struct Process {
     pub unseen: Watch,
     /// What decides.
     pub policy: TryLock<Policy>,
+    /// The triggers that need no request.
+    pub background: background::State,
+    /// Whether the log has said what is on.
+    pub introduced: AtomicBool,
 }
 
 #[allow(unsafe_code)]
@@ -87,6 +92,14 @@ pub extern "C" fn in_forked_child() {
         memory::wipe(process);
         process.stats.pid.store(sys::pid(), Relaxed);
         unseen::in_forked_child();
+        background::in_forked_child(process);
+    }
+}
+
+/// Runs `work` on this process's state, if it has any.
+pub fn with(work: impl FnOnce(&'static Process)) {
+    if let Some(process) = PROCESS.get() {
+        work(process);
     }
 }
 
@@ -112,6 +125,15 @@ pub fn is_stopping() -> bool {
 pub fn arm() {
     if let Some(process) = PROCESS.get() {
         process.armed.store(true, Relaxed);
+    }
+}
+
+impl Process {
+    /// Whatever was planned, the next wait point has a reason to stop.
+    pub fn look_at_once(&self) {
+        self.possible_at.store(0, Relaxed);
+        self.armed.store(true, Relaxed);
+        self.stopping.store(true, Relaxed);
     }
 }
 

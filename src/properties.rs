@@ -15,7 +15,7 @@ use crate::ancillary;
 use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::descriptors;
 use crate::options::{Options, TABLE};
-use crate::policy::{Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND};
+use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND};
 use crate::process::program_matches;
 use crate::text::Text;
 use crate::wait::{Timeout, calls};
@@ -50,8 +50,8 @@ fn invalid(options: &Options) -> Vec<usize> {
 
 /// All that an option can change, comparable.
 fn settings(options: &Options) -> impl PartialEq + core::fmt::Debug + use<> {
-    let Options { rules, trim_threshold, pad, arenas, chosen, disabled, log, .. } = *options;
-    (rules, trim_threshold, pad, arenas, chosen, disabled, log)
+    let Options { rules, signal, trim_threshold, pad, arenas, chosen, disabled, log, .. } = *options;
+    (rules, signal, trim_threshold, pad, arenas, chosen, disabled, log)
 }
 
 fn taken(name: &str, value: &[u8]) -> Options {
@@ -279,8 +279,16 @@ proptest! {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let growth = (number(), number()).prop_map(|(bytes, percent)| Growth { bytes, percent });
-    (number(), number(), growth, number(), number(), prop_oneof![0..=100u64, number()]).prop_map(
-        |(interval, jitter, growth, idle, defer, overhead)| Rules { interval, jitter, growth, idle, defer, overhead },
+    (number(), number(), growth, number(), number(), number(), prop_oneof![0..=100u64, number()]).prop_map(
+        |(interval, jitter, growth, idle, period, defer, overhead)| Rules {
+            interval,
+            jitter,
+            growth,
+            idle,
+            period,
+            defer,
+            overhead,
+        },
     )
 }
 
@@ -300,7 +308,14 @@ proptest! {
         policy.floor = floor;
         for (now, requests, in_flight, rss, took) in visits {
             let now = now.max(1);
-            match policy.decide(&rules, Moment { now, requests, in_flight }, || rss) {
+            let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
+            let moment = Moment { now, requests, in_flight, asked };
+            // One of three looks is the thread's.
+            let decision = match took % 3 {
+                0 => policy.decide_in_background(&rules, moment),
+                _ => policy.decide(&rules, moment, || rss),
+            };
+            match decision {
                 Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), took, rss),
                 Decision::LookAgain(wait) => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
                 Decision::Rest => {}
@@ -325,7 +340,7 @@ proptest! {
         for answered in answers {
             requests += answered;
             now += MILLISECOND;
-            match policy.decide(&rules, Moment { now, requests, in_flight: 0 }, || None) {
+            match policy.decide(&rules, Moment { now, requests, in_flight: 0, asked: Asked::default() }, || None) {
                 Decision::Trim(_) => {
                     prop_assert!(requests - last >= interval);
                     policy.trimmed(&rules, requests, now, MILLISECOND, None);
@@ -346,7 +361,7 @@ proptest! {
         let mut now = start;
         for (requests, (passed, took)) in (1..).zip(visits) {
             now += passed;
-            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, in_flight: 0 }, || None) {
+            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, in_flight: 0, asked: Asked::default() }, || None) {
                 // What the one before it left was within the burst and the share.
                 let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
                 prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
@@ -368,7 +383,7 @@ proptest! {
         for (requests, (passed, in_flight)) in (1..).zip(visits) {
             now += passed;
             let since = *due.get_or_insert(now);
-            let decision = policy.decide(&rules, Moment { now, requests, in_flight }, || None);
+            let decision = policy.decide(&rules, Moment { now, requests, in_flight, asked: Asked::default() }, || None);
             let trims = matches!(decision, Decision::Trim(_));
             prop_assert_eq!(trims, in_flight == 0 || now - since >= defer);
             if trims {

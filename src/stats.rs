@@ -105,6 +105,11 @@ impl Stats {
         self.trims.iter().map(|trims| trims.load(Relaxed)).sum()
     }
 
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed).max(0) as u64
+    }
+
     /// Records a trim that ended at `now`. One thread at a time: with the policy's lock.
     pub fn trimmed(&self, outcome: &Outcome, policy: &Policy, now: u64) {
         let trims = self.trims();

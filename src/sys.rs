@@ -10,6 +10,8 @@ pub mod objects;
 pub mod optional;
 pub mod signals;
 pub mod sockets;
+pub mod threads;
+pub mod watch;
 
 use core::ffi::{CStr, c_char, c_long, c_void};
 use core::slice;
@@ -38,6 +40,7 @@ pub fn thread() -> i32 {
 }
 
 /// Monotonic time in nanoseconds; never 0. From the vDSO: no system call.
+#[inline(never)]
 pub fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writing; CLOCK_MONOTONIC always exists.

@@ -21,19 +21,13 @@ impl<const N: usize> Text<N> {
 
     /// Appends one byte.
     pub fn byte(&mut self, byte: u8) -> &mut Self {
-        if let Some(slot) = self.bytes.get_mut(self.length) {
-            *slot = byte;
-            self.length += 1;
-        }
-        self
+        self.bytes(&[byte])
     }
 
     /// Appends bytes as they are.
     #[inline(never)]
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        bytes.iter().for_each(|&byte| {
-            self.byte(byte);
-        });
+        self.length += append(self.bytes.get_mut(self.length..).unwrap_or_default(), bytes);
         self
     }
 
@@ -75,6 +69,12 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
         }
     }
     digits.get(digits.len() - count..).unwrap_or_default()
+}
+
+/// Copies what fits; how much that is. Out of line, and the same for all lengths: it is called very often.
+#[inline(never)]
+fn append(room: &mut [u8], bytes: &[u8]) -> usize {
+    room.iter_mut().zip(bytes).map(|(slot, &byte)| *slot = byte).count()
 }
 
 /// A whole number in decimal, and nothing else.

@@ -7,7 +7,7 @@ use crate::process::Process;
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::wait::Point;
-use crate::{Runtime, log, runtime};
+use crate::{Runtime, background, log, runtime, unseen};
 
 /// What one trim did.
 pub struct Outcome {
@@ -32,11 +32,46 @@ pub struct Outcome {
 /// already, there is nothing to do.
 pub fn at_wait_point(process: &Process, shield: &Shield, point: Point) -> Option<u64> {
     let runtime = runtime()?;
-    process.policy.with(|policy| decide(runtime, process, shield, policy, point)).flatten()
+    let again = process.policy.with(|policy| decide(runtime, process, shield, policy, point)).flatten();
+    let start = background::at_wait_point(process, shield);
+    if background::takes_signal(process) || unseen::is_watching(process) {
+        process.armed.store(true, Relaxed);
+    }
+    let Some(start) = start else { return again };
+    process.stopping.store(true, Relaxed);
+    process.possible_at.fetch_min(sys::now().saturating_add(start), Relaxed);
+    look_again(process, again.map_or(start, |again| again.min(start)))
+}
+
+/// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
+/// something happens).
+pub fn in_background(process: &Process) -> Option<u64> {
+    /// Between two looks while a trim is due and a request in flight, or another thread decides.
+    const PATIENCE: u64 = 10 * MILLISECOND;
+    let runtime = runtime()?;
+    let rules = &runtime.options.rules;
+    let decided = process.policy.with(|policy| {
+        let mut again = policy.decide_in_background(rules, moment(process));
+        if let Decision::Trim(trigger) = again {
+            trim(runtime, process, policy, trigger, Point::Thread);
+            again = policy.decide_in_background(rules, moment(process));
+        }
+        if policy.is_due() {
+            // The next wait point may come sooner.
+            process.look_at_once();
+        }
+        match again {
+            Decision::Rest => None,
+            Decision::Trim(_) => Some(PATIENCE),
+            Decision::LookAgain(wait) if policy.is_due() && process.stats.in_flight() > 0 => Some(wait.min(PATIENCE)),
+            Decision::LookAgain(wait) => Some(wait),
+        }
+    });
+    decided.unwrap_or(Some(PATIENCE))
 }
 
 fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy, point: Point) -> Option<u64> {
-    let rules = &runtime.options.rules;
+    let rules = &background::rules_at_wait_point(process, &runtime.options.rules);
     // Before the counters are read: what is answered from here on arms it again.
     process.armed.swap(false, Acquire);
     process.stopping.store(false, Relaxed);
@@ -70,13 +105,15 @@ fn moment(process: &Process) -> Moment {
     Moment {
         now: sys::now(),
         requests: process.stats.requests.load(Relaxed),
-        in_flight: process.stats.in_flight.load(Relaxed).max(0) as u64,
+        in_flight: process.stats.in_flight(),
+        asked: background::take_asked(process),
     }
 }
 
 fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
     let Some(allocator) = &runtime.allocator else { return };
-    let Moment { now: start, requests, in_flight } = moment(process);
+    let start = sys::now();
+    let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
     let before = memory::anonymous_rss();
     let release = sys::now();
     allocator.release(runtime.options.pad);

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::{self, sockets};
-use crate::{descriptors, log, runtime};
+use crate::{background, descriptors, log, runtime};
 
 /// How long a server is given to accept its first connection where we see it.
 const PATIENCE: u64 = 60 * SECOND;
@@ -19,12 +19,15 @@ const DESCRIPTORS: c_int = 1024;
 /// Ports that a server is known to listen on; more are left out.
 const PORTS: usize = 16;
 
+/// See `Watch::at`.
+const NO_MORE: u64 = u64::MAX;
+
 /// Whether this program has ever listened; inherited by forked children, who may be those that accept.
 static LISTENED: AtomicBool = AtomicBool::new(false);
 
 /// The watch of one process. All zeros = not begun.
 pub struct Watch {
-    /// When to look; 0 = not set.
+    /// When to look; 0 = not set, [`NO_MORE`] = the watch is over.
     at: AtomicU64,
     looks: AtomicU64,
 }
@@ -44,8 +47,16 @@ pub fn in_forked_child() {
     }
 }
 
+/// Whether a process is still to be looked at.
+pub fn is_watching(process: &Process) -> bool {
+    LISTENED.load(Relaxed) && !process.has_begun() && process.unseen.at.load(Relaxed) != NO_MORE
+}
+
 /// At a wait point of a process that has served nothing yet.
 pub fn look(process: &Process) {
+    if !is_watching(process) {
+        return;
+    }
     let (watch, now) = (&process.unseen, sys::now());
     let at = watch.at.load(Relaxed);
     if at == 0 {
@@ -61,7 +72,10 @@ pub fn look(process: &Process) {
     }
     let found = find();
     if found.is_some() || watch.looks.fetch_add(1, Relaxed) >= LOOKS {
-        process.armed.store(false, Relaxed);
+        watch.at.store(NO_MORE, Relaxed);
+        if !background::is_wanted() {
+            process.armed.store(false, Relaxed);
+        }
     }
     if let Some(descriptor) = found {
         log::unseen(descriptor);

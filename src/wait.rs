@@ -20,7 +20,7 @@ use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::signals::{self, Mask};
 use crate::sys::{self, sockets};
-use crate::{runtime, trim, unseen};
+use crate::{background, runtime, trim, unseen};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub enum Point {
     Poll,
     /// select and pselect.
     Select,
+    /// None: on a thread of our own ([`crate::background`]).
+    Thread,
 }
 
 impl Point {
@@ -56,6 +58,7 @@ impl Point {
             Point::Epoll => "epoll",
             Point::Poll => "poll",
             Point::Select => "select",
+            Point::Thread => "thread",
         }
     }
 }
@@ -104,7 +107,7 @@ pub fn at(
     }
 }
 
-/// This process, if it has served.
+/// This process, if it has served, or has other reasons to trim.
 #[inline(never)]
 fn serving() -> Option<&'static Process> {
     let process = process::armed()?;
@@ -112,7 +115,7 @@ fn serving() -> Option<&'static Process> {
         return Some(process);
     }
     unseen::look(process);
-    None
+    background::is_wanted().then_some(process)
 }
 
 impl Wait {
@@ -123,11 +126,9 @@ impl Wait {
             Timeout::After(0) => return None,
             Timeout::After(nanoseconds) => Some(sys::now().saturating_add(nanoseconds)),
         };
-        is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX)).then_some(Wait {
-            process,
-            point,
-            deadline,
-        })
+        (background::takes_signal(process)
+            || is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX)))
+        .then_some(Wait { process, point, deadline })
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -145,8 +146,9 @@ impl Wait {
             let left = self.left();
             let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
             let part = first.map_or(Part::Rest(left), Part::First);
+            let mask = background::mask_for_wait(self.process, &shield);
             set_errno(before);
-            let result = shield.wait(|| call(part, &shield.mask));
+            let result = shield.wait(|| call(part, &mask));
             if first.is_some() {
                 self.process.watched_until.store(0, Relaxed);
                 if result == 0 {
@@ -174,7 +176,9 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     let Some(process) = process::armed() else { return false };
     // Quiet is left aside: it can be watched for only in a wait that can be cut in two.
     if !is_possible(process, &process.possible_count, sys::now) {
-        process.stop_later();
+        if !background::is_awaited(process) {
+            process.stop_later();
+        }
         return false;
     }
     // Event loops call accept until EAGAIN right after a connection came: no wait point.
@@ -194,6 +198,7 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
 /// whether there is anything to be done at wait points at all.
 fn is_possible(process: &Process, requests: &AtomicU64, time: impl FnOnce() -> u64) -> bool {
     runtime().is_some_and(|runtime| runtime.allocator.is_some())
-        && (process.stats.requests.load(Relaxed) >= requests.load(Relaxed)
+        && (background::is_asked(process)
+            || process.stats.requests.load(Relaxed) >= requests.load(Relaxed)
             || time() >= process.possible_at.load(Relaxed))
 }

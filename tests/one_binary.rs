@@ -57,6 +57,9 @@ const IMPORTS: &[&str] = &[
     "getsockopt",
     "getpeername",
     "__fxstat",
+    // What tells of memory pressure: a file of the kernel's, or a socket.
+    "fstatfs",
+    "socket",
     // A wait that trims is one wait to the caller: errno, signals and cancellation stay as they were.
     "__errno_location",
     "pthread_setcancelstate",

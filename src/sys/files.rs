@@ -79,12 +79,17 @@ pub struct Identity {
 
 /// The file behind descriptor 2, or `None` where it is closed.
 pub fn stderr_identity() -> Option<Identity> {
+    identity(STDERR).map(|(device, inode)| Identity { device, inode })
+}
+
+/// The device and inode of the file behind a descriptor.
+pub fn identity(file: c_int) -> Option<(u64, u64)> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `status` is valid for writing, and initialised where fstat returns 0.
     keeping_errno(|| unsafe {
-        (libc::fstat(STDERR, status.as_mut_ptr()) == 0).then(|| {
+        (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| {
             let status = status.assume_init_ref();
-            Identity { device: status.st_dev, inode: status.st_ino }
+            (status.st_dev, status.st_ino)
         })
     })
 }

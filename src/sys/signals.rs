@@ -1,6 +1,6 @@
 //! Signals and cancellation of the calling thread.
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
@@ -94,6 +94,19 @@ impl Shield {
         result
     }
 
+    /// The caller's mask, with `signal` blocked too.
+    pub fn mask_with(&self, signal: c_int) -> Mask {
+        let mut mask = self.mask;
+        // SAFETY: an initialised set; an invalid number is refused.
+        unsafe { libc::sigaddset(&mut mask, signal) };
+        mask
+    }
+
+    /// Whether the caller blocked no standard signal: it is in no handler.
+    pub fn is_unblocked(&self) -> bool {
+        !STANDARD.clone().any(|signal| contains(&self.mask, signal))
+    }
+
     /// Restores what the caller had. Cancellation comes first, because a handler that runs when the mask is restored may
     /// leave by longjmp; being deferred, it acts only when the type is restored last.
     pub fn end(&self) {
@@ -151,6 +164,114 @@ fn handler_interrupts(signal: c_int, descriptor: c_int) -> bool {
     };
     let handled = action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN;
     handled && (action.sa_flags & libc::SA_RESTART == 0 || sockets::has_receive_timeout(descriptor))
+}
+
+/// The value with which systemd's programs take `SIGRTMIN+18` as a request to release memory
+/// (src/basic/common-signal.h, COMMON_SIGNAL_COMMAND_MEMORY_PRESSURE); without it the signal asks for something else.
+const RELEASE_MEMORY: usize = 0x300;
+
+/// `SIGRTMIN+18` in glibc.
+const COMMON_SIGNAL: c_int = 34 + 18;
+
+/// Has [`crate::background::asked_by_signal`] called when `signal` asks for a trim, unless it has a handler already. A handler that
+/// the program installs later takes this one's place.
+pub fn install(signal: c_int) {
+    if matches!(handler_of(signal), Some(libc::SIG_DFL | libc::SIG_IGN)) {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: zeros are a valid action with an empty mask; the handler is async-signal-safe, and never unloaded. On the
+        // alternate stack where there is one: Go's threads want that.
+        unsafe {
+            let action = action.assume_init_mut();
+            action.sa_sigaction = handle as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+            libc::sigaction(signal, action, ptr::null_mut());
+        }
+    }
+}
+
+/// Whether our own handler is the one that `signal` has.
+pub fn is_installed(signal: c_int) -> bool {
+    handler_of(signal) == Some(handle as *const () as usize)
+}
+
+fn handler_of(signal: c_int) -> Option<usize> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: `action` is valid for writing; it is read only where sigaction succeeded.
+    unsafe {
+        (libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) == 0).then(|| action.assume_init_ref().sa_sigaction)
+    }
+}
+
+extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel passes one to a handler with SA_SIGINFO.
+    if unsafe { asks(&*info) } {
+        crate::interpose::keeping_errno(crate::background::asked_by_signal);
+    }
+}
+
+/// Whether a signal that came asks for a trim.
+fn asks(info: &libc::siginfo_t) -> bool {
+    // SAFETY: a plain `kill` has zeros there (kernel/signal.c).
+    let value = unsafe { info.si_value().sival_ptr } as usize & 0xffff_ffff;
+    info.si_signo != COMMON_SIGNAL || value == RELEASE_MEMORY
+}
+
+/// The set of one signal; of none where that is 0.
+pub fn only(signal: c_int) -> Mask {
+    let mut set = MaybeUninit::<Mask>::uninit();
+    // SAFETY: `set` is valid for writing, and initialised by sigemptyset; an invalid number is refused.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        set.assume_init()
+    }
+}
+
+/// What came with a signal.
+pub struct Info(MaybeUninit<libc::siginfo_t>);
+
+impl Info {
+    /// Of none as yet.
+    pub fn new() -> Info {
+        Info(MaybeUninit::zeroed())
+    }
+
+    /// Waits so many nanoseconds at most (`None` = for ever) for `signal` (0 = none), and takes it; whether it came.
+    #[inline(never)]
+    pub fn take(&mut self, signal: c_int, nanoseconds: Option<u64>) -> bool {
+        let (set, timeout) = (only(signal), nanoseconds.map(super::watch::timespec));
+        // SAFETY: valid for reading or writing.
+        unsafe {
+            let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+            libc::sigtimedwait(&set, self.0.as_mut_ptr(), timeout) > 0
+        }
+    }
+
+    /// Whether the signal asks for a trim.
+    pub fn asks(&self) -> bool {
+        // SAFETY: zeros are a valid value.
+        asks(unsafe { self.0.assume_init_ref() })
+    }
+
+    /// Whether this process sent it to one of its own threads.
+    pub fn is_own(&self) -> bool {
+        // SAFETY: zeros are a valid value; a signal sent by tgkill has a sender.
+        unsafe {
+            let info = self.0.assume_init_ref();
+            info.si_code == libc::SI_TKILL && info.si_pid() == libc::getpid()
+        }
+    }
+
+    /// Sends the signal to the process again, as it was.
+    pub fn hand_back(&self) {
+        if let Some(syscall) = crate::hooks::next::syscall.known() {
+            // SAFETY: zeros are a valid value. rt_sigqueueinfo(2): to oneself any siginfo may be sent.
+            unsafe {
+                let signal = c_long::from(self.0.assume_init_ref().si_signo);
+                syscall(libc::SYS_rt_sigqueueinfo, c_long::from(libc::getpid()), signal, self.0.as_ptr());
+            }
+        }
+    }
 }
 
 /// Runs `write`, which says whether it failed with EPIPE, so that the host sees no SIGPIPE of it.

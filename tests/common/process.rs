@@ -65,3 +65,28 @@ pub fn cpu_time(pid: u32) -> Duration {
     let stat = Process::new(pid as i32).and_then(|process| process.stat()).expect("a process that runs");
     Duration::from_millis((stat.utime + stat.stime) * 1_000 / procfs::ticks_per_second())
 }
+
+/// The ids of the library's own threads in a process.
+pub fn own_threads(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let name = |task: &std::path::PathBuf| std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+    tasks
+        .filter_map(|task| Some(task.ok()?.path()))
+        .filter(|task| name(task) == "autotrim\n")
+        .map(|task| task.file_name().and_then(|id| id.to_str()?.parse().ok()).expect("a thread id"))
+        .collect()
+}
+
+/// What the descriptors of a process are, as `/proc/PID/fd` names them.
+pub fn open_files(pid: u32) -> Vec<String> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("/proc/PID/fd");
+    let link = |file: std::io::Result<std::fs::DirEntry>| std::fs::read_link(file.ok()?.path()).ok();
+    files.filter_map(|file| Some(link(file)?.to_string_lossy().into_owned())).collect()
+}
+
+/// Sends a signal with a value, as `kill -q` does.
+pub fn queue_signal(pid: u32, signal: i32, value: usize) {
+    let value = libc::sigval { sival_ptr: value as *mut libc::c_void };
+    // SAFETY: numbers alone.
+    assert_eq!(unsafe { libc::sigqueue(pid as libc::pid_t, signal, value) }, 0, "sigqueue");
+}

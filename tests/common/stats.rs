@@ -38,7 +38,7 @@ pub fn followed(pid: u32) -> Option<usize> {
 const BEGAN: usize = 32;
 
 /// Triggers of a trim, each with a counter of its own.
-const TRIGGERS: usize = 3;
+const TRIGGERS: usize = 6;
 
 struct Directory {
     size: usize,

@@ -1,0 +1,289 @@
+//! The triggers that need no request, and the thread that looks after them: a period, memory pressure, a signal.
+//!
+//! There is no thread unless an option asks for one of them. A process starts its own at a wait point or a read, once it is
+//! five seconds old (a forked child: one) and has forked no child: a master that is about to fork has none, its workers
+//! have one each. Until then, and in a process that forks, the triggers are looked after at wait points alone.
+//!
+//! The thread has all signals blocked. It makes a trim due; the next wait point of another thread may take it, or the
+//! thread itself does, when nothing is in flight or `AUTOTRIM_DEFER` is over.
+
+pub mod protocol;
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use protocol::{Setting, Watch as Manager};
+
+use crate::options::{Level, Options};
+use crate::policy::{Asked, MILLISECOND, Rules, SECOND};
+use crate::process::{self, Process};
+use crate::sys::signals::{self, Info, Mask, Shield};
+use crate::sys::watch::{self, Source, Told, Watch};
+use crate::sys::{self, threads};
+use crate::{Runtime, descriptors, log, runtime, trim};
+
+/// How old a program is before it starts its thread: most are gone by then, and masters have forked.
+const PROGRAM_GROWN_UP: u64 = 5 * SECOND;
+/// The same of a forked child, which goes on where its parent was, or is soon another program.
+const CHILD_GROWN_UP: u64 = SECOND;
+
+/// How long a process that retires waits for its thread's end: a trim that has begun is finished first.
+const LONGEST_FAREWELL: u64 = SECOND;
+
+/// What one process's thread and triggers share, in its page. All zeros = nothing yet.
+pub struct State {
+    /// What was asked for and not yet told to the policy: bits of `PRESSURE` and `SIGNAL`.
+    asked: AtomicU8,
+    /// When the thread may start; 0 = none is needed.
+    start_at: AtomicU64,
+    /// Whether it has forked.
+    has_forked: AtomicBool,
+    /// The thread's id; 0 = none, `NO_MORE` = there will be none, or it has not yet begun.
+    thread: AtomicI32,
+    /// Whether the thread takes `AUTOTRIM_SIGNAL`.
+    listens: AtomicBool,
+    /// What was asked for, is not to be had, and has not been said yet: bits of `PRESSURE` and `THREAD`.
+    lacking: AtomicU8,
+}
+
+const PRESSURE: u8 = 1;
+const SIGNAL: u8 = 2;
+const THREAD: u8 = 4;
+const NO_MORE: i32 = -1;
+
+/// In the constructor: prepares what the options ask for.
+pub fn prepare(options: &Options) {
+    if !options.needs_thread() {
+        return;
+    }
+    threads::resolve();
+    sys::memory::at_fork(None, Some(in_parent), None);
+    if process::open() {
+        process::with(|process| begin(process, PROGRAM_GROWN_UP));
+    }
+    if options.signal != 0 {
+        signals::install(options.signal);
+    }
+}
+
+/// In a forked child, whose page is wiped.
+pub fn in_forked_child(process: &Process) {
+    if is_wanted() {
+        watch::close_inherited();
+        begin(process, CHILD_GROWN_UP);
+    }
+}
+
+fn begin(process: &Process, grown_up: u64) {
+    process.background.start_at.store(sys::now().saturating_add(grown_up), Relaxed);
+    process.look_at_once();
+    descriptors::mark();
+}
+
+/// The fork handler: runs in the parent of each fork(3).
+extern "C" fn in_parent() {
+    process::with(|process| process.background.has_forked.store(true, Relaxed));
+}
+
+/// Whether an option asks for any of this: wait points matter before the first request too.
+pub fn is_wanted() -> bool {
+    runtime().is_some_and(|runtime| runtime.options.needs_thread())
+}
+
+/// Whether the thread is yet to be started.
+pub fn is_awaited(process: &Process) -> bool {
+    let state = &process.background;
+    state.start_at.load(Relaxed) != 0 && state.thread.load(Relaxed) == 0 && !state.has_forked.load(Relaxed)
+}
+
+/// At a wait point, under `shield`: starts the thread if it is time; after how many nanoseconds it will be.
+pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
+    let state = &process.background;
+    let start_at = state.start_at.load(Relaxed);
+    if start_at == 0 || state.thread.load(Relaxed) != 0 {
+        return None;
+    }
+    if state.has_forked.load(Relaxed) {
+        descriptors::unmark();
+        return None;
+    }
+    let wait = start_at.saturating_sub(sys::now());
+    if wait > 0 {
+        return Some(wait);
+    }
+    if !process.is_mine()
+        || shield.is_in_fault_handler()
+        || state.thread.compare_exchange(0, NO_MORE, Relaxed, Relaxed).is_err()
+    {
+        return None;
+    }
+    // Set before the thread runs: this wait is already one that the signal need not interrupt.
+    state.listens.store(runtime()?.options.signal != 0, Relaxed);
+    descriptors::unmark();
+    if !threads::start(run) {
+        state.listens.store(false, Relaxed);
+        lack(process, THREAD);
+    }
+    None
+}
+
+/// Something is not to be had; the rest goes on. Said at once where the process has said something already, or may.
+fn lack(process: &Process, what: u8) {
+    process.background.lacking.fetch_or(what, Relaxed);
+    let loud = runtime().is_some_and(|runtime| runtime.options.log >= Level::Debug);
+    if loud || process.introduced.load(Relaxed) {
+        say_what_lacks(process);
+    }
+}
+
+/// Tells the log, once, what is not to be had.
+pub fn say_what_lacks(process: &Process) {
+    let lacking = process.background.lacking.swap(0, Relaxed);
+    for (bit, name) in [(THREAD, "thread"), (PRESSURE, "pressure")] {
+        if lacking & bit != 0 {
+            log::unavailable(name);
+        }
+    }
+}
+
+/// Before and after a read: starts the thread if it is time. For processes that wait nowhere else, such as workers that read
+/// their tasks from a pipe. A handler may read as well, and may have interrupted malloc, which a new thread needs:
+/// it runs with its signal blocked.
+#[cold]
+pub fn at_read() {
+    process::with(|process| {
+        let start_at = process.background.start_at.load(Relaxed);
+        if runtime().is_some_and(|runtime| runtime.allocator.is_some()) && sys::now() >= start_at {
+            let shield = signals::shield();
+            if shield.is_unblocked() {
+                at_wait_point(process, &shield);
+            }
+            shield.end();
+        }
+    });
+}
+
+/// The rules as a wait point sees them: time is the thread's to watch where there is one.
+pub fn rules_at_wait_point(process: &Process, rules: &Rules) -> Rules {
+    match process.background.thread.load(Relaxed) {
+        thread if thread > 0 => Rules { period: 0, ..*rules },
+        _ => *rules,
+    }
+}
+
+/// What was asked for since the last call.
+pub fn take_asked(process: &Process) -> Asked {
+    let asked = process.background.asked.swap(0, Relaxed);
+    Asked { pressure: asked & PRESSURE != 0, signal: asked & SIGNAL != 0 }
+}
+
+/// Whether something was asked for.
+pub fn is_asked(process: &Process) -> bool {
+    process.background.asked.load(Relaxed) != 0
+}
+
+/// Whether the thread takes the signal, so that it need not interrupt a wait.
+pub fn takes_signal(process: &Process) -> bool {
+    process.background.listens.load(Relaxed)
+}
+
+/// The mask for a wait: the caller's, with our signal blocked where the thread takes it. A handler of the program's own is
+/// to interrupt as ever.
+pub fn mask_for_wait(process: &Process, shield: &Shield) -> Mask {
+    match runtime() {
+        Some(runtime) if takes_signal(process) && signals::is_installed(runtime.options.signal) => {
+            shield.mask_with(runtime.options.signal)
+        }
+        _ => shield.mask,
+    }
+}
+
+/// `AUTOTRIM_SIGNAL` came, on whatever thread: in its handler.
+pub fn asked_by_signal() {
+    process::with(|process| {
+        // A vfork child has its parent's memory, but its own signals.
+        if process.is_mine() {
+            ask(process, SIGNAL);
+            wake(process);
+        }
+    });
+}
+
+fn ask(process: &Process, what: u8) {
+    process.background.asked.fetch_or(what, Relaxed);
+    process.armed.store(true, Relaxed);
+    process.stopping.store(true, Relaxed);
+}
+
+/// Wakes the thread; whether there is one.
+fn wake(process: &Process) -> bool {
+    let thread = process.background.thread.load(Relaxed);
+    runtime().is_some_and(|runtime| thread > 0 && threads::signal(thread, own_signal(&runtime.options)))
+}
+
+/// The signal that wakes the thread: without `AUTOTRIM_SIGNAL` one that does nothing where it goes astray.
+fn own_signal(options: &Options) -> c_int {
+    if options.signal != 0 { options.signal } else { libc::SIGURG }
+}
+
+/// Ends the thread, and waits for that: no system call of ours is to come after this. `options`: the runtime is withdrawn.
+pub fn stop(options: &Options) {
+    process::with(|process| {
+        let thread = process.background.thread.swap(NO_MORE, Relaxed);
+        let (until, mut pause) = (sys::now().saturating_add(LONGEST_FAREWELL), Info::new());
+        if thread > 0 && process.is_mine() && threads::signal(thread, own_signal(options)) {
+            while threads::signal(thread, 0) && sys::now() < until {
+                pause.take(0, Some(MILLISECOND));
+            }
+        }
+    });
+}
+
+extern "C" fn run(_: *mut c_void) -> *mut c_void {
+    threads::set_name(c"autotrim");
+    process::with(|process| {
+        let (Some(runtime), thread) = (runtime(), sys::thread()) else { return };
+        if process.background.thread.compare_exchange(NO_MORE, thread, Relaxed, Relaxed).is_ok() {
+            look_after(process, runtime);
+        }
+    });
+    core::ptr::null_mut()
+}
+
+fn look_after(process: &Process, runtime: &Runtime) {
+    let options = &runtime.options;
+    let source = source(options);
+    if source.is_none() && !matches!(options.pressure, Setting::Off) && !matches!(options.watch, Manager::Off) {
+        lack(process, PRESSURE);
+    }
+    let signal = own_signal(options);
+    let mut watch = Watch::new(signal, source);
+    while crate::runtime().is_some() {
+        let (told, signalled) = watch.wait(trim::in_background(process));
+        if told == Told::Pressure {
+            ask(process, PRESSURE);
+        }
+        if !signalled || watch.info.is_own() {
+            continue;
+        }
+        if options.signal == 0 || !signals::is_installed(signal) {
+            // Meant for a handler of the program's own: from now on it goes there.
+            process.background.listens.store(false, Relaxed);
+            watch.ignore_signals();
+        } else if watch.info.asks() {
+            ask(process, SIGNAL);
+        }
+    }
+}
+
+/// What the options and the service manager say to watch.
+fn source(options: &Options) -> Option<Source> {
+    let write = options.write.as_ref().map(|payload| payload.as_bytes());
+    match (&options.pressure, &options.watch) {
+        (Setting::Off, _) => None,
+        (Setting::At(path), _) => watch::open(path, write?),
+        (Setting::Auto, Manager::At(path)) => watch::open(path, write?),
+        (Setting::Auto, Manager::Unset) => watch::open_best(),
+        (Setting::Auto, Manager::Off | Manager::Broken) => None,
+    }
+}

@@ -1,0 +1,376 @@
+//! Descriptors that tell of memory pressure, and the wait for them. For the thread of our own.
+//!
+//! The host may close any descriptor, and its number may become another file's: nothing is read from or closed that is not
+//! known to be ours.
+
+use core::ffi::{c_int, c_long, c_void};
+use core::mem::{MaybeUninit, size_of};
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+
+use super::files;
+use super::signals::{self, Info, Mask};
+use crate::background::protocol::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
+use crate::hooks::next as real;
+use crate::policy::SECOND;
+use crate::text::Text;
+
+type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
+
+/// How a descriptor tells, and what was known when it did so last.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// A PSI file with a trigger: the microseconds stalled.
+    Stalls(u64),
+    /// A cgroup's memory.events, or another of its files that tell of changes.
+    Events,
+    /// A FIFO or a socket, which says anything.
+    Stream,
+}
+
+/// What a descriptor told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing of interest.
+    Nothing,
+    /// Memory pressure.
+    Pressure,
+    /// That it will tell nothing more.
+    Gone,
+}
+
+/// A descriptor that tells of memory pressure.
+pub struct Source {
+    file: c_int,
+    kind: Kind,
+}
+
+/// A descriptor of the thread's, and the file that it stands for; zeros = none.
+struct Own {
+    file: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+static SOURCE: Own = Own::none();
+static BELL: Own = Own::none();
+
+impl Own {
+    const fn none() -> Own {
+        Own { file: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
+    }
+
+    fn set(&self, file: c_int) {
+        let (device, inode) = files::identity(file).unwrap_or_default();
+        self.device.store(device, Relaxed);
+        self.inode.store(inode, Relaxed);
+        self.file.store(file, Relaxed);
+    }
+
+    fn is_ours(&self) -> bool {
+        files::identity(self.file.load(Relaxed)) == Some((self.device.load(Relaxed), self.inode.load(Relaxed)))
+    }
+
+    /// Closes it, if it is still ours.
+    fn end(&self) {
+        if self.file.load(Relaxed) > 0 && self.is_ours() {
+            close(self.file.load(Relaxed));
+        }
+        self.file.store(0, Relaxed);
+    }
+}
+
+/// In a forked child: closes its copies of the thread's descriptors. The kernel copies descriptors before memory: of one that
+/// was closed meanwhile the copy stays open.
+pub fn close_inherited() {
+    SOURCE.end();
+    BELL.end();
+}
+
+/// Opens what a service manager or an operator named, and writes `payload` (empty = nothing) right away.
+pub fn open(path: &Path, payload: &[u8]) -> Option<Source> {
+    let mut path = *path;
+    path.byte(0);
+    let probe = open_as(&path, libc::O_PATH)?;
+    let mode = mode(probe);
+    close(probe);
+    let (file, kind) = match mode? & libc::S_IFMT {
+        // A PSI file tells nothing without a trigger; others of a cgroup tell of each change.
+        libc::S_IFREG => {
+            let default = if path.as_bytes().ends_with(b".events\0") { b"" } else { DEFAULT_PAYLOAD };
+            return open_file(&path, if payload.is_empty() { default } else { payload });
+        }
+        // For reading alone it would end, and tell so for ever, when the last writer goes away.
+        libc::S_IFIFO => (open_as(&path, libc::O_RDWR).or_else(|| open_as(&path, libc::O_RDONLY))?, Kind::Stream),
+        libc::S_IFSOCK => (connect(&path)?, Kind::Stream),
+        _ => return None,
+    };
+    begin(file, kind, payload)
+}
+
+/// The best that the kernel has: this process's cgroup's memory.pressure; its memory.events where that cannot be written
+/// (containers mount cgroups read-only); the machine's.
+pub fn open_best() -> Option<Source> {
+    let mut buffer = [0u8; 1024];
+    let in_own_cgroup = |name: &str, payload, buffer: &[u8]| {
+        let mut path = Path::new();
+        path.text("/sys/fs/cgroup").bytes(own_cgroup(buffer)?).text(name);
+        open_file(path.byte(0), payload)
+    };
+    let cgroup = read_at_start(b"/proc/self/cgroup\0", &mut buffer).unwrap_or_default();
+    in_own_cgroup("/memory.pressure", DEFAULT_PAYLOAD, cgroup)
+        .or_else(|| in_own_cgroup("/memory.events", b"", cgroup))
+        .or_else(|| open_file(Path::new().text("/proc/pressure/memory").byte(0), DEFAULT_PAYLOAD))
+}
+
+/// A file of the kernel's; `path` ends with a zero byte.
+fn open_file(path: &Path, payload: &[u8]) -> Option<Source> {
+    const CGROUP2: c_long = 0x6367_7270;
+    let file = open_as(path, if payload.is_empty() { libc::O_RDONLY } else { libc::O_RDWR })?;
+    let mut status = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `status` is valid for writing, and read only where fstatfs succeeded.
+    let system = unsafe { (libc::fstatfs(file, status.as_mut_ptr()) == 0).then(|| status.assume_init().f_type) };
+    let kind = match system.map(|system| system as c_long) {
+        Some(CGROUP2 | libc::PROC_SUPER_MAGIC) => {
+            let mut buffer = [0u8; 256];
+            // This also begins the watch of memory.events: the kernel tells of what changed since it was read.
+            pread(file, &mut buffer).map(|text| some_total(text).map_or(Kind::Events, Kind::Stalls))
+        }
+        _ => None,
+    };
+    match kind {
+        Some(kind) => begin(file, kind, payload),
+        None => {
+            close(file);
+            None
+        }
+    }
+}
+
+fn begin(file: c_int, kind: Kind, payload: &[u8]) -> Option<Source> {
+    let file = out_of_the_way(file);
+    // SAFETY: `payload` is valid for its length. SIGPIPE is blocked in this thread.
+    let write = |write: Write| unsafe { write(file, payload.as_ptr().cast(), payload.len()) };
+    if !payload.is_empty() && real::write.known().map(write) != isize::try_from(payload.len()).ok() {
+        close(file);
+        return None;
+    }
+    SOURCE.set(file);
+    Some(Source { file, kind })
+}
+
+impl Source {
+    fn events(&self) -> i16 {
+        match self.kind {
+            Kind::Stream => libc::POLLIN,
+            _ => libc::POLLPRI,
+        }
+    }
+
+    /// What an event on the descriptor says. An event of a PSI file is believed only where stalls have grown: some kernels
+    /// tell of a first one that never was. The file of a cgroup that was removed would tell for ever.
+    fn told(&mut self, events: i16) -> Told {
+        const ENDED: i16 = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
+        if events == 0 {
+            return Told::Nothing;
+        }
+        if events & libc::POLLNVAL != 0 || !SOURCE.is_ours() {
+            return Told::Gone;
+        }
+        let mut buffer = [0u8; 256];
+        match &mut self.kind {
+            Kind::Stalls(_) if events & ENDED != 0 => Told::Gone,
+            Kind::Stalls(before) => match pread(self.file, &mut buffer).and_then(some_total) {
+                None => Told::Gone,
+                Some(total) if total == *before => Told::Nothing,
+                Some(total) => {
+                    *before = total;
+                    Told::Pressure
+                }
+            },
+            // Here an error is part of every event (kernfs), and reading tells whether the cgroup is still there.
+            Kind::Events => pread(self.file, &mut buffer).map_or(Told::Gone, |_| Told::Pressure),
+            Kind::Stream => match discard(self.file, &mut buffer) {
+                true => Told::Pressure,
+                false if events & ENDED != 0 || events & libc::POLLIN != 0 => Told::Gone,
+                false => Told::Nothing,
+            },
+        }
+    }
+}
+
+/// Reads and forgets what is there; whether there was anything.
+fn discard(file: c_int, buffer: &mut [u8]) -> bool {
+    let Some(read) = real::read.known() else { return false };
+    let mut any = false;
+    // Who writes without end is heard next time.
+    for _ in 0..64 {
+        // SAFETY: `buffer` is valid for its length.
+        if unsafe { read(file, buffer.as_mut_ptr().cast(), buffer.len()) } <= 0 {
+            break;
+        }
+        any = true;
+    }
+    any
+}
+
+/// What the thread waits for: the signal that is for it, and a source where there is one.
+pub struct Watch {
+    /// The signal that the thread takes; it is blocked there.
+    signal: c_int,
+    source: Option<Source>,
+    /// A signalfd, so that the signal ends a wait for the source. It is never read: its number may be another file's by now.
+    bell: c_int,
+    /// What came with the signal taken last.
+    pub info: Info,
+}
+
+impl Watch {
+    /// A wait for `signal` and `source`.
+    pub fn new(signal: c_int, source: Option<Source>) -> Watch {
+        let bell = if source.is_some() { out_of_the_way(signalfd(signal)) } else { -1 };
+        BELL.set(bell);
+        Watch { signal, source, bell, info: Info::new() }
+    }
+
+    /// Waits so many nanoseconds at most (`None` = for ever) for one of the two; what the source told, and
+    /// whether the signal came, with `info`.
+    pub fn wait(&mut self, nanoseconds: Option<u64>) -> (Told, bool) {
+        let Some(source) = &mut self.source else {
+            return (Told::Nothing, self.info.take(self.signal, nanoseconds));
+        };
+        let mut files = [(source.file, source.events()), (self.bell, libc::POLLIN)].map(|(fd, events)| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        });
+        let timeout = nanoseconds.map(timespec);
+        let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: two entries, and a timeout that outlives the call.
+        let ready =
+            real::ppoll.known().map_or(-1, |ppoll| unsafe { ppoll(files.as_mut_ptr(), 2, timeout, ptr::null()) });
+        if ready < 0 {
+            // Not to be: the source is given up, and time alone counts.
+            self.give_up();
+            return (Told::Gone, false);
+        }
+        let [of_source, of_bell] = files.map(|file| file.revents);
+        let told = source.told(of_source);
+        if told == Told::Gone {
+            self.give_up();
+        }
+        if of_bell & libc::POLLNVAL != 0 {
+            // The host closed it. Without it a signal waits for an event or a deadline.
+            self.bell = -1;
+        }
+        (told, self.info.take(self.signal, Some(0)))
+    }
+
+    /// Gives back the signal just taken, and takes none any more.
+    pub fn ignore_signals(&mut self) {
+        self.info.hand_back();
+        self.signal = 0;
+        self.bell = -1;
+        BELL.end();
+    }
+
+    fn give_up(&mut self) {
+        self.source = None;
+        SOURCE.end();
+        BELL.end();
+    }
+}
+
+/// Nanoseconds as the kernel takes them.
+pub fn timespec(nanoseconds: u64) -> libc::timespec {
+    libc::timespec { tv_sec: (nanoseconds / SECOND) as _, tv_nsec: (nanoseconds % SECOND) as _ }
+}
+
+fn signalfd(signal: c_int) -> c_int {
+    let flags = c_long::from(libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+    let mask: Mask = signals::only(signal);
+    // The kernel's own set is one word.
+    // SAFETY: the mask outlives the call.
+    real::syscall.known().map_or(-1, |syscall| unsafe {
+        syscall(libc::SYS_signalfd4, -1 as c_long, ptr::from_ref(&mask), 8 as c_long, flags) as c_int
+    })
+}
+
+/// `path` ends with a zero byte.
+fn open_as(path: &Path, access: c_int) -> Option<c_int> {
+    let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    if path.as_bytes().last() != Some(&0) {
+        // Too long.
+        return None;
+    }
+    // SAFETY: a C string and plain flags.
+    let file = unsafe { libc::open(path.as_bytes().as_ptr().cast(), flags) };
+    (file >= 0).then_some(file)
+}
+
+fn connect(path: &Path) -> Option<c_int> {
+    let mut address = libc::sockaddr_un { sun_family: libc::AF_UNIX as _, sun_path: [0; 108] };
+    let path = path.as_bytes();
+    if path.len() > address.sun_path.len() {
+        return None;
+    }
+    for (slot, &byte) in address.sun_path.iter_mut().zip(path) {
+        *slot = byte as _;
+    }
+    // SAFETY: plain numbers.
+    let file = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    if file < 0 {
+        return None;
+    }
+    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: an address of this length.
+    let connected = real::connect.known().map(|connect| unsafe { connect(file, (&raw const address).cast(), length) });
+    if connected != Some(0) {
+        close(file);
+        return None;
+    }
+    Some(file)
+}
+
+/// The same file under a number that the host would not be given: what it opens has the numbers that it would have had.
+fn out_of_the_way(file: c_int) -> c_int {
+    const FIRST: c_int = 500;
+    if file < 0 {
+        return file;
+    }
+    // SAFETY: a descriptor of ours and a number.
+    let moved = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, FIRST) };
+    if moved < 0 {
+        return file;
+    }
+    close(file);
+    moved
+}
+
+fn mode(file: c_int) -> Option<libc::mode_t> {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `status` is valid for writing, and read only where fstat succeeded.
+    unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init_ref().st_mode) }
+}
+
+/// The first bytes of a file.
+fn pread(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
+    // SAFETY: `buffer` is valid for its length.
+    let length = unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    buffer.get(..usize::try_from(length).ok()?)
+}
+
+/// The same of a path that ends with a zero byte.
+fn read_at_start<'a>(path: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let file = open_as(Text::new().bytes(path), libc::O_RDONLY)?;
+    let read = pread(file, buffer);
+    close(file);
+    read
+}
+
+fn close(file: c_int) {
+    if let Some(close) = real::close.known() {
+        // SAFETY: the caller's descriptor, known to be ours.
+        unsafe { close(file) };
+    }
+}

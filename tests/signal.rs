@@ -1,0 +1,135 @@
+//! AUTOTRIM_SIGNAL: one trim on demand, and no call of the program interrupted by it.
+
+mod common;
+#[path = "common/fixture.rs"]
+mod fixture;
+
+use common::gunicorn::{Gunicorn, Server, Worker};
+use common::http::get;
+use common::process::{own_threads, queue_signal, send_signal};
+use common::{LIMIT, wait_within};
+use fixture::Fixture;
+use std::time::{Duration, Instant};
+
+/// systemd's convention: SIGRTMIN+18, and the value that asks to release memory.
+const COMMON_SIGNAL: i32 = 34 + 18;
+const RELEASE_MEMORY: usize = 0x300;
+
+/// gunicorn's sync worker sleeps so long in its select: what comes sooner was not left to its next wait.
+const SLEEP: Duration = Duration::from_secs(15);
+
+/// A server that trims on a signal only, and its worker.
+fn server(signal: &str) -> (Server, u32) {
+    let gunicorn = Gunicorn::preloaded(Worker::Sync).trimming_every(0).env("AUTOTRIM_SIGNAL", signal);
+    let server = gunicorn.env("AUTOTRIM_DEFER", "500ms").start();
+    get(server.port, "/fragment");
+    let worker = server.worker();
+    (server, worker)
+}
+
+fn with_thread(signal: &str) -> (Server, u32) {
+    let (server, worker) = server(signal);
+    wait_within(LIMIT, "a thread", || (!own_threads(worker).is_empty()).then_some(()));
+    (server, worker)
+}
+
+fn trims(server: &Server) -> usize {
+    server.log().event("trim").lines.len()
+}
+
+/// Waits for so many trims, all on the signal; the last one.
+fn wait_for_trims(server: &Server, number: usize) -> common::log::Line {
+    let start = Instant::now();
+    let lines = server.wait_for_log("a trim", |log| {
+        let trims = log.event("trim").lines;
+        (trims.len() >= number).then_some(trims)
+    });
+    assert!(start.elapsed() < SLEEP / 3, "the trim took {:?}", start.elapsed());
+    assert!(lines.len() == number && lines.iter().all(|line| line.is_trim("signal")), "{lines:?}");
+    lines[number - 1].clone()
+}
+
+#[test]
+fn an_idle_worker_trims_on_systemds_signal() {
+    let (mut server, worker) = with_thread("SIGRTMIN+18");
+    queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
+    let trim = wait_for_trims(&server, 1);
+    assert!(trim.number("rss_before_kb") > trim.number("rss_after_kb") + 40_000, "{trim:?}");
+    queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
+    wait_for_trims(&server, 2);
+    // Without the value, or with another, it asks for something else (systemd: a log level, a log target).
+    send_signal(worker, COMMON_SIGNAL);
+    for value in [0, 0x100, 0x107, 0x200, 0x301] {
+        queue_signal(worker, COMMON_SIGNAL, value);
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(trims(&server), 2);
+    let (exit, took) = server.stop();
+    assert!(exit.success() && took < SLEEP / 3, "{exit} after {took:?}");
+}
+
+#[test]
+fn a_worker_that_has_no_thread_yet_trims_too() {
+    let (server, worker) = server("52");
+    queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
+    wait_for_trims(&server, 1);
+    assert_eq!(own_threads(worker), [0; 0]);
+}
+
+#[test]
+fn the_master_trims_too() {
+    let (server, worker) = with_thread("SIGRTMIN+18");
+    queue_signal(server.master(), COMMON_SIGNAL, RELEASE_MEMORY);
+    let trim = wait_for_trims(&server, 1);
+    assert_eq!((trim.pid, server.workers()), (server.master(), vec![worker]));
+}
+
+/// An open request is waited for, but no longer than AUTOTRIM_DEFER.
+#[test]
+fn a_trim_waits_for_an_open_request() {
+    let (server, worker) = with_thread("SIGRTMIN+18");
+    for (seconds, in_flight) in [("0.3", 0), ("3", 1)] {
+        let marker = server.path(seconds);
+        let path = format!("/small?seconds={seconds}&marker={}", marker.display());
+        std::thread::scope(|scope| {
+            let request = scope.spawn(|| get(server.port, &path));
+            wait_within(LIMIT, "the request's handler", || marker.exists().then_some(()));
+            let before = trims(&server);
+            queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
+            let trim = wait_for_trims(&server, before + 1);
+            assert_eq!(trim.number("in_flight"), in_flight, "{trim:?}");
+            assert_eq!(request.join().expect("the open request").text(), "hello");
+        });
+    }
+}
+
+/// gunicorn takes SIGUSR1 itself, to open its logs again, and after us: it wins.
+#[test]
+fn the_programs_own_handler_wins() {
+    let (mut server, worker) = with_thread("SIGUSR1");
+    for _ in 0..5 {
+        send_signal(worker, libc::SIGUSR1);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(get(server.port, "/pid").text(), worker.to_string());
+    assert_eq!(trims(&server), 0, "{}", server.stderr());
+    assert!(server.stop().0.success());
+}
+
+fn fixture(how: &str) -> common::log::Log {
+    let fixture = Fixture::new("signal_beside_thread").argument(how).env("AUTOTRIM_SIGNAL", "SIGUSR2");
+    fixture.env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_GROWTH", "0").env("AUTOTRIM_IDLE", "0").is_unchanged()
+}
+
+/// Neither a wait nor accept, recv, or a lock: the thread takes the signal, or the kernel starts the call again.
+#[test]
+fn no_call_is_interrupted() {
+    let log = fixture("waits");
+    assert!(log.trims("signal").lines.len() >= 10, "{log:?}");
+}
+
+/// A handler installed later interrupts every call, on the threads of the program alone, and misses no signal.
+#[test]
+fn a_handler_that_comes_later_interrupts_every_call() {
+    assert_eq!(fixture("handler").event("trim").lines, []);
+}
