@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 /// How long a test waits for something that should happen at once; only a failing test waits as long.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// The package's own directory.
+/// The library's directory; the command's tests, in a package below it, use this too.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let mut directories = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    directories.find(|directory| directory.join("tests/servers").is_dir()).expect("tests/servers")
 }
 
 /// The directory of the Python programs that the tests start.

@@ -1,0 +1,235 @@
+//! The command line.
+//!
+//! The flags of `run` that set the library's options come from the library's own table; what they mean, from the README,
+//! whose table a test of the library holds against it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::options::{Entry, Options, TABLE};
+
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 not done (no such process, no permission, no trim, something to put right); \
+                          2 wrong usage, or a program that the library cannot be loaded into.";
+
+/// Give the free heap memory of unmodified servers back to the kernel, and see what that does.
+#[derive(Parser)]
+#[command(name = "autotrim", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    Run(Run),
+    Status(Status),
+    Trim(Trim),
+    Doctor(Doctor),
+    Plot(Plot),
+    /// Write the manual pages and the shells' completions into a directory
+    #[command(hide = true)]
+    Generate {
+        /// The directory, made if it is missing
+        directory: PathBuf,
+    },
+}
+
+/// Start a program with the library
+///
+/// The command becomes the program: no process of its own remains, and signals and exit codes are the program's. An
+/// LD_PRELOAD that is set already is kept, and the library joined to it.
+///
+/// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib and its own directory; and
+/// at AUTOTRIM_LIBRARY.
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: the program's own; 2 if the library cannot be loaded into it, 126 if it cannot be \
+                        started, 127 if there is no such program."
+)]
+pub struct Run {
+    /// The library file, wherever this command is installed
+    #[arg(long, value_name = "PATH")]
+    pub library: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The program and its arguments
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
+    pub program: Vec<OsString>,
+}
+
+/// Show what the library does in each process that has it
+///
+/// Counters are read from the memory of the processes, or from the files that they write (AUTOTRIM_METRICS_DIR) where reading
+/// memory is not permitted.
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 if there was something to show, 1 if not, or if one of the PIDs could not be shown."
+)]
+pub struct Status {
+    /// Show it again every so many seconds
+    #[arg(long, short, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
+    pub watch: Option<Duration>,
+    /// Write JSON: one document, with --watch one a line
+    #[arg(long)]
+    pub json: bool,
+    /// Add a small plot of RSS before and after the last trims
+    #[arg(long, conflicts_with = "json")]
+    pub plot: bool,
+    /// Where processes write their metrics [default: their AUTOTRIM_METRICS_DIR, or else this command's]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub metrics_dir: Option<PathBuf>,
+    /// Only these processes
+    #[arg(value_name = "PID", value_parser = pid())]
+    pub pids: Vec<i32>,
+}
+
+/// Ask a process for a trim now, and wait for it
+///
+/// The process must have been started with AUTOTRIM_SIGNAL: to any other the signal would be the end, so none is sent.
+#[derive(Args)]
+pub struct Trim {
+    /// How long to wait for the trim: it happens when no request is in flight
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub timeout: Duration,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The process
+    #[arg(value_name = "PID", value_parser = pid())]
+    pub pid: i32,
+}
+
+/// Find out why the library does nothing in a process, or whether it will in a program
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 if all is well, 1 if something is to be put right.")]
+pub struct Doctor {
+    /// The library file that `doctor -- CMD` checks for
+    #[arg(long, value_name = "PATH")]
+    pub library: Option<PathBuf>,
+    /// Write JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The process
+    #[arg(value_name = "PID", value_parser = pid(), required_unless_present = "program", conflicts_with = "program")]
+    pub pid: Option<i32>,
+    /// A program and its arguments, looked at without starting it
+    #[arg(last = true, value_name = "CMD")]
+    pub program: Vec<OsString>,
+}
+
+/// Plot RSS and the floor of a process over its requests
+#[derive(Args)]
+pub struct Plot {
+    /// The process
+    #[arg(value_name = "PID", value_parser = pid())]
+    pub pid: i32,
+    /// The picture: PNG or SVG, by the name's ending
+    #[arg(long, short, value_name = "FILE", default_value = "rss.png")]
+    pub output: PathBuf,
+}
+
+fn pid() -> clap::builder::RangedI64ValueParser<i32> {
+    clap::value_parser!(i32).range(1..)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration
+        .filter(|duration| *duration >= Duration::from_millis(10))
+        .ok_or_else(|| "expected a number of seconds".into())
+}
+
+/// What is set of the library's options: variables and their values.
+pub struct Settings(pub Vec<(&'static str, OsString)>);
+
+impl Args for Settings {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        TABLE.iter().fold(command, |command, entry| command.arg(flag(entry)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Settings {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |entry: &Entry| Some((entry.name, matches.get_one::<OsString>(entry.name)?.clone()));
+        Ok(Settings(TABLE.iter().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// `AUTOTRIM_TRIM_THRESHOLD` → `trim-threshold`.
+fn long(name: &str) -> String {
+    name.trim_start_matches("AUTOTRIM_").to_lowercase().replace('_', "-")
+}
+
+fn flag(entry: &'static Entry) -> Arg {
+    let default = if entry.default.is_empty() { String::new() } else { format!(" [default: {}]", entry.default) };
+    Arg::new(entry.name)
+        .long(long(entry.name))
+        .value_name("VALUE")
+        .value_parser(OsStringValueParser::new().try_map(|value| {
+            let expected = || format!("expected {}", entry.expected);
+            is_valid(entry, &value).then_some(value).ok_or_else(expected)
+        }))
+        .allow_hyphen_values(true)
+        .help(format!("{}{default}", meaning(entry.name).replace('`', "")))
+        .help_heading("Options of the library (AUTOTRIM_…)")
+}
+
+/// What the README says of an option.
+fn meaning(name: &str) -> &'static str {
+    let row = include_str!("../../README.md").lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")));
+    row.and_then(|row| row.split_once('|')).map_or("", |(_, meaning)| meaning.trim_end_matches('|').trim())
+}
+
+/// Whether the library will take this value.
+fn is_valid(entry: &Entry, value: &OsStr) -> bool {
+    let mut assignment = OsString::from(entry.name);
+    assignment.push("=");
+    assignment.push(value);
+    parsed(b"", [assignment]).invalid.iter().all(Option::is_none)
+}
+
+/// The options that the library finds in an environment.
+pub fn parsed(program: &'static [u8], environment: impl IntoIterator<Item = OsString>) -> Options {
+    let mut options = Options::new(program);
+    for assignment in environment {
+        // A few short strings for the rest of a short life: the library's options may refer to the environment.
+        options.take(assignment.into_vec().leak());
+    }
+    options
+}
+
+/// Writes the manual pages and the completions.
+pub fn generate(directory: &Path) -> Result<ExitCode, Failure> {
+    use clap_complete::Shell;
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(directory)?;
+        clap_mangen::generate_to(Arguments::command(), directory)?;
+        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
+            clap_complete::generate_to(shell, &mut Arguments::command(), "autotrim", directory)?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| Failure::not_done(format!("{}: {error}", directory.display())))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `NAME=value`.
+pub fn assignment(name: &OsStr, value: &OsStr) -> OsString {
+    OsString::from_vec([name.as_bytes(), b"=", value.as_bytes()].concat())
+}

@@ -1,0 +1,166 @@
+//! `autotrim doctor`: why the library does nothing in a process, or whether it will in a program; and where the memory is.
+
+mod activity;
+mod findings;
+mod memory;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::arguments::{Doctor, assignment};
+use crate::block::Unread;
+use crate::failure::Failure;
+use crate::options::TABLE;
+use crate::program::{Image, Program};
+use crate::target::{Target, read_file};
+use crate::{allocator, run, status, units};
+use findings::{Findings, Level};
+
+/// `AT_SECURE` of getauxval(3).
+const AT_SECURE: u64 = 23;
+
+/// Examines a process or a program.
+pub fn doctor(arguments: &Doctor) -> Result<ExitCode, Failure> {
+    let findings = match arguments.pid {
+        Some(pid) => process(&Target::open(pid)?),
+        None => {
+            let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
+            program(name, arguments.library.as_deref())?
+        }
+    };
+    findings.show(arguments.json);
+    Ok(ExitCode::from(u8::from(findings.any_problem())))
+}
+
+/// A program that is not started.
+fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
+    let program = Program::find(name)?;
+    let mut findings = Findings::of(format!("program {}", program.path.display()), None);
+    for script in &program.scripts {
+        findings.add("program", Level::Info, format!("{} is a script", script.display()));
+    }
+    match &program.image {
+        Some(image) => {
+            findings.image(image);
+            if let Some(why) = image.secure {
+                findings.add(
+                    "secure",
+                    Level::Problem,
+                    format!("{} {why}: the loader ignores preloads", image.path.display()),
+                );
+            }
+        }
+        None => findings.add("program", Level::Info, "what it executes cannot be read".into()),
+    }
+    match run::library(library) {
+        Ok((path, architecture)) => match program.unsuitable(architecture) {
+            Some(why) => findings.add("library", Level::Problem, why),
+            None => findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display())),
+        },
+        Err(failure) => findings.add("library", Level::Problem, failure.to_string()),
+    }
+    findings.add("options", Level::Info, "start it with: autotrim run -- CMD".into());
+    Ok(findings)
+}
+
+/// A process that runs.
+fn process(target: &Target) -> Findings {
+    let mut findings = Findings::of(format!("process {} ({})", target.pid, target.name()), Some(target.pid));
+    let image = Image::read(Path::new(&format!("/proc/{}/exe", target.pid))).ok().flatten();
+    // Whether it gained privileges is known of the process itself (AT_SECURE): its user need not be ours.
+    let image = image.map(|image| {
+        let path = target.process.exe().unwrap_or_else(|_| image.path.clone());
+        Image { path, secure: None, ..image }
+    });
+    image.iter().for_each(|image| findings.image(image));
+    if target.files.is_none() {
+        findings.add("access", Level::Problem, status::why_unread(&Unread::NotPermitted));
+    } else {
+        if let Some(libc) = allocator::libc(target) {
+            let level = if libc.starts_with(allocator::GLIBC) { Level::Good } else { Level::Problem };
+            findings.add("libc", level, libc);
+        }
+        malloc(target, &mut findings);
+        match target.library() {
+            Some(library) => {
+                let replaced =
+                    if library.deleted { " (replaced or removed since; the process keeps the old one)" } else { "" };
+                findings.add("library", Level::Good, format!("{} is loaded{replaced}", library.path.display()));
+                options(target, &mut findings);
+                activity::of(target, &mut findings);
+            }
+            None => findings.add("library", Level::Problem, why_not_loaded(target, image.as_ref())),
+        }
+    }
+    memory::of_process(target, &mut findings);
+    memory::of_cgroup(target, &mut findings);
+    findings
+}
+
+fn malloc(target: &Target, findings: &mut Findings) {
+    let Some(name) = allocator::name(target) else { return };
+    let (level, text) = match name.as_str() {
+        name if name.starts_with(allocator::GLIBC) => (Level::Good, format!("{name}'s own")),
+        name if allocator::is_known(name) => (Level::Good, format!("{name}, which gives memory back in its own way")),
+        allocator::OWN => (Level::Warning, "the program brings one of its own that is not known".into()),
+        name => (Level::Problem, format!("{name}: how it gives memory back is not known")),
+    };
+    findings.add("malloc", level, text);
+}
+
+fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
+    const START: &str = "start it with: autotrim run -- CMD";
+    if let Some(image) = image {
+        let own = std::fs::read("/proc/self/exe").ok().and_then(|content| crate::program::headers(&content));
+        if let Some(why) = own.and_then(|(architecture, _)| image.unsuitable(architecture)) {
+            return format!("not loaded: the program {why}");
+        }
+    }
+    if target.process.auxv().is_ok_and(|values| values.get(&AT_SECURE).is_some_and(|&secure| secure != 0)) {
+        return "not loaded: the process was started in secure mode (setuid, setgid or capabilities)".into();
+    }
+    let preloads = target.preloads();
+    let Some(named) =
+        preloads.iter().find(|path| path.as_os_str().as_bytes().windows(8).any(|part| part == b"autotrim"))
+    else {
+        let set = if preloads.is_empty() { "LD_PRELOAD was not set" } else { "LD_PRELOAD does not name it" };
+        return format!("not loaded: {set} when the process started; {START}");
+    };
+    let path = target.path_in_root(named);
+    match read_file(&path) {
+        Err(error) => format!("not loaded: {} cannot be read where the process looks for it: {error}", named.display()),
+        Ok(_) => {
+            format!("not loaded, though LD_PRELOAD names {}: it came later, or the loader refused it", named.display())
+        }
+    }
+}
+
+/// What the environment says, as the library read it.
+fn options(target: &Target, findings: &mut Findings) {
+    let (Some(environment), Some(options)) = (target.environment(), target.options()) else { return };
+    for (entry, value) in TABLE.iter().zip(&options.invalid) {
+        if let Some(value) = value {
+            let value = units::printable(&String::from_utf8_lossy(value.as_bytes()));
+            let text = format!("{}={value} is not {}: {} is used", entry.name, entry.expected, entry.default);
+            findings.add("options", Level::Problem, text);
+        }
+    }
+    if let Some(name) = &options.unknown {
+        let name = units::printable(&String::from_utf8_lossy(name.as_bytes()));
+        findings.add("options", Level::Warning, format!("{name} is set and is no option of the library"));
+    }
+    if !options.is_active() {
+        let text = "AUTOTRIM_DISABLE, AUTOTRIM_PROGRAMS or the lack of any trigger leaves this process alone";
+        findings.add("options", Level::Problem, text.into());
+    }
+    let mut set: Vec<String> = environment
+        .into_iter()
+        .filter(|(name, _)| TABLE.iter().any(|entry| name == entry.name))
+        .map(|(name, value)| units::printable(&String::from_utf8_lossy(&assignment(&name, &value).into_vec())))
+        .collect();
+    set.sort_unstable();
+    let text = if set.is_empty() { "defaults".into() } else { set.join(" ") };
+    findings.add("options", Level::Info, text);
+}

@@ -1,0 +1,109 @@
+//! What the library has seen and done in a process, and what it does not see.
+
+use super::findings::{Findings, Level};
+use crate::sockets::Sockets;
+use crate::status::{self, Report};
+use crate::target::Target;
+use crate::units;
+
+/// A line has room for so many descriptors.
+const MOST_CONNECTIONS_NAMED: usize = 8;
+/// Options that need no request.
+const WITHOUT_REQUESTS: &str = "AUTOTRIM_PERIOD (such as 1m), AUTOTRIM_PRESSURE=auto or AUTOTRIM_SIGNAL=SIGRTMIN+18";
+
+/// Requests, trims, connections, and what they say.
+pub fn of(target: &Target, findings: &mut Findings) {
+    let report = status::report(target, None);
+    requests(target, &report, findings);
+    if let Some(skipped) = report.skipped_overhead.filter(|&skipped| skipped > 0) {
+        let text = format!(
+            "{} due trims waited for the budget: a higher AUTOTRIM_OVERHEAD would let them go at once",
+            units::count(skipped)
+        );
+        findings.add("budget", Level::Info, text);
+    }
+    connections(target, findings);
+    verdict(&report, findings);
+}
+
+fn requests(target: &Target, report: &Report, findings: &mut Findings) {
+    let needs_none = target.options().is_some_and(|options| options.needs_thread());
+    match (report.requests, &report.note) {
+        (Some(requests), _) => {
+            let text = format!(
+                "{} answered, {} in flight; {} trims gave back {}",
+                units::count(requests),
+                report.in_flight.unwrap_or(0),
+                units::count(report.trims.unwrap_or(0)),
+                units::bytes(report.reclaimed_bytes.unwrap_or(0)),
+            );
+            let works = requests > 0 || (needs_none && report.trims > Some(0));
+            findings.add("requests", if works { Level::Good } else { Level::Warning }, text);
+        }
+        (None, Some(note)) => findings.add("requests", Level::Problem, note.clone()),
+        (None, None) if needs_none => {
+            findings.add("requests", Level::Info, "none yet, and no trim: one will come without a request too".into());
+        }
+        (None, None) => {
+            let text = format!(
+                "none: this process has served no connection yet; if it never does, only {WITHOUT_REQUESTS} have it trimmed"
+            );
+            findings.add("requests", Level::Info, text);
+        }
+    }
+}
+
+fn verdict(report: &Report, findings: &mut Findings) {
+    let (level, text) = match report.verdict.as_deref() {
+        Some("leak") => (Level::Problem, leak(report)),
+        Some("stable") => (Level::Good, "stable: the floor is flat, and trims find little".into()),
+        Some("retention") => (Level::Good, "retention: memory grows, and trims bring it back".into()),
+        Some(_) => (Level::Info, "unknown: too few trims, or no clear trend".into()),
+        None => return,
+    };
+    findings.add("verdict", level, text);
+}
+
+fn leak(report: &Report) -> String {
+    let rate =
+        report.leak_bytes_per_request.map_or(String::new(), |rate| format!(" by {}B per request", units::bytes(rate)));
+    let over =
+        report.leak_requests.map_or(String::new(), |requests| format!(" over {} requests", units::count(requests)));
+    format!("leak? The floor climbs{rate}{over}: no trim can help, the program keeps it")
+}
+
+/// Accepted connections that are not followed: the library cannot count what goes on there.
+fn connections(target: &Target, findings: &mut Findings) {
+    // First what is followed: a connection that comes in between is then at worst reported as not followed, and asked again.
+    let look = || {
+        let followed = target.block().and_then(|block| block.followed()).ok()?;
+        let sockets = Sockets::of(target)?;
+        let unseen: Vec<i32> = sockets.accepted.iter().copied().filter(|fd| !followed.contains(fd)).collect();
+        Some((sockets, unseen))
+    };
+    let Some((sockets, mut unseen)) = look() else { return };
+    if sockets.listening.is_empty() {
+        findings.add("connections", Level::Info, "listens nowhere".into());
+        return;
+    }
+    if !unseen.is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let again = look().map(|(_, again)| again).unwrap_or_default();
+        unseen.retain(|descriptor| again.contains(descriptor));
+    }
+    let places: Vec<String> = sockets.listening.into_iter().collect();
+    let (all, places) = (sockets.accepted.len(), places.join(", "));
+    if unseen.is_empty() {
+        let text = format!("listens on {places}; every open connection is followed ({all})");
+        findings.add("connections", Level::Good, text);
+    } else {
+        let named: Vec<String> = unseen.iter().take(MOST_CONNECTIONS_NAMED).map(i32::to_string).collect();
+        let text = format!(
+            "{} of {all} connections on {places} are not followed (descriptors {}): they are accepted past libc, by \
+             io_uring or the program's own system calls; set AUTOTRIM_PERIOD",
+            unseen.len(),
+            named.join(", ")
+        );
+        findings.add("connections", Level::Problem, text);
+    }
+}

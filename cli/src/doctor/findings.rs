@@ -1,0 +1,92 @@
+//! What the doctor found, and how it is shown.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::program::Image;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// As it should be.
+    Good,
+    /// To know.
+    Info,
+    /// It may be meant so.
+    Warning,
+    /// The library cannot do its work.
+    Problem,
+}
+
+impl Level {
+    const fn mark(self) -> &'static str {
+        match self {
+            Level::Good => "ok",
+            Level::Info => "",
+            Level::Warning => "note",
+            Level::Problem => "BAD",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Finding {
+    subject: &'static str,
+    level: Level,
+    text: String,
+}
+
+/// All findings on one process or program.
+pub struct Findings {
+    about: String,
+    pid: Option<i32>,
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// None yet.
+    pub fn of(about: String, pid: Option<i32>) -> Self {
+        Self { about, pid, list: Vec::new() }
+    }
+
+    /// One more.
+    pub fn add(&mut self, subject: &'static str, level: Level, text: String) {
+        self.list.push(Finding { subject, level, text });
+    }
+
+    /// What the ELF file says.
+    pub fn image(&mut self, image: &Image) {
+        let (path, architecture) = (image.path.display(), image.architecture);
+        match &image.interpreter {
+            Some(linker) if image.is_musl() => {
+                self.add(
+                    "program",
+                    Level::Problem,
+                    format!("{path} ({architecture}) uses musl ({linker}): nothing can be done there"),
+                );
+            }
+            Some(linker) => {
+                self.add("program", Level::Good, format!("{path} ({architecture}) is dynamic, by {linker}"))
+            }
+            None => self.add("program", Level::Problem, format!("{path} ({architecture}) is statically linked")),
+        }
+    }
+
+    /// Whether anything is to be put right.
+    pub fn any_problem(&self) -> bool {
+        self.list.iter().any(|finding| finding.level == Level::Problem)
+    }
+
+    /// Prints them all.
+    pub fn show(&self, as_json: bool) {
+        if as_json {
+            println!("{}", json!({ "version": 1, "about": self.about, "pid": self.pid, "findings": self.list }));
+            return;
+        }
+        println!("{}", self.about);
+        for Finding { subject, level, text } in &self.list {
+            println!("{:>5}  {subject:<12} {text}", level.mark());
+        }
+    }
+}

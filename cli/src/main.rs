@@ -1,0 +1,79 @@
+//! `autotrim`: starts servers under `libautotrim.so`, and shows from outside what it does in them.
+//!
+//! - [`run`] starts a program with the library; [`program`] tells beforehand whether that can work.
+//! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
+//!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes.
+//!
+//! What the library defines is included from its own source and not repeated: options, policy, the layout of the block.
+#![deny(missing_docs)]
+
+// The library's own, all of it pure: no copy that could drift.
+#[allow(dead_code)]
+#[path = "../../src/background"]
+mod background {
+    pub mod protocol;
+}
+#[allow(dead_code)]
+#[path = "../../src/stats/layout.rs"]
+mod layout;
+#[allow(dead_code)]
+#[path = "../../src/options.rs"]
+mod options;
+#[allow(dead_code)]
+#[path = "../../src/policy.rs"]
+mod policy;
+#[path = "../../src/process/programs.rs"]
+mod process;
+#[allow(dead_code)]
+#[path = "../../src/text.rs"]
+mod text;
+#[allow(dead_code)]
+#[path = "../../src/verdict.rs"]
+mod verdict;
+
+mod allocator;
+mod arguments;
+mod block;
+mod cgroup;
+mod doctor;
+mod failure;
+mod memory;
+mod metrics;
+mod plot;
+mod program;
+mod run;
+mod signal;
+mod sockets;
+mod status;
+mod symbols;
+mod target;
+mod trim;
+mod units;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Status(arguments) => with_usual_pipes(|| status::status(&arguments)),
+        Command::Trim(arguments) => with_usual_pipes(|| trim::trim(&arguments)),
+        Command::Doctor(arguments) => with_usual_pipes(|| doctor::doctor(&arguments)),
+        Command::Plot(arguments) => with_usual_pipes(|| plot::plot(&arguments)),
+        Command::Generate { directory } => arguments::generate(&directory),
+    };
+    outcome.unwrap_or_else(|failure: Failure| {
+        eprintln!("autotrim: {failure}");
+        failure.code()
+    })
+}
+
+/// Ends silently, as other tools do, when the reader of our output has gone (`autotrim status | head -1`).
+fn with_usual_pipes<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: the default action; no other thread runs.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    work()
+}

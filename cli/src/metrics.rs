@@ -1,0 +1,120 @@
+//! Counters as a process writes them for Prometheus (`AUTOTRIM_METRICS_DIR`): what remains to be read where its memory
+//! may not be.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::target::Target;
+
+/// A process writes a few kilobytes; what is larger is no file of the library.
+const LARGEST: u64 = 1 << 20;
+
+/// The samples of one file.
+#[derive(Debug, Default)]
+pub struct Metrics(Vec<Sample>);
+
+#[derive(Debug)]
+struct Sample {
+    name: String,
+    labels: BTreeMap<String, String>,
+    value: f64,
+}
+
+impl Metrics {
+    /// What `target` has written, into `directory` if that is given, else where its environment or our own says.
+    pub fn of(target: &Target, directory: Option<&Path>) -> Option<Metrics> {
+        let variable = OsStr::new("AUTOTRIM_METRICS_DIR");
+        let its = || Some(target.path_in_root(Path::new(target.environment()?.get(variable)?)));
+        let ours = || std::env::var_os(variable).map(PathBuf::from);
+        let directory = directory.map(PathBuf::from).or_else(its).or_else(ours)?;
+        // Anybody may have put something else there: no link, no FIFO, nothing without an end.
+        let path = directory.join(format!("autotrim-{}.prom", target.own_pid()));
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
+        let mut text = String::new();
+        file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        file.take(LARGEST).read_to_string(&mut text).ok()?;
+        Some(Metrics::parse(&text)).filter(|metrics| metrics.may_be_of(target))
+    }
+
+    /// Whether the file was written in the pid namespace of `target`, as far as one can tell: containers that share a
+    /// directory may have processes of the same id.
+    fn may_be_of(&self, target: &Target) -> bool {
+        let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        match self.count("autotrim_pid_namespace").filter(|&namespace| namespace > 0) {
+            Some(namespace) => (own == Path::new(&format!("pid:[{namespace}]"))) == target.is_in_our_namespace(),
+            None => true,
+        }
+    }
+
+    /// Reads the text format; what is not a sample is passed over.
+    fn parse(text: &str) -> Metrics {
+        Metrics(text.lines().filter(|line| !line.starts_with('#')).filter_map(Sample::parse).collect())
+    }
+
+    /// The sum of all samples of a name.
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        let values: Vec<f64> = self.samples(name).map(|sample| sample.value).collect();
+        (!values.is_empty()).then(|| values.iter().sum())
+    }
+
+    /// The same as a whole number.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.sum(name).map(|sum| sum.max(0.0) as u64)
+    }
+
+    /// The values of a name by one of its labels.
+    pub fn by_label(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        self.samples(name)
+            .filter_map(|sample| Some((sample.labels.get(label)?.clone(), sample.value.max(0.0) as u64)))
+            .collect()
+    }
+
+    /// A label of a name's first sample.
+    pub fn label(&self, name: &str, label: &str) -> Option<String> {
+        self.samples(name).find_map(|sample| sample.labels.get(label).cloned())
+    }
+
+    fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {
+        self.0.iter().filter(move |sample| sample.name == name)
+    }
+}
+
+impl Sample {
+    /// `name{label="value",…} number`.
+    fn parse(line: &str) -> Option<Sample> {
+        let (name, mut rest) = line.split_at(line.find(['{', ' '])?);
+        let mut labels = BTreeMap::new();
+        if let Some(inner) = rest.strip_prefix('{') {
+            rest = inner;
+            while !rest.starts_with('}') {
+                let (label, after) = rest.trim_start_matches(',').split_once("=\"")?;
+                let (value, after) = quoted(after)?;
+                labels.insert(label.trim().to_owned(), value);
+                rest = after;
+            }
+            rest = rest.strip_prefix('}')?;
+        }
+        let value = rest.split_whitespace().next()?.parse().ok()?;
+        Some(Sample { name: name.to_owned(), labels, value })
+    }
+}
+
+/// The text up to the closing quote, and what follows it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let (mut value, mut characters) = (String::new(), text.char_indices());
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '"' => return Some((value, text.get(at + 1..)?)),
+            '\\' => value.push(match characters.next()?.1 {
+                'n' => '\n',
+                other => other,
+            }),
+            other => value.push(other),
+        }
+    }
+    None
+}

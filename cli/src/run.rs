@@ -1,0 +1,126 @@
+//! `autotrim run`: becomes a program that has the library preloaded.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use crate::arguments::{Run, assignment};
+use crate::failure::Failure;
+use crate::program::{Architecture, Image, Program};
+use crate::target::preload_names;
+
+/// The library's name in every installation.
+const NAME: &str = "libautotrim.so";
+/// Names the library where it is not installed beside the command.
+const VARIABLE: &str = "AUTOTRIM_LIBRARY";
+/// Characters that end a name in LD_PRELOAD, or mean something in it (ld.so(8)).
+const SPECIAL: &[u8] = b": \t\n\r$";
+
+/// Whether this command was started with SIGPIPE ignored, as services of systemd are: Rust's start-up changes that.
+static PIPE_IGNORED: AtomicBool = AtomicBool::new(false);
+
+#[ctor::ctor(unsafe)]
+fn remember_pipe_signal() {
+    // SAFETY: zeros are a valid value, and the second call reads only what the first wrote.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let known = libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action) == 0;
+        PIPE_IGNORED.store(known && action.sa_sigaction == libc::SIG_IGN, Relaxed);
+    }
+}
+
+/// Starts the program; returns only if that is impossible.
+pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
+    let (library, architecture) = library(arguments.library.as_deref())?;
+    let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
+    let program = Program::find(name)?;
+    if let Some(why) = program.unsuitable(architecture) {
+        return Err(Failure::unsuitable(why));
+    }
+    if program.image.as_ref().is_some_and(Image::is_musl) {
+        eprintln!("autotrim: {} uses musl, whose malloc the library leaves alone: it will do nothing", name.display());
+    }
+    let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
+        .filter(|(name, _)| name != VARIABLE && name != "LD_PRELOAD")
+        .filter(|(name, _)| arguments.settings.0.iter().all(|(set, _)| name != set))
+        .collect();
+    environment.push(("LD_PRELOAD".into(), preload(std::env::var_os("LD_PRELOAD").as_deref(), &library)?));
+    environment.extend(arguments.settings.0.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+    match replace_this_process(&program.path, &arguments.program, &environment) {
+        Err(error) => Err(Failure::not_executable(format!("{}: {error}", program.path.display()))),
+        Ok(never) => match never {},
+    }
+}
+
+/// The library: of all the places where it may be, the first that has it; and what it is made for.
+pub fn library(named: Option<&Path>) -> Result<(PathBuf, Architecture), Failure> {
+    let path = match named {
+        Some(path) => path.to_owned(),
+        None => {
+            let places = places();
+            places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
+                let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+                Failure::unsuitable(format!("{NAME} is not in {}: set --library or {VARIABLE}", places.join(", ")))
+            })?
+        }
+    };
+    let failed = |error: &dyn std::fmt::Display| Failure::unsuitable(format!("{}: {error}", path.display()));
+    // Preloads are looked up from wherever the program happens to be.
+    let absolute = std::path::absolute(&path).map_err(|error| failed(&error))?;
+    match Image::read(&absolute) {
+        Ok(Some(image)) => Ok((absolute, image.architecture)),
+        Ok(None) => Err(failed(&"not a shared library")),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+fn places() -> Vec<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent);
+    let installed = beside.into_iter().flat_map(|directory| {
+        let lib = directory.parent().unwrap_or(directory).join("lib");
+        [lib.join("autotrim").join(NAME), lib.join(NAME), directory.join(NAME)]
+    });
+    installed.chain(std::env::var_os(VARIABLE).map(PathBuf::from)).collect()
+}
+
+/// What is preloaded already, and the library behind it: a sanitizer, for one, insists on being first.
+fn preload(present: Option<&OsStr>, library: &Path) -> Result<OsString, Failure> {
+    if library.as_os_str().as_bytes().iter().any(|byte| SPECIAL.contains(byte)) {
+        let why = "LD_PRELOAD cannot name a path with a space, a colon or a dollar sign";
+        return Err(Failure::unsuitable(format!("{}: {why}", library.display())));
+    }
+    let present = present.map(OsStr::as_bytes).unwrap_or_default();
+    if preload_names(present).iter().any(|name| name == library) {
+        return Ok(OsString::from_vec(present.to_vec()));
+    }
+    let joint: &[u8] = if present.is_empty() { b"" } else { b":" };
+    Ok(OsString::from_vec([present, joint, library.as_os_str().as_bytes()].concat()))
+}
+
+/// execve(2) and nothing else: signal mask and dispositions are what this command was started with.
+fn replace_this_process(
+    path: &Path,
+    arguments: &[OsString],
+    environment: &[(OsString, OsString)],
+) -> std::io::Result<Infallible> {
+    let strings = |values: Vec<OsString>| values.into_iter().map(|value| CString::new(value.into_vec())).collect();
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let arguments: Vec<CString> = Result::from_iter(arguments.iter().map(|text| CString::new(text.as_bytes())))?;
+    let environment: Result<Vec<CString>, _> =
+        strings(environment.iter().map(|(name, value)| assignment(name, value)).collect());
+    let environment = environment?;
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let disposition = if PIPE_IGNORED.load(Relaxed) { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: null-terminated arrays of C strings that live across the call.
+    unsafe {
+        libc::signal(libc::SIGPIPE, disposition);
+        libc::execve(path.as_ptr(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr());
+    }
+    Err(std::io::Error::last_os_error())
+}

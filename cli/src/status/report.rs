@@ -1,0 +1,187 @@
+//! What is known of one process, as the table and the JSON show it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::allocator;
+use crate::block::{Counters, TRIGGERS, Trim, Unread};
+use crate::metrics::Metrics;
+use crate::status::why_unread;
+use crate::target::Target;
+use crate::verdict::{Point, Verdict, judge};
+
+/// One process. What is `None` is not known.
+#[derive(Serialize)]
+pub struct Report {
+    /// Its id, as this command sees it.
+    pub pid: i32,
+    /// Its name.
+    pub program: String,
+    /// Whose malloc it uses.
+    pub allocator: Option<String>,
+    /// The library's file, in the process's own mount namespace.
+    pub library: Option<String>,
+    /// Whether that file has been replaced or removed since.
+    pub library_replaced: bool,
+    /// Where the counters come from: `memory` or `metrics`; `None` = there are none.
+    pub source: Option<&'static str>,
+    /// Resident memory now.
+    pub resident_bytes: Option<u64>,
+    /// Of it anonymous: what trims can change.
+    pub anonymous_bytes: Option<u64>,
+    /// Anonymous RSS right after the last trim, or before the first request.
+    pub floor_bytes: Option<u64>,
+    /// Anonymous RSS now over the floor.
+    pub growth_bytes: Option<i64>,
+    /// Requests answered.
+    pub requests: Option<u64>,
+    /// Connections with a request that is not answered.
+    pub in_flight: Option<u64>,
+    /// Trims done.
+    pub trims: Option<u64>,
+    /// The same by what asked for them.
+    pub trims_by_trigger: BTreeMap<String, u64>,
+    /// Anonymous RSS that trims gave back, all together.
+    pub reclaimed_bytes: Option<u64>,
+    /// Time spent in trims.
+    pub trim_seconds: Option<f64>,
+    /// The longest trim.
+    pub longest_trim_seconds: Option<f64>,
+    /// Time in trims, of the time since the process started.
+    pub trim_share: Option<f64>,
+    /// Due trims that waited because a request was in flight.
+    pub deferred: Option<u64>,
+    /// Due trims that waited because the overhead budget was spent.
+    pub skipped_overhead: Option<u64>,
+    /// `stable`, `retention`, `leak` or `unknown`; `None` without counters.
+    pub verdict: Option<String>,
+    /// How fast the floor climbs, for `leak`.
+    pub leak_bytes_per_request: Option<u64>,
+    /// Over how many requests, for `leak`.
+    pub leak_requests: Option<u64>,
+    /// Why something is missing.
+    pub note: Option<String>,
+    /// The last trims, the oldest first.
+    pub recent_trims: Vec<Trim>,
+}
+
+impl Report {
+    /// Whether nothing is missing that could be there.
+    pub fn is_known(&self) -> bool {
+        self.source.is_some() || self.note.is_none()
+    }
+
+    /// What the memory of `target` tells, or else what it wrote.
+    pub fn of(target: &Target, metrics: Option<&Path>) -> Report {
+        match target.block().and_then(|block| block.counters(target.own_pid())) {
+            Ok(counters) => Report::empty(target).with_counters(target, &counters),
+            Err(Unread::NotBegun) => Report::empty(target),
+            Err(why) => Report::of_metrics(target, metrics)
+                .unwrap_or_else(|| Report { note: Some(why_unread(&why)), ..Report::empty(target) }),
+        }
+    }
+
+    /// What `target` wrote.
+    pub fn of_metrics(target: &Target, directory: Option<&Path>) -> Option<Report> {
+        let metrics = Metrics::of(target, directory)?;
+        let report = Report::empty(target);
+        let floor = metrics.count("autotrim_floor_bytes").filter(|&bytes| bytes > 0);
+        let seconds = metrics.sum("autotrim_trim_seconds_total");
+        Some(Report {
+            source: Some("metrics"),
+            allocator: metrics.label("autotrim_info", "allocator").or(report.allocator),
+            floor_bytes: floor,
+            growth_bytes: growth(report.anonymous_bytes, floor),
+            requests: metrics.count("autotrim_requests_total"),
+            in_flight: metrics.count("autotrim_in_flight"),
+            trims: metrics.count("autotrim_trims_total"),
+            trims_by_trigger: metrics.by_label("autotrim_trims_total", "trigger"),
+            reclaimed_bytes: metrics.count("autotrim_reclaimed_bytes_total"),
+            trim_seconds: seconds,
+            trim_share: seconds.and_then(|seconds| share(seconds, target)),
+            longest_trim_seconds: metrics.sum("autotrim_trim_max_seconds"),
+            deferred: metrics.count("autotrim_deferred_total"),
+            skipped_overhead: metrics.by_label("autotrim_skipped_total", "reason").get("overhead").copied(),
+            verdict: metrics.label("autotrim_verdict", "verdict"),
+            ..report
+        })
+    }
+
+    fn empty(target: &Target) -> Report {
+        let bytes = |kilobytes: Option<u64>| kilobytes.map(|kilobytes| kilobytes * 1024);
+        let library = target.library();
+        Report {
+            pid: target.pid,
+            program: target.name(),
+            allocator: allocator::name(target),
+            library: library.map(|file| file.path.display().to_string()),
+            library_replaced: library.is_some_and(|file| file.deleted),
+            source: None,
+            resident_bytes: bytes(target.status.vmrss),
+            anonymous_bytes: bytes(target.status.rssanon),
+            floor_bytes: None,
+            growth_bytes: None,
+            requests: None,
+            in_flight: None,
+            trims: None,
+            trims_by_trigger: BTreeMap::new(),
+            reclaimed_bytes: None,
+            trim_seconds: None,
+            longest_trim_seconds: None,
+            trim_share: None,
+            deferred: None,
+            skipped_overhead: None,
+            verdict: None,
+            leak_bytes_per_request: None,
+            leak_requests: None,
+            note: None,
+            recent_trims: Vec::new(),
+        }
+    }
+
+    fn with_counters(self, target: &Target, counters: &Counters) -> Report {
+        let points = counters.ring.iter().map(|trim| Point {
+            requests: trim.requests,
+            before: trim.before_bytes.unwrap_or(0),
+            after: trim.after_bytes.unwrap_or(0),
+        });
+        let verdict = judge(&points.collect::<Vec<_>>());
+        let leak = match verdict {
+            Verdict::Leak { bytes_per_request, requests } => Some((bytes_per_request, requests)),
+            _ => None,
+        };
+        let seconds = counters.trim_time.as_secs_f64();
+        let names = TRIGGERS.iter().map(|trigger| trigger.name().to_owned());
+        Report {
+            source: Some("memory"),
+            floor_bytes: counters.floor,
+            growth_bytes: growth(self.anonymous_bytes, counters.floor),
+            requests: Some(counters.requests),
+            in_flight: Some(counters.in_flight),
+            trims: Some(counters.trims.iter().sum()),
+            trims_by_trigger: names.zip(counters.trims).collect(),
+            reclaimed_bytes: Some(counters.reclaimed),
+            trim_seconds: Some(seconds),
+            longest_trim_seconds: Some(counters.longest_trim.as_secs_f64()),
+            trim_share: share(seconds, target),
+            deferred: Some(counters.deferred),
+            skipped_overhead: Some(counters.skipped_overhead),
+            verdict: Some(verdict.name().to_owned()),
+            leak_bytes_per_request: leak.map(|(rate, _)| rate),
+            leak_requests: leak.map(|(_, requests)| requests),
+            recent_trims: counters.ring.clone(),
+            ..self
+        }
+    }
+}
+
+fn growth(now: Option<u64>, floor: Option<u64>) -> Option<i64> {
+    now?.try_into().ok().and_then(|now: i64| now.checked_sub_unsigned(floor?))
+}
+
+/// `seconds`, of the time since the process started.
+fn share(seconds: f64, target: &Target) -> Option<f64> {
+    target.age().map(|age| seconds / age.as_secs_f64())
+}

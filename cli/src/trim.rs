@@ -1,0 +1,63 @@
+//! `autotrim trim`: asks a process for a trim, and tells what it brought.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::arguments::Trim;
+use crate::block::{Counters, TRIGGERS, Unread};
+use crate::failure::Failure;
+use crate::policy::Trigger;
+use crate::signal::Request;
+use crate::status::why_unread;
+use crate::target::Target;
+use crate::units;
+
+/// Between two looks at the process's counters.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Asks and waits.
+pub fn trim(arguments: &Trim) -> Result<ExitCode, Failure> {
+    let target = Target::open(arguments.pid)?;
+    let request = Request::prepare(&target)?;
+    let name = format!("process {} ({})", target.pid, target.name());
+    let unread = |why: &Unread| Failure::not_done(format!("{name}: {}", why_unread(why)));
+    let signal = TRIGGERS.iter().position(|trigger| *trigger == Trigger::Signal).unwrap_or_default();
+    let asked = |counters: &Counters| counters.trims[signal];
+    let before = match target.block().and_then(|block| block.counters(target.own_pid())) {
+        Ok(counters) => asked(&counters),
+        Err(Unread::NotBegun) => 0,
+        Err(why) => return Err(unread(&why)),
+    };
+    request.send().map_err(|error| Failure::not_done(format!("{name}: {error}")))?;
+    let start = Instant::now();
+    let counters = loop {
+        let in_flight = match target.block().and_then(|block| block.counters(target.own_pid())) {
+            Ok(counters) if asked(&counters) > before => break counters,
+            Ok(counters) => counters.in_flight,
+            Err(Unread::NotBegun) => 0,
+            Err(why) => return Err(unread(&why)),
+        };
+        if start.elapsed() >= arguments.timeout {
+            let waited = arguments.timeout.as_secs_f64();
+            let why = match in_flight {
+                0 => {
+                    "it may be computing, its budget (AUTOTRIM_OVERHEAD) be spent, or the signal be taken by a handler of its own"
+                }
+                _ => "a request is in flight (AUTOTRIM_DEFER)",
+            };
+            return Err(Failure::not_done(format!("{name}: asked, and did not trim within {waited} s: {why}")));
+        }
+        std::thread::sleep(PAUSE);
+    };
+    let Some(last) = counters.ring.last() else { return Err(unread(&Unread::NoBlock)) };
+    if arguments.json {
+        println!("{}", json!({ "pid": target.pid, "program": target.name(), "trim": last }));
+    } else {
+        let size = |bytes: Option<u64>| bytes.map_or("?".into(), units::bytes);
+        let (before, after) = (size(last.before_bytes), size(last.after_bytes));
+        println!("{name}: anonymous RSS {before} → {after} in {:.1} ms", last.seconds * 1_000.0);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,37 @@
+//! Numbers as people read them.
+
+/// Bytes in units of 1024, three digits or so: `41.5M`.
+pub fn bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["", "K", "M", "G"] {
+        if value < 1023.95 {
+            return if unit.is_empty() { format!("{bytes}") } else { format!("{value:.1}{unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1}T")
+}
+
+/// The same with a sign.
+pub fn difference(bytes_now: u64, bytes_then: u64) -> String {
+    let sign = if bytes_now >= bytes_then { '+' } else { '-' };
+    format!("{sign}{}", bytes(bytes_now.abs_diff(bytes_then)))
+}
+
+/// A count with its thousands set apart: `10,001`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// What came from outside, without what could drive a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}

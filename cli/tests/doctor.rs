@@ -1,0 +1,257 @@
+//! `autotrim doctor` says why the library does nothing somewhere, and where the memory is.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use support::common::gunicorn::{Gunicorn, Worker};
+use support::common::http::{Connection, get};
+use support::common::process::{children, clean_environment};
+use support::common::{LIMIT, library, python, root, servers, wait_within};
+use support::{
+    Finished, Running, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root, open_directory, script,
+    waiting_program,
+};
+
+/// The findings on one subject: level and text.
+fn found(finished: &Finished, subject: &str) -> Vec<(String, String)> {
+    let document = finished.json();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let all = document["findings"].as_array().expect("findings");
+    let matching = all.iter().filter(|finding| finding["subject"] == subject);
+    matching.map(|finding| (text(&finding["level"]), text(&finding["text"]))).collect()
+}
+
+#[track_caller]
+fn has(finished: &Finished, subject: &str, level: &str, words: &str) {
+    let found = found(finished, subject);
+    assert!(
+        found.iter().any(|(l, text)| l == level && text.contains(words)),
+        "{subject} {found:?}\n{}",
+        finished.stdout
+    );
+}
+
+fn doctor(pid: u32) -> Finished {
+    autotrim_with(["doctor", "--json", &pid.to_string()])
+}
+
+fn doctor_of_program(program: impl AsRef<Path>) -> Finished {
+    finish(autotrim().args(["doctor", "--json", "--library"]).arg(library()).arg("--").arg(program.as_ref()))
+}
+
+#[test]
+fn a_healthy_server_has_nothing_to_put_right() {
+    let server = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_IDLE", "2s").start();
+    assert_eq!(get(server.port, "/small").status(), 200);
+    let mut open = Connection::open(server.port);
+    open.send(b"GET /small?seconds=0 HTTP/1.1\r\nHost: x\r\n");
+    let finished = wait_within(LIMIT, "two requests and one connection", || {
+        let finished = doctor(server.worker());
+        found(&finished, "connections").iter().any(|(_, text)| text.ends_with("is followed (1)")).then_some(finished)
+    });
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    has(&finished, "program", "good", "is dynamic");
+    has(&finished, "libc", "good", "glibc-2.");
+    has(&finished, "malloc", "good", "glibc-2.");
+    has(&finished, "library", "good", "is loaded");
+    has(&finished, "options", "info", "AUTOTRIM_IDLE=2s");
+    has(&finished, "requests", "good", "1 answered, 1 in flight");
+    has(&finished, "connections", "good", &format!("port {}", server.port));
+    has(&finished, "memory", "info", "heap ");
+    has(&finished, "cgroup", "info", "page cache");
+    let text = autotrim_with(["doctor", &server.worker().to_string()]).stdout;
+    assert!(text.starts_with(&format!("process {} (gunicorn)\n   ok  program ", server.worker())), "{text}");
+}
+
+#[test]
+fn a_server_without_the_library_is_told_how_to_get_it() {
+    let server = Gunicorn::plain(Worker::Sync).start();
+    let finished = doctor(server.worker());
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "library", "problem", "LD_PRELOAD was not set");
+    has(&finished, "library", "problem", "autotrim run");
+}
+
+#[test]
+fn a_preload_whose_file_is_missing_is_named() {
+    let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", "/no/such/libautotrim.so").start();
+    has(&doctor(server.worker()), "library", "problem", "/no/such/libautotrim.so cannot be read");
+}
+
+#[test]
+fn options_that_do_not_parse_or_turn_everything_off_are_named() {
+    let wrong =
+        Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_INTERVAL", "often").env("AUTOTRIM_INTERVALL", "1").start();
+    let finished = doctor(wrong.worker());
+    has(&finished, "options", "problem", "AUTOTRIM_INTERVAL=often is not a whole number: 1024 is used");
+    has(&finished, "options", "warning", "AUTOTRIM_INTERVALL");
+    let off = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_PROGRAMS", "!guni*").start();
+    has(&doctor(off.worker()), "options", "problem", "leaves this process alone");
+}
+
+#[test]
+fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
+    let directory = open_directory();
+    let fixed = waiting_program(directory.path(), "gcc", &["-static"]);
+    let running = Running::start(&mut Command::new(&fixed)).has_become(&fixed);
+    let finished = doctor(running.pid());
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "library", "problem", "statically linked");
+    let musl = waiting_program(directory.path(), "musl-gcc", &[]);
+    let running = Running::start(&mut Command::new(&musl)).has_become(&musl);
+    let finished = doctor(running.pid());
+    has(&finished, "program", "problem", "uses musl");
+    has(&finished, "libc", "problem", "musl");
+    if is_root("a setuid copy") {
+        let program = waiting_program(directory.path(), "cc", &[]);
+        std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
+        let program = copy(program.to_str().expect("UTF-8"), &directory.path().join("setuid"), 0o755);
+        std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).expect("its mode");
+        let mut command = Command::new(&program);
+        let running = Running::start(command.env("LD_PRELOAD", library())).has_become(&program);
+        has(&doctor(running.pid()), "library", "problem", "secure mode");
+    }
+}
+
+#[test]
+fn another_malloc_is_named() {
+    for (preload, name) in [
+        ("libjemalloc.so.2", "jemalloc"),
+        ("libmimalloc.so.2", "mimalloc"),
+        ("libtcmalloc_minimal.so.4", "gperftools-tcmalloc"),
+    ] {
+        let both = format!("{preload}:{}", library().display());
+        let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", both).start();
+        has(&doctor(server.worker()), "malloc", "good", name);
+    }
+}
+
+/// A process that serves nothing: it is told what would help, and what helped is shown.
+#[test]
+fn a_process_that_serves_nothing_is_told_what_to_set() {
+    let start = |period: &str| {
+        let mut command = Command::new(python());
+        clean_environment(&mut command).arg(servers().join("worker.py")).arg("wait");
+        command.env("LD_PRELOAD", library()).env("AUTOTRIM_PERIOD", period);
+        Running::start(&mut command).has_loaded(&library())
+    };
+    let finished = doctor(start("0").pid());
+    has(&finished, "requests", "info", "only AUTOTRIM_PERIOD (such as 1m), AUTOTRIM_PRESSURE=auto or AUTOTRIM_SIGNAL");
+    has(&finished, "connections", "info", "listens nowhere");
+    let running = start("1s");
+    let finished = wait_within(LIMIT, "a trim", || {
+        let finished = doctor(running.pid());
+        found(&finished, "requests").iter().any(|(level, _)| level == "good").then_some(finished)
+    });
+    has(&finished, "requests", "good", "0 answered, 0 in flight; ");
+    assert_eq!(finished.code, Some(0));
+}
+
+#[test]
+fn a_unix_socket_is_seen_too() {
+    let directory = open_directory();
+    let socket = directory.path().join("server.sock");
+    let mut command = Command::new(python().with_file_name("gunicorn"));
+    clean_environment(&mut command).arg("--bind").arg(format!("unix:{}", socket.display()));
+    command.arg("--pythonpath").arg(servers()).arg("app:wsgi").env("LD_PRELOAD", library());
+    let running = Running::start(&mut command);
+    // It waits in line until there is a worker.
+    let mut client = wait_within(LIMIT, "the socket", || UnixStream::connect(&socket).ok());
+    client.write_all(b"GET /small HTTP/1.0\r\n\r\n").expect("the request");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("the answer");
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    let worker = children(running.pid())[0];
+    let finished = wait_within(LIMIT, "the request", || {
+        let finished = doctor(worker);
+        found(&finished, "requests").iter().any(|(level, _)| level == "good").then_some(finished)
+    });
+    has(&finished, "connections", "good", &format!("listens on {}; every open", socket.display()));
+    assert_eq!(finished.code, Some(0));
+}
+
+/// The kernel cuts names after 15 bytes, and programs change theirs: neither decides.
+#[test]
+fn a_program_is_chosen_by_the_name_it_was_started_by() {
+    let directory = open_directory();
+    let name = "a-name-that-the-kernel-cuts";
+    let server =
+        script(&directory.path().join(name), &format!("#!{}\nimport signal\nsignal.pause()\n", python().display()));
+    for (programs, level) in [(name, None), ("a-name-that-the", Some("problem"))] {
+        let mut command = Command::new(&server);
+        let running = Running::start(command.env("LD_PRELOAD", library()).env("AUTOTRIM_PROGRAMS", programs));
+        let running = running.has_loaded(&library());
+        let finished = doctor(running.pid());
+        let alone =
+            found(&finished, "options").into_iter().find(|(_, text)| text.contains("leaves this process alone"));
+        assert_eq!(alone.map(|(level, _)| level).as_deref(), level, "{}", finished.stdout);
+    }
+}
+
+#[test]
+fn connections_that_come_past_the_library_are_found() {
+    // Compiled by the library's tests too; here with a name of its own.
+    let directory = open_directory();
+    let program = directory.path().join("accepts_by_io_uring");
+    let source = root().join("tests/fixtures/accepts_by_io_uring.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-D_GNU_SOURCE", "-pthread", "-o"]).arg(&program).arg(source).arg("-luring");
+    assert!(compiler.status().expect("cc").success());
+    let mut command = Command::new(&program);
+    // Its own client comes once, and again in a minute.
+    clean_environment(&mut command).args(["epoll", "3", "60000"]).env("LD_PRELOAD", library());
+    let running = Running::start(&mut command).has_become(&program);
+    let port: u16 = wait_within(LIMIT, "its port", || {
+        let (_, text) = found(&doctor(running.pid()), "connections").pop()?;
+        text.strip_prefix("listens on port ")?.split(';').next()?.parse().ok()
+    });
+    let _client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    let finished = wait_within(LIMIT, "a connection", || {
+        let finished = doctor(running.pid());
+        found(&finished, "connections").iter().any(|(level, _)| level == "problem").then_some(finished)
+    });
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "connections", "problem", "1 of 1 connections");
+    has(&finished, "connections", "problem", "set AUTOTRIM_PERIOD");
+}
+
+#[test]
+fn a_program_is_examined_without_being_started() {
+    let directory = open_directory();
+    let python = doctor_of_program(python());
+    assert_eq!(python.code, Some(0));
+    has(&python, "program", "good", "is dynamic");
+    has(&python, "library", "good", "can be preloaded");
+    let fixed = waiting_program(directory.path(), "gcc", &["-static"]);
+    let started = directory.path().join("started");
+    let by_script =
+        script(&directory.path().join("run"), &format!("#!{}\ntouch {}\n", fixed.display(), started.display()));
+    let finished = doctor_of_program(&by_script);
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "program", "info", "run is a script");
+    has(&finished, "library", "problem", "statically linked");
+    has(&doctor_of_program(waiting_program(directory.path(), "musl-gcc", &[])), "program", "problem", "uses musl");
+    let harmless = script(&directory.path().join("harmless"), &format!("#!/bin/sh\ntouch {}\n", started.display()));
+    assert_eq!(doctor_of_program(harmless).code, Some(0));
+    assert!(!started.exists());
+    autotrim_with(["doctor", "--", "/no/such/program"]).says(127, &["not found"]);
+    autotrim_with(["doctor"]).says(2, &[]);
+}
+
+#[test]
+fn without_permission_it_says_so_and_tells_what_everybody_may_know() {
+    if !is_root("looking as another user") {
+        return;
+    }
+    let server = Gunicorn::preloaded(Worker::Sync).start();
+    let finished = finish_as_nobody(autotrim().args(["doctor", "--json", &server.worker().to_string()]));
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "access", "problem", "CAP_SYS_PTRACE");
+    has(&finished, "memory", "info", "RSS ");
+}

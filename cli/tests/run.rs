@@ -1,0 +1,234 @@
+//! `autotrim run` becomes the program it is given, with the library in it, or says why it cannot.
+
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::common::gunicorn::Worker;
+use support::common::http::get;
+use support::common::log::Log;
+use support::common::process::{children, has_mapped};
+use support::common::{LIMIT, library, python, servers, wait_within};
+use support::{
+    Running, autotrim, copy, finish, finish_as_nobody, is_root, open_directory, run, script, waiting_program,
+};
+
+#[test]
+fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
+    let directory = open_directory();
+    let log = directory.path().join("stderr");
+    let mut command = run();
+    command
+        .args(["--interval", "2", "--growth", "0", "--idle", "0", "--overhead", "0", "--log", "debug", "--"])
+        .arg(python().with_file_name("gunicorn"))
+        .args(["--bind", "127.0.0.1:0", "--worker-class", Worker::Sync.class(), "--pythonpath"])
+        .arg(servers())
+        .arg("app:wsgi")
+        // Not an option of the library, and so not passed on to it.
+        .env("AUTOTRIM_LIBRARY", library())
+        .stderr(std::fs::File::create(&log).expect("a file"));
+    let mut server = command.spawn().expect("autotrim");
+    let text = || std::fs::read_to_string(&log).expect("the log");
+    let port = wait_within(LIMIT, "gunicorn's port", || {
+        assert!(server.try_wait().expect("wait").is_none(), "ended: {}", text());
+        text().split_once("http://127.0.0.1:")?.1.split_once(' ')?.0.parse().ok()
+    });
+    // The command is gunicorn's master now: its child is the worker.
+    let worker = wait_within(LIMIT, "the worker", || children(server.id()).first().copied());
+    assert!(has_mapped(server.id(), &library()) && has_mapped(worker, &library()));
+    (0..6).for_each(|_| assert_eq!(get(port, "/small").status(), 200));
+    let lines = wait_within(LIMIT, "a trim", || {
+        let lines = Log::read(text().as_bytes()).lines;
+        lines.iter().any(|line| line.event == "trim").then_some(lines)
+    });
+    support::common::process::send_signal(server.id(), libc::SIGTERM);
+    assert!(server.wait().expect("wait").success());
+    assert_eq!(lines[0].event, "enabled", "{lines:?}");
+    assert_eq!(lines[0].number("interval"), 2);
+    assert!(lines.iter().all(|line| line.event != "option_unknown"), "{lines:?}");
+}
+
+#[test]
+fn the_exit_code_and_the_output_are_the_programs() {
+    let finished = finish(run().args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]));
+    assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(7), "out\n", "err\n"));
+}
+
+#[test]
+fn a_preload_that_is_set_is_kept_and_ours_joined_to_it_once() {
+    let ours = library().canonicalize().expect("the library").display().to_string();
+    let preload = |present: &str| {
+        let finished = finish(run().args(["sh", "-c", "echo $LD_PRELOAD"]).env("LD_PRELOAD", present));
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        finished.stdout.trim().to_owned()
+    };
+    let ours = if library().is_absolute() { library().display().to_string() } else { ours };
+    assert_eq!(preload(""), ours);
+    assert_eq!(preload("libeatmydata.so"), format!("libeatmydata.so:{ours}"));
+    assert_eq!(preload(&format!("{ours}:libeatmydata.so")), format!("{ours}:libeatmydata.so"));
+}
+
+#[test]
+fn signal_settings_are_passed_on_as_they_came() {
+    let shown = |mut command: Command, pipe: libc::sighandler_t| {
+        command.args(["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"]);
+        // SAFETY: signal and sigprocmask may be called between fork and exec.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(libc::SIGPIPE, pipe);
+                libc::signal(libc::SIGHUP, libc::SIG_IGN);
+                let mut set = std::mem::zeroed();
+                libc::sigemptyset(&mut set);
+                libc::sigaddset(&mut set, libc::SIGUSR1);
+                libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+                Ok(())
+            })
+        };
+        finish(&mut command).stdout
+    };
+    // Services of systemd start with SIGPIPE ignored.
+    let by_env = [libc::SIG_IGN, libc::SIG_DFL].map(|pipe| shown(Command::new("env"), pipe));
+    let by_run = [libc::SIG_IGN, libc::SIG_DFL].map(|pipe| shown(run(), pipe));
+    assert_ne!(by_env[0], by_env[1]);
+    assert_eq!(by_env, by_run);
+}
+
+#[test]
+fn programs_that_cannot_preload_are_refused() {
+    let directory = open_directory();
+    let path = |name: &str| directory.path().join(name);
+    let refused = |program: &Path, words: &[&str]| {
+        finish(run().arg("--").arg(program)).says(2, words);
+    };
+    let fixed = waiting_program(directory.path(), "gcc", &["-static"]);
+    refused(&fixed, &["statically linked"]);
+    let interpreted = script(&path("interpreted"), &format!("#!{}\n", fixed.display()));
+    refused(&interpreted, &["interpreted: its interpreter", "statically linked"]);
+    let by_env = script(&path("by-env"), "#!/usr/bin/env -S wait-gcc -x\n");
+    finish(run().arg("--").arg(&by_env).env("PATH", directory.path()))
+        .says(2, &["by-env: its interpreter", "statically"]);
+    let mut foreign = std::fs::read("/bin/true").expect("/bin/true");
+    // e_machine: aarch64, or x86-64 where that is what we are.
+    foreign[18..20].copy_from_slice(&if cfg!(target_arch = "aarch64") { 62u16 } else { 183u16 }.to_ne_bytes());
+    let foreign_path = copy("/bin/true", &path("foreign"), 0o755);
+    std::fs::write(&foreign_path, foreign).expect("the foreign program");
+    refused(&foreign_path, &["another architecture"]);
+}
+
+#[test]
+fn programs_that_gain_privileges_are_refused() {
+    if !is_root("setuid and setgid copies, and file capabilities") {
+        return;
+    }
+    let directory = open_directory();
+    let path = |name: &str| directory.path().join(name);
+    let refused = |program: &Path, word: &str| {
+        finish(run().arg("--").arg(program)).says(2, &[word, "ignores preloads"]);
+    };
+    for (name, mode, word) in [("setuid", 0o4755, "is setuid"), ("setgid", 0o2755, "is setgid")] {
+        let program = copy("/bin/true", &path(name), 0o755);
+        std::os::unix::fs::chown(&program, Some(1), Some(1)).expect("chown");
+        copy_mode(&program, mode);
+        refused(&program, word);
+    }
+    // Its owner gains nothing by it.
+    let own = copy("/bin/true", &path("own"), 0o4755);
+    assert_eq!(finish(run().arg("--").arg(&own)).code, Some(0));
+    let capable = copy("/bin/true", &path("capable"), 0o755);
+    let granted = Command::new("setcap").arg("cap_net_bind_service=ep").arg(&capable).status().expect("setcap");
+    assert!(granted.success());
+    finish_as_nobody(run().arg("--").arg(&capable)).says(2, &["file capabilities"]);
+}
+
+fn copy_mode(program: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(mode)).expect("its mode");
+}
+
+#[test]
+fn a_program_that_is_not_there_or_not_executable_is_told_as_env_does() {
+    let directory = open_directory();
+    let plain = copy("/bin/true", &directory.path().join("plain"), 0o644);
+    finish(run().args(["--", "no-such-program"])).says(127, &["no-such-program: not found"]);
+    finish(run().args(["--", "/no/such/program"])).says(127, &["not found"]);
+    finish(run().arg("--").arg(plain)).says(126, &["not executable"]);
+    finish(run().args(["--", "/"])).says(126, &["not executable"]);
+    let orphan = script(&directory.path().join("orphan"), "#!/no/such/interpreter\n");
+    finish(run().arg("--").arg(orphan)).says(127, &["orphan", "/no/such/interpreter: not found"]);
+    let text = script(&directory.path().join("text"), "neither\n");
+    finish(run().arg("--").arg(text)).says(126, &["neither an ELF file nor a script"]);
+}
+
+#[test]
+fn a_value_that_the_library_would_not_take_is_refused() {
+    finish(run().args(["--interval", "often", "--", "true"])).says(2, &["--interval", "often", "a whole number"]);
+    finish(run().args(["--growth", "-1", "--", "true"])).says(2, &["--growth"]);
+    finish(&mut run()).says(2, &["CMD"]);
+}
+
+#[test]
+fn the_library_is_found_where_it_is_installed() {
+    let directory = open_directory();
+    let root = directory.path();
+    std::fs::create_dir_all(root.join("bin")).expect("bin");
+    std::fs::create_dir_all(root.join("lib/autotrim")).expect("lib");
+    let command = copy(env!("CARGO_BIN_EXE_autotrim"), &root.join("bin/autotrim"), 0o755);
+    let preload = |variable: Option<&Path>| {
+        let mut installed = Command::new(&command);
+        installed
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .args(["run", "sh", "-c", "echo $LD_PRELOAD"])
+            .stdin(Stdio::null());
+        variable.map(|path| installed.env("AUTOTRIM_LIBRARY", path));
+        finish(&mut installed)
+    };
+    preload(None).says(2, &["libautotrim.so is not in", "lib/autotrim/libautotrim.so", "AUTOTRIM_LIBRARY"]);
+    assert_eq!(
+        preload(Some(&library())).stdout.trim(),
+        std::path::absolute(library()).expect("a path").display().to_string()
+    );
+    // From the last place to the first.
+    for place in ["bin/libautotrim.so", "lib/libautotrim.so", "lib/autotrim/libautotrim.so"] {
+        copy(library().to_str().expect("UTF-8"), &root.join(place), 0o644);
+        let found = preload(Some(&library())).stdout;
+        let found = std::fs::canonicalize(found.trim()).unwrap_or_else(|error| panic!("{found}: {error}"));
+        assert_eq!(found, root.join(place).canonicalize().expect("the place"));
+    }
+}
+
+#[test]
+fn a_library_that_cannot_be_named_or_is_none_is_refused() {
+    let directory = open_directory();
+    let spaced = copy(library().to_str().expect("UTF-8"), &directory.path().join("a b.so"), 0o644);
+    let with = |path: &Path| finish(autotrim().arg("run").arg("--library").arg(path).args(["--", "true"]));
+    with(&spaced).says(2, &["LD_PRELOAD cannot name"]);
+    with(Path::new("/etc/passwd")).says(2, &["not a shared library"]);
+    with(Path::new("/no/such.so")).says(2, &["/no/such.so"]);
+}
+
+#[test]
+fn a_musl_program_is_started_and_told_about() {
+    let directory = open_directory();
+    let program = waiting_program(directory.path(), "musl-gcc", &[]);
+    let said = directory.path().join("said");
+    let mut command = run();
+    command.arg("--").arg(&program).stderr(std::fs::File::create(&said).expect("a file"));
+    let mut running = command.spawn().expect("autotrim");
+    let text = wait_within(LIMIT, "the message", || {
+        Some(std::fs::read_to_string(&said).ok()?).filter(|text| text.ends_with('\n'))
+    });
+    running.kill().expect("kill");
+    running.wait().expect("wait");
+    assert!(text.starts_with("autotrim: ") && text.contains("uses musl"), "{text}");
+}
+
+#[test]
+fn no_process_of_the_command_remains() {
+    let directory = open_directory();
+    let program = waiting_program(directory.path(), "gcc", &[]);
+    let running = Running::start(run().arg("--").arg(&program)).has_become(&program);
+    assert!(has_mapped(running.pid(), &library()));
+}
