@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::Path;
 
-use object::read::elf::ElfFile64;
+use object::elf::DT_NEEDED;
+use object::read::elf::{Dyn, ElfFile64};
 use object::{Object, ObjectSymbol};
 
 use crate::target::{Mapped, Target};
@@ -29,10 +31,30 @@ const KNOWN: [(&str, &str); 4] = [
 pub const GLIBC: &str = "glibc";
 /// What [`name`] says where the program defines a malloc that nothing else is known of.
 pub const OWN: &str = "own";
+/// What [`libc`] says where it is musl.
+pub const MUSL: &str = "musl";
+/// What [`libc`] says where there is none that is known.
+pub const NONE: &str = "none";
 
 /// Whether the library knows how `name` gives memory back, besides glibc's.
 pub fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|(known, _)| *known == name)
+}
+
+/// The allocator that a program file brings or asks for itself; `None` where it takes the libc's.
+pub fn of_program(path: &Path) -> Option<String> {
+    let content = std::fs::read(path).ok()?;
+    let file = ElfFile64::<object::NativeEndian>::parse(&*content).ok()?;
+    let endian = file.endian();
+    let sections = file.elf_section_table();
+    let (dynamic, link) = sections.dynamic(endian, &*content).ok()??;
+    let strings = sections.strings(endian, &*content, link).ok()?;
+    let needed = |prefix: &str| {
+        let names = dynamic.iter().filter(|entry| entry.d_tag(endian) == u64::from(DT_NEEDED));
+        names.filter_map(|entry| entry.string(endian, strings).ok()).any(|name| name.starts_with(prefix.as_bytes()))
+    };
+    let replaced = REPLACEMENTS.iter().find(|(prefix, _)| needed(prefix)).map(|(_, name)| (*name).to_owned());
+    replaced.or_else(|| defined(&content))
 }
 
 /// The allocator of a process, such as `glibc-2.36` or `jemalloc`; `None` where its mappings cannot be read.
@@ -65,7 +87,7 @@ pub fn libc(target: &Target) -> Option<String> {
         // Debian has it as libc.so; glibc's file of that name is a text for linkers.
         name.starts_with("ld-musl-") || name.starts_with("libc.musl-") || name == "libc.so"
     };
-    Some(if files.iter().any(is_musl) { "musl" } else { "none" }.to_owned())
+    Some(if files.iter().any(is_musl) { MUSL } else { NONE }.to_owned())
 }
 
 /// glibc's version, from the text that it prints when it is run as a program.

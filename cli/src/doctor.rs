@@ -44,12 +44,8 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
     match &program.image {
         Some(image) => {
             findings.image(image);
-            if let Some(why) = image.secure {
-                findings.add(
-                    "secure",
-                    Level::Problem,
-                    format!("{} {why}: the loader ignores preloads", image.path.display()),
-                );
+            if let Some(name) = allocator::of_program(&image.path) {
+                malloc(&name, &mut findings);
             }
         }
         None => findings.add("program", Level::Info, "what it executes cannot be read".into()),
@@ -57,17 +53,23 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
     match run::library(library) {
         Ok((path, architecture)) => match program.unsuitable(architecture) {
             Some(why) => findings.add("library", Level::Problem, why),
-            None => findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display())),
+            None => {
+                findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display()));
+                findings.add("start", Level::Info, "autotrim run -- CMD".into());
+            }
         },
         Err(failure) => findings.add("library", Level::Problem, failure.to_string()),
     }
-    findings.add("options", Level::Info, "start it with: autotrim run -- CMD".into());
     Ok(findings)
 }
 
 /// A process that runs.
 fn process(target: &Target) -> Findings {
     let mut findings = Findings::of(format!("process {} ({})", target.pid, target.name()), Some(target.pid));
+    if !target.has_memory() {
+        findings.add("program", Level::Problem, "none: a thread of the kernel, or a process that has ended".into());
+        return findings;
+    }
     let image = Image::read(Path::new(&format!("/proc/{}/exe", target.pid))).ok().flatten();
     // Whether it gained privileges is known of the process itself (AT_SECURE): its user need not be ours.
     let image = image.map(|image| {
@@ -82,7 +84,9 @@ fn process(target: &Target) -> Findings {
             let level = if libc.starts_with(allocator::GLIBC) { Level::Good } else { Level::Problem };
             findings.add("libc", level, libc);
         }
-        malloc(target, &mut findings);
+        if let Some(name) = allocator::name(target) {
+            malloc(&name, &mut findings);
+        }
         match target.library() {
             Some(library) => {
                 let replaced =
@@ -99,12 +103,13 @@ fn process(target: &Target) -> Findings {
     findings
 }
 
-fn malloc(target: &Target, findings: &mut Findings) {
-    let Some(name) = allocator::name(target) else { return };
-    let (level, text) = match name.as_str() {
+fn malloc(name: &str, findings: &mut Findings) {
+    let (level, text) = match name {
         name if name.starts_with(allocator::GLIBC) => (Level::Good, format!("{name}'s own")),
         name if allocator::is_known(name) => (Level::Good, format!("{name}, which gives memory back in its own way")),
         allocator::OWN => (Level::Warning, "the program brings one of its own that is not known".into()),
+        // Said of the libc already.
+        allocator::MUSL | allocator::NONE => return,
         name => (Level::Problem, format!("{name}: how it gives memory back is not known")),
     };
     findings.add("malloc", level, text);

@@ -144,7 +144,7 @@ impl Look {
             None => match Report::of_metrics(target, metrics) {
                 Some(report) => report,
                 None => {
-                    self.closed += usize::from(target.status.vmrss.is_some_and(|size| size > 0));
+                    self.closed += usize::from(target.has_memory());
                     return;
                 }
             },

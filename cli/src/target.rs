@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use procfs::process::{MMPermissions, MMapPath, Process, Status};
-use procfs::{Current, ProcError, Uptime};
+use procfs::{Current, ProcError, ProcResult, Uptime};
 
 use crate::arguments::{assignment, parsed};
 use crate::block::{Block, Unread};
@@ -58,13 +58,21 @@ impl Target {
         let look = || {
             let process = Process::new(pid)?;
             let status = process.status()?;
-            Ok((process, status))
+            let files = match mapped_files(&process) {
+                Err(ProcError::PermissionDenied(_)) => None,
+                files => Some(files?),
+            };
+            Ok(Target { pid, process, status, files })
         };
-        let (process, status) = look().map_err(|error: ProcError| match error {
+        look().map_err(|error: ProcError| match error {
             ProcError::NotFound(_) => Failure::not_done(format!("there is no process {pid}")),
             other => Failure::not_done(format!("process {pid}: {other}")),
-        })?;
-        Ok(Target { pid, files: mapped_files(&process), process, status })
+        })
+    }
+
+    /// Whether it has memory of its own: no thread of the kernel has, and no process that has ended.
+    pub fn has_memory(&self) -> bool {
+        self.status.vmsize.is_some()
     }
 
     /// Its name: of a script the script's own, not its interpreter's.
@@ -148,6 +156,9 @@ impl Target {
 
     /// The library's block.
     pub fn block(&self) -> Result<Block, Unread> {
+        if self.files.is_none() {
+            return Err(Unread::NotPermitted);
+        }
         let library = self.library().ok_or(Unread::NoBlock)?;
         Block::find(self.pid, library.base)
     }
@@ -184,10 +195,10 @@ impl Mapped {
     }
 }
 
-fn mapped_files(process: &Process) -> Option<Vec<Mapped>> {
+fn mapped_files(process: &Process) -> ProcResult<Vec<Mapped>> {
     const DELETED: &[u8] = b" (deleted)";
     let mut files: BTreeMap<((i32, i32), u64), Mapped> = BTreeMap::new();
-    for map in process.maps().ok()? {
+    for map in process.maps()? {
         let MMapPath::Path(path) = &map.pathname else { continue };
         let key = (map.dev, map.inode);
         let executable = map.perms.contains(MMPermissions::EXECUTE);
@@ -208,5 +219,5 @@ fn mapped_files(process: &Process) -> Option<Vec<Mapped>> {
             (file.base, file.end) = (base, end);
         }
     }
-    Some(files.into_values().collect())
+    Ok(files.into_values().collect())
 }

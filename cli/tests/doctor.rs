@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
+use procfs::process::Process;
 use serde_json::Value;
 use support::common::gunicorn::{Gunicorn, Worker};
 use support::common::http::{Connection, get};
@@ -119,6 +120,22 @@ fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     }
 }
 
+/// It has no memory of its own, like a thread of the kernel.
+#[test]
+fn a_process_that_has_ended_is_no_server() {
+    let mut child = Command::new("true").spawn().expect("true");
+    let pid = child.id();
+    let is_over = || Process::new(pid as i32).and_then(|process| process.stat()).is_ok_and(|stat| stat.state == 'Z');
+    wait_within(LIMIT, "its end", || is_over().then_some(()));
+    let finished = doctor(pid);
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "program", "problem", "a process that has ended");
+    autotrim_with(["status", &pid.to_string()]).says(1, &["does not have the library"]);
+    autotrim_with(["trim", &pid.to_string()]).says(1, &["does not have the library"]);
+    child.wait().expect("wait");
+    autotrim_with(["doctor", &pid.to_string()]).says(1, &["there is no process"]);
+}
+
 #[test]
 fn another_malloc_is_named() {
     for (preload, name) in [
@@ -228,6 +245,10 @@ fn a_program_is_examined_without_being_started() {
     assert_eq!(python.code, Some(0));
     has(&python, "program", "good", "is dynamic");
     has(&python, "library", "good", "can be preloaded");
+    // It asks for a malloc of its own.
+    let redis = doctor_of_program("redis-server");
+    assert_eq!(redis.code, Some(0));
+    has(&redis, "malloc", "good", "jemalloc");
     let fixed = waiting_program(directory.path(), "gcc", &["-static"]);
     let started = directory.path().join("started");
     let by_script =

@@ -5,7 +5,7 @@ mod support;
 use support::common::gunicorn::{Gunicorn, Worker};
 use support::common::http::get;
 use support::common::{LIMIT, wait_within};
-use support::{autotrim_with, open_directory};
+use support::{autotrim, autotrim_with, finish_as_nobody, is_root, open_directory};
 
 #[test]
 fn a_server_that_has_trimmed_is_drawn_as_png_and_svg() {
@@ -33,6 +33,15 @@ fn a_server_that_has_trimmed_is_drawn_as_png_and_svg() {
     assert_eq!(png[16..24], [960u32.to_be_bytes(), 540u32.to_be_bytes()].concat()[..], "its size");
     draw("rss.gif").says(2, &["neither .png nor .svg"]);
     draw("no/such/place.svg").says(1, &["place.svg"]);
+}
+
+#[test]
+fn a_process_that_may_not_be_read_is_not_drawn() {
+    if !is_root("looking as another user") {
+        return;
+    }
+    let server = Gunicorn::preloaded(Worker::Sync).start();
+    finish_as_nobody(autotrim().args(["plot", &server.worker().to_string()])).says(1, &["not permitted"]);
 }
 
 #[test]

@@ -42,7 +42,11 @@ fn requests(target: &Target, report: &Report, findings: &mut Findings) {
         }
         (None, Some(note)) => findings.add("requests", Level::Problem, note.clone()),
         (None, None) if needs_none => {
-            findings.add("requests", Level::Info, "none yet, and no trim: one will come without a request too".into());
+            findings.add(
+                "requests",
+                Level::Info,
+                "none, and no trim yet: it has served no connection, and need not".into(),
+            );
         }
         (None, None) => {
             let text = format!(

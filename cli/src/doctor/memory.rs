@@ -34,10 +34,10 @@ pub fn of_process(target: &Target, findings: &mut Findings) {
 /// The cgroup beside the process: its growth may be something else altogether.
 pub fn of_cgroup(target: &Target, findings: &mut Findings) {
     let Some(group) = Cgroup::of(target) else { return };
-    let limit = group.limit.map_or("no limit".into(), |limit| format!("of {}", units::bytes(limit)));
+    let limit = group.limit.map_or(", no limit".into(), |limit| format!(" of {}", units::bytes(limit)));
     let part = |size: Option<u64>| size.map_or("?".into(), units::bytes);
     let text = format!(
-        "{} {limit}: anonymous {}, page cache {}; {} (v{})",
+        "{}{limit}: anonymous {}, page cache {}; {} (v{})",
         units::bytes(group.current),
         part(group.anonymous),
         part(group.page_cache),
