@@ -8,7 +8,7 @@ use object::elf::DT_NEEDED;
 use object::read::elf::{Dyn, ElfFile64};
 use object::{Object, ObjectSymbol};
 
-use crate::target::{Mapped, Target};
+use crate::target::{Mapped, Target, read_file};
 
 /// Libraries that replace malloc: what their files' names begin with, and what to call them.
 const REPLACEMENTS: [(&str, &str); 5] = [
@@ -43,7 +43,7 @@ pub fn is_known(name: &str) -> bool {
 
 /// The allocator that a program file brings or asks for itself; `None` where it takes the libc's.
 pub fn of_program(path: &Path) -> Option<String> {
-    let content = std::fs::read(path).ok()?;
+    let content = read_file(path).ok()?;
     let file = ElfFile64::<object::NativeEndian>::parse(&*content).ok()?;
     let endian = file.endian();
     let sections = file.elf_section_table();

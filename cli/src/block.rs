@@ -15,6 +15,9 @@ use crate::{memory, symbols};
 pub const TRIGGERS: [Trigger; Trigger::COUNT] =
     [Trigger::Requests, Trigger::Growth, Trigger::Idle, Trigger::Period, Trigger::Pressure, Trigger::Signal];
 
+/// The library follows descriptors below this.
+const MOST_DESCRIPTORS: u64 = 1 << 20;
+
 /// How often a copy is tried: a writer is done within microseconds.
 const TRIES: u32 = 100;
 
@@ -146,8 +149,8 @@ impl Block {
 
     /// The descriptors that the library follows as connections.
     pub fn followed(&self) -> Result<Vec<i32>, Unread> {
-        let end = memory::read_u64(self.pid, self.connections_end)?;
-        let table = memory::read(self.pid, self.connections, usize::try_from(end).map_err(|_| Unread::NoBlock)?)?;
+        let end = memory::read_u64(self.pid, self.connections_end)?.min(MOST_DESCRIPTORS);
+        let table = memory::read(self.pid, self.connections, end as usize)?;
         Ok((0..).zip(table).filter(|&(_, state)| state != 0).map(|(descriptor, _)| descriptor).collect())
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use procfs::process::Process;
 
 use crate::target::Target;
+use crate::units;
 
 /// A limit above this is none (cgroup v1 has no word for it).
 const NO_LIMIT: u64 = 1 << 60;
@@ -24,8 +25,20 @@ pub struct Cgroup {
     pub anonymous: Option<u64>,
     /// Of it, page cache: of files, and shared.
     pub page_cache: Option<u64>,
+    /// Of it, what the kernel keeps for it: entries of directories, buffers of sockets.
+    pub kernel: Option<u64>,
     /// Anonymous RSS of each process in it.
-    pub processes: Vec<(i32, u64)>,
+    pub processes: Vec<Member>,
+}
+
+/// A process in a cgroup.
+pub struct Member {
+    /// Its id.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+    /// Its anonymous RSS in bytes.
+    pub anonymous: u64,
 }
 
 impl Cgroup {
@@ -55,6 +68,11 @@ impl Cgroup {
             limit: number(limit).filter(|&limit| limit < NO_LIMIT),
             anonymous: statistics.get(anonymous).copied(),
             page_cache: statistics.get(page_cache).copied(),
+            // Before Linux 5.18 version 2 tells of the largest part of it only.
+            kernel: match version {
+                1 => number("memory.kmem.usage_in_bytes"),
+                _ => statistics.get("kernel").or(statistics.get("slab")).copied(),
+            },
             processes: processes(&path),
             path,
         })
@@ -73,12 +91,11 @@ fn directory(version: u8, name: &str) -> Option<PathBuf> {
     Some(if path.is_dir() { path } else { mount.mount_point })
 }
 
-fn processes(path: &Path) -> Vec<(i32, u64)> {
+fn processes(path: &Path) -> Vec<Member> {
     let list = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    list.lines()
-        .filter_map(|pid| {
-            let pid = pid.parse().ok()?;
-            Some((pid, Process::new(pid).ok()?.status().ok()?.rssanon? * 1024))
-        })
-        .collect()
+    let member = |pid| {
+        let status = Process::new(pid).ok()?.status().ok()?;
+        Some(Member { pid, name: units::printable(&status.name), anonymous: status.rssanon? * 1024 })
+    };
+    list.lines().filter_map(|pid| member(pid.parse().ok()?)).collect()
 }

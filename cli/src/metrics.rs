@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::target::Target;
+use crate::units;
 
 /// A process writes a few kilobytes; what is larger is no file of the library.
 const LARGEST: u64 = 1 << 20;
@@ -75,7 +76,7 @@ impl Metrics {
 
     /// A label of a name's first sample.
     pub fn label(&self, name: &str, label: &str) -> Option<String> {
-        self.samples(name).find_map(|sample| sample.labels.get(label).cloned())
+        self.samples(name).find_map(|sample| sample.labels.get(label)).map(|text| units::printable(text))
     }
 
     fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Sample> {

@@ -15,6 +15,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{Endianness, FileKind};
 
 use crate::failure::Failure;
+use crate::target::read_file;
 
 /// The kernel follows so many interpreters of interpreters (fs/exec.c); env(1) makes it a few more.
 const LONGEST_CHAIN: usize = 8;
@@ -90,7 +91,7 @@ impl Image {
 
     /// Looks at an ELF file; `None` where it is none.
     pub fn read(path: &Path) -> std::io::Result<Option<Image>> {
-        let content = std::fs::read(path)?;
+        let content = read_file(path)?;
         let Some((architecture, interpreter)) = headers(&content) else { return Ok(None) };
         Ok(Some(Image { architecture, interpreter, secure: secure(path)?, path: path.to_owned() }))
     }

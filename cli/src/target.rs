@@ -164,14 +164,17 @@ impl Target {
     }
 }
 
-/// Reads a regular file: in another process's root anything may have its name, also what one would wait for.
+/// Reads a regular file: in another process's root anything may have its name, also what one would wait for, or what has no
+/// end to speak of.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    /// No program or library is larger.
+    const LARGEST: u64 = 1 << 30;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
+    file.take(LARGEST).read_to_end(&mut content)?;
     Ok(content)
 }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use procfs::process::Process;
@@ -67,6 +67,57 @@ fn a_healthy_server_has_nothing_to_put_right() {
     has(&finished, "cgroup", "info", "page cache");
     let text = autotrim_with(["doctor", &server.worker().to_string()]).stdout;
     assert!(text.starts_with(&format!("process {} (gunicorn)\n   ok  program ", server.worker())), "{text}");
+}
+
+/// A cgroup of its own for memory, at the root of the hierarchy; `None` where there can be none.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Option<Group> {
+        let name = format!("autotrim-test-{}", std::process::id());
+        let of = |root: &str| {
+            let group = Path::new(root).join(&name);
+            std::fs::create_dir(&group).ok()?;
+            // Not there where the hierarchy does not account memory.
+            let group = Group(group);
+            group.0.join("memory.stat").exists().then_some(group)
+        };
+        of("/sys/fs/cgroup/memory").or_else(|| of("/sys/fs/cgroup"))
+    }
+
+    /// Runs a command in it.
+    fn start(&self, command: &str) -> Running {
+        let line = format!("echo $$ > {}/cgroup.procs && {command}", self.0.display());
+        Running::start(Command::new("sh").args(["-c", &line]))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        wait_within(LIMIT, "the end of its processes", || std::fs::remove_dir(&self.0).ok());
+    }
+}
+
+/// Its processes have little, and a limit would be reached all the same.
+#[test]
+fn a_cgroup_full_of_page_cache_is_told_from_a_process_that_grows() {
+    let Some(group) = Group::new() else {
+        return eprintln!("skipped: no cgroup for memory can be made here");
+    };
+    let directory = open_directory();
+    let file = directory.path().join("file");
+    let _other = group.start("exec sleep 60");
+    let running = group.start(&format!("dd if=/dev/zero of={} bs=1M count=64 && exec sleep 60", file.display()));
+    let finished = wait_within(LIMIT, "a file of 64 MB", || {
+        let finished = doctor(running.pid());
+        found(&finished, "cgroup")
+            .iter()
+            .any(|(_, text)| text.starts_with("most of it is page cache"))
+            .then_some(finished)
+    });
+    has(&finished, "cgroup", "info", &format!("{} (v", group.0.display()));
+    has(&finished, "cgroup", "info", "of anonymous RSS, this one ");
+    has(&finished, "cgroup", "info", " the largest other is ");
 }
 
 #[test]

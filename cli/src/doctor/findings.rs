@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::program::Image;
+use crate::units;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,12 +48,12 @@ pub struct Findings {
 impl Findings {
     /// None yet.
     pub fn of(about: String, pid: Option<i32>) -> Self {
-        Self { about, pid, list: Vec::new() }
+        Self { about: units::printable(&about), pid, list: Vec::new() }
     }
 
-    /// One more.
+    /// One more. The text may have parts from outside.
     pub fn add(&mut self, subject: &'static str, level: Level, text: String) {
-        self.list.push(Finding { subject, level, text });
+        self.list.push(Finding { subject, level, text: units::printable(&text) });
     }
 
     /// What the ELF file says.

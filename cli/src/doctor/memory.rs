@@ -37,29 +37,41 @@ pub fn of_cgroup(target: &Target, findings: &mut Findings) {
     let limit = group.limit.map_or(", no limit".into(), |limit| format!(" of {}", units::bytes(limit)));
     let part = |size: Option<u64>| size.map_or("?".into(), units::bytes);
     let text = format!(
-        "{}{limit}: anonymous {}, page cache {}; {} (v{})",
+        "{}{limit}: anonymous {}, page cache {}, kernel {}; {} (v{})",
         units::bytes(group.current),
         part(group.anonymous),
         part(group.page_cache),
+        part(group.kernel),
         group.path.display(),
         group.version,
     );
     let full = group.limit.is_some_and(|limit| group.current as f64 > NEARLY_FULL * limit as f64);
     findings.add("cgroup", if full { Level::Warning } else { Level::Info }, text);
-    let total: u64 = group.processes.iter().map(|(_, size)| size).sum();
-    let own = group.processes.iter().find(|(pid, _)| *pid == target.pid).map_or(0, |(_, size)| *size);
-    if group.processes.len() > 1 {
-        let text = format!(
-            "{} processes with {} of anonymous RSS, this one {}",
-            group.processes.len(),
-            units::bytes(total),
-            units::bytes(own)
-        );
-        findings.add("cgroup", Level::Info, text);
-    }
+    others(&group, target.pid, findings);
     if group.page_cache.is_some_and(|cache| cache > group.current / 2) {
         let text = "most of it is page cache: files that were read or written, by whichever process; the kernel takes it \
                     back when memory is short, and no trim changes it";
         findings.add("cgroup", Level::Info, text.into());
     }
+    if group.kernel.is_some_and(|kernel| kernel > group.current / 2) {
+        let text = "most of it is the kernel's own: what it remembers of files, and of processes that come and go (exec \
+                    probes); no trim changes it";
+        findings.add("cgroup", Level::Info, text.into());
+    }
+}
+
+/// The processes beside `pid`.
+fn others(group: &Cgroup, pid: i32, findings: &mut Findings) {
+    let (own, others): (Vec<_>, Vec<_>) = group.processes.iter().partition(|process| process.pid == pid);
+    let Some(largest) = others.iter().max_by_key(|process| process.anonymous) else { return };
+    let text = format!(
+        "{} processes with {} of anonymous RSS, this one {}; the largest other is {} ({}) with {}",
+        group.processes.len(),
+        units::bytes(group.processes.iter().map(|process| process.anonymous).sum()),
+        units::bytes(own.iter().map(|process| process.anonymous).sum()),
+        largest.pid,
+        largest.name,
+        units::bytes(largest.anonymous),
+    );
+    findings.add("cgroup", Level::Info, text);
 }
