@@ -57,6 +57,9 @@ FULL = [
     "unit/acl",
     "unit/keyspace",
 ]
+# Under their load a line for each trim makes a stderr of many megabytes, and Redis's own test driver, which searches the
+# whole of it again and again, comes to nothing else.
+CHATTY = ("integration/replication", "unit/obuf-limits")
 BUILT = ["redis-server", "redis-cli", "redis-benchmark"]
 # The server under other names: what it does depends on how it is called.
 LINKS = ["redis-sentinel", "redis-check-rdb", "redis-check-aof"]
@@ -76,9 +79,7 @@ class File(Unit):
     def __init__(self, name: str, port: int) -> None:
         super().__init__(name)
         self.port = port
-        # Under their load a line for each trim makes a stderr of many megabytes, and Redis's own test driver, which
-        # searches the whole of it again and again, comes to nothing else.
-        self.may_log = not name.startswith("integration/replication")
+        self.may_log = not name.startswith(CHATTY)
 
     def prepare(self) -> None:
         """Build Redis."""
