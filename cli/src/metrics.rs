@@ -45,7 +45,7 @@ impl Metrics {
     /// directory may have processes of the same id.
     fn may_be_of(&self, target: &Target) -> bool {
         let own = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        match self.count("autotrim_pid_namespace").filter(|&namespace| namespace > 0) {
+        match self.label("autotrim_info", "pid_namespace").filter(|namespace| namespace != "0") {
             Some(namespace) => (own == Path::new(&format!("pid:[{namespace}]"))) == target.is_in_our_namespace(),
             None => true,
         }

@@ -76,7 +76,8 @@ fn the_table_has_a_line_for_each_process_and_a_verdict() {
         "PID PROGRAM ALLOCATOR RSS ANON FLOOR GROWTH REQUESTS TRIMS RECLAIMED TIME VERDICT RSS BEFORE AND AFTER TRIMS";
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>().join(" "), titles);
     let words: Vec<&str> = lines[1].split_whitespace().collect();
-    assert_eq!((words[0], words[1], words[7], words[8], words[11]), (&*worker, "gunicorn", "20", "10", "retention"));
+    assert_eq!((words[0], words[1], words[7], words[8]), (&*worker, "gunicorn", "20", "10"));
+    assert_eq!(Some(words[11]), only(&status(server.worker()))["verdict"].as_str());
     assert!(words[12].starts_with(['▇', '█']) && words[12].chars().count() == 20, "{}", lines[1]);
     assert!(lines[2].contains("not serving"), "{}", lines[2]);
     assert!(!finished.stdout.contains('\x1b'), "colours without a terminal: {}", finished.stdout);
@@ -139,7 +140,7 @@ fn without_permission_the_metrics_files_are_read() {
     assert_eq!(process["trims_by_trigger"]["idle"].as_u64(), Some(4));
     assert_eq!(process["reclaimed_bytes"].as_u64(), Some(1 << 20));
     // A container that shares the directory may have a process of the same id.
-    let of_another = "autotrim_pid_namespace{pid=\"1\"} 7\nautotrim_requests_total{pid=\"1\"} 2048\n";
+    let of_another = "autotrim_info{pid_namespace=\"7\"} 1\nautotrim_requests_total{pid=\"1\"} 2048\n";
     std::fs::write(directory.path().join(format!("autotrim-{worker}.prom")), of_another).expect("the metrics");
     let finished =
         finish_as_nobody(autotrim().args(["status", "--metrics-dir"]).arg(directory.path()).arg(worker.to_string()));
@@ -264,8 +265,9 @@ fn watching_in_a_terminal_redraws_with_colours_unless_they_are_unwanted() {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     let (coloured, plain) = (text(watched("")), text(watched("1")));
     assert!(coloured.matches("\x1b[H").count() > 2, "{coloured:?}");
-    assert!(coloured.contains("retention") && coloured.contains("\x1b[38;5;"), "{coloured:?}");
-    assert!(plain.contains("retention") && !plain.contains("\x1b[38;5;"), "{plain:?}");
+    let verdict = only(&status(server.worker()))["verdict"].as_str().expect("a verdict").to_owned();
+    assert!(coloured.contains(&verdict) && coloured.contains("\x1b[38;5;"), "{coloured:?}");
+    assert!(plain.contains(&verdict) && !plain.contains("\x1b[38;5;"), "{plain:?}");
 }
 
 #[test]

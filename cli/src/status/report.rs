@@ -105,6 +105,7 @@ impl Report {
             deferred: metrics.count("autotrim_deferred_total"),
             skipped_overhead: metrics.by_label("autotrim_skipped_total", "reason").get("overhead").copied(),
             verdict: metrics.label("autotrim_verdict", "verdict"),
+            leak_bytes_per_request: metrics.count("autotrim_leak_bytes_per_request").filter(|&rate| rate > 0),
             ..report
         })
     }
