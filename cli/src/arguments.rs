@@ -187,7 +187,7 @@ fn flag(entry: &'static Entry) -> Arg {
         }))
         .allow_hyphen_values(true)
         .help(format!("{}{default}", meaning(entry.name).replace('`', "")))
-        .help_heading("Options of the library (AUTOTRIM_…)")
+        .help_heading("Options of the library (AUTOTRIM_*)")
 }
 
 /// What the README says of an option.

@@ -30,6 +30,8 @@ fn manual_pages_and_completions_name_every_command_and_option() {
     }
     let options = options();
     assert!(options.len() >= 12, "{options:?}");
+    // Plain troff reads nothing else.
+    assert!(read("autotrim.1").is_ascii() && read("autotrim-run.1").is_ascii());
     for option in &options {
         assert!(read("autotrim-run.1").contains(&option.replace('-', "\\-")), "{option}");
         assert!(read("autotrim.bash").contains(option.as_str()), "{option}");
