@@ -10,6 +10,7 @@
 //! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks [`trim`], which asks [`policy`] (pure) whether
 //!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
 //!
+//! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`verdict`] (pure).
 //! [`background`] looks after what needs no request: a period, memory pressure, a signal; on a thread, if asked to.
 //! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
 #![cfg_attr(not(test), no_std)]
@@ -27,6 +28,7 @@ mod hooks;
 #[allow(unsafe_code)]
 mod interpose;
 mod log;
+mod metrics;
 mod observe;
 mod options;
 mod policy;
@@ -39,6 +41,7 @@ mod sys;
 mod text;
 mod trim;
 mod unseen;
+mod verdict;
 mod wait;
 
 use allocator::Allocator;
@@ -53,6 +56,8 @@ struct Runtime {
     options: Options,
     /// `None` where memory cannot be released; then requests are still seen, to say so once.
     allocator: Option<Allocator>,
+    /// glibc's version, such as `2.36`.
+    libc: &'static [u8],
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     stderr: Option<Identity>,
 }
@@ -68,6 +73,7 @@ fn runtime() -> Option<&'static Runtime> {
 /// anything to do, and no new one is followed. Said once, if the process has served.
 fn retire() {
     log::retired();
+    metrics::remove();
     let options = runtime().map(|runtime| &runtime.options);
     RUNTIME.withdraw();
     if let Some(options) = options {
@@ -91,16 +97,14 @@ fn start() {
         return;
     }
     // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
-    if sys::symbol(c"gnu_get_libc_version").is_null() {
-        return;
-    }
+    let Some(libc) = sys::glibc_version() else { return };
     let mut allocator = Allocator::find();
     if let Some(allocator) = &mut allocator {
         allocator.prepare(&options);
     }
     sys::signals::resolve();
     memory::at_fork_in_child(process::in_forked_child);
-    RUNTIME.set(Runtime { options, allocator, stderr: files::stderr_identity() });
+    RUNTIME.set(Runtime { options, allocator, libc, stderr: files::stderr_identity() });
     background::prepare(&options);
 }
 

@@ -31,7 +31,8 @@ pub fn first_answer() {
         if let Some(value) = value {
             let mut line = begin(runtime, "option_invalid");
             line.text(" variable=").text(entry.name).text(" value=").quoted(value.as_bytes());
-            line.text(" expected=").quoted(entry.expected.as_bytes()).text(" using=").text(entry.default);
+            let default = if entry.default.is_empty() { "unset" } else { entry.default };
+            line.text(" expected=").quoted(entry.expected.as_bytes()).text(" using=").text(default);
             write(runtime, Level::Warn, &mut line);
         }
     }
@@ -129,13 +130,41 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     write(runtime, Level::Debug, &mut line);
 }
 
+/// The floor climbs by so much per request, over so many: that is no retention. Said once per process.
+pub fn leak(bytes_per_request: u64, requests: u64) {
+    let Some(runtime) = runtime() else { return };
+    let mut line = begin(runtime, "leak");
+    line.text(" bytes_per_request=").number(bytes_per_request).text(" requests=").number(requests);
+    line.text(" reason=\"floor grows ");
+    match bytes_per_request {
+        bytes @ 0..1024 => line.number(bytes).text(" bytes"),
+        bytes => line.number(bytes / 1024).text(".").number(bytes % 1024 * 10 / 1024).text(" kB"),
+    };
+    line.text("/request over ").number(requests).text(" requests: not retention, look for a leak\"");
+    write(runtime, Level::Warn, &mut line);
+}
+
+/// The metrics cannot be written: the system's error number. Said once per process.
+pub fn no_metrics(runtime: &Runtime, error: i32) {
+    let mut line = begin(runtime, "metrics_failed");
+    let path = runtime.options.metrics.as_bytes();
+    line.text(" directory=").quoted(path.get(..path.len().saturating_sub(1).min(128)).unwrap_or_default());
+    line.text(" errno=").number(error.unsigned_abs().into());
+    write(runtime, Level::Warn, &mut line);
+}
+
+/// As much of the program's name as is told.
+pub fn short_name(runtime: &Runtime) -> &'static [u8] {
+    let program = runtime.options.program;
+    program.get(..64).unwrap_or(program)
+}
+
 fn begin(runtime: &Runtime, event: &str) -> Line {
     let mut line = Line::new();
     line.text("autotrim: pid=").number(sys::pid().unsigned_abs().into());
     line.text(" program=");
     // A name is a value from outside too; plain where it can be.
-    let program = runtime.options.program;
-    let program = program.get(..64).unwrap_or(program);
+    let program = short_name(runtime);
     match program.iter().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(byte)) {
         true => line.bytes(program),
         false => line.quoted(program),

@@ -3,7 +3,7 @@
 //! Pure: values come in as bytes (an environment variable need not be UTF-8). A value that does not parse
 //! leaves the default in place and is remembered for one warn line, written when the process first serves.
 
-use crate::background::protocol::{Payload, Setting, Watch, payload};
+use crate::background::protocol::{Path, Payload, Setting, Watch, path, payload};
 use crate::policy::{Growth, MILLISECOND, Rules, SECOND};
 use crate::process::program_matches;
 use crate::text::{Text, number};
@@ -56,6 +56,8 @@ pub struct Options {
     pub arenas: Arenas,
     /// Whether `AUTOTRIM_PROGRAMS` names this program.
     pub chosen: bool,
+    /// `AUTOTRIM_METRICS_DIR` as a C string; empty = unset.
+    pub metrics: Path,
     /// `AUTOTRIM_DISABLE`.
     pub disabled: bool,
     /// How much to log.
@@ -87,7 +89,7 @@ const SIZE: &str = "a size such as 8M (bytes, K, M or G)";
 const DURATION: &str = "a duration such as 500ms, 2s or 1m";
 
 /// Every option, in the order of the README.
-pub const TABLE: [Entry; 15] = [
+pub const TABLE: [Entry; 16] = [
     Entry {
         name: "AUTOTRIM_INTERVAL",
         default: "1024",
@@ -212,6 +214,14 @@ pub const TABLE: [Entry; 15] = [
         set: |options, value| level(value).map(|level| options.log = level),
     },
     Entry {
+        name: "AUTOTRIM_METRICS_DIR",
+        default: "",
+        expected: "an absolute path",
+        #[cfg(test)]
+        meaning: "a directory in which each process that serves keeps its counters as `autotrim-PID.prom`, for Prometheus",
+        set: |options, value| directory(value).map(|path| options.metrics = path),
+    },
+    Entry {
         name: "AUTOTRIM_DISABLE",
         default: "0",
         expected: "0 or 1",
@@ -241,6 +251,7 @@ impl Options {
             pad: 0,
             arenas: Arenas::Auto,
             chosen: true,
+            metrics: Path::new(),
             disabled: false,
             log: Level::Info,
             invalid: [None; TABLE.len()],
@@ -356,6 +367,16 @@ fn arenas(value: &[u8]) -> Option<Arenas> {
     match value {
         b"auto" => Some(Arenas::Auto),
         _ => Some(Arenas::AtMost(i32::try_from(number(value)?).ok()?)),
+    }
+}
+
+/// Absolute: the program may change its directory. Without a slash at its end, which would make a symbolic link of a
+/// directory.
+fn directory(value: &[u8]) -> Option<Path> {
+    let end = value.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last.saturating_add(1));
+    match value.get(..end)? {
+        [] => value.is_empty().then(Path::new),
+        value => path(value).map(|mut path| *path.byte(0)),
     }
 }
 

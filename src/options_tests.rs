@@ -121,6 +121,9 @@ fn bad_sizes_durations_and_words_are_refused() {
         "AUTOTRIM_PRESSURE=/sys/../proc/pressure/memory",
         "AUTOTRIM_SIGNAL=SIGTERM",
         "AUTOTRIM_SIGNAL=9",
+        "AUTOTRIM_METRICS_DIR=metrics",
+        "AUTOTRIM_METRICS_DIR=/",
+        "AUTOTRIM_METRICS_DIR=/run/../tmp",
     ] {
         let name = assignment.split('=').next().expect("a name");
         let options = taken(&[assignment.as_bytes()]);
@@ -155,6 +158,16 @@ fn what_needs_a_thread_needs_no_other_trigger() {
     for option in [&b"AUTOTRIM_PERIOD=1m"[..], b"AUTOTRIM_PRESSURE=auto", b"AUTOTRIM_SIGNAL=SIGUSR2"] {
         let options = taken(&[off[0], off[1], off[2], option]);
         assert!(options.is_active() && options.needs_thread());
+    }
+}
+
+/// open(2) would follow a link with a slash behind it.
+#[test]
+fn a_directory_loses_the_slash_at_its_end() {
+    for (value, path) in [("", &b""[..]), ("/run/metrics", b"/run/metrics\0"), ("/run/metrics//", b"/run/metrics\0")] {
+        let options = taken(&[format!("AUTOTRIM_METRICS_DIR={value}").as_bytes()]);
+        assert_eq!(options.metrics.as_bytes(), path);
+        assert!(invalid(&options).is_empty(), "{value}");
     }
 }
 
@@ -209,7 +222,8 @@ fn the_service_managers_variables_are_no_unknown_options() {
 fn the_readme_shows_this_table() {
     let mut table = String::from("| name | default | meaning |\n|---|---|---|\n");
     for Entry { name, default, meaning, .. } in &TABLE {
-        table += &format!("| `{name}` | `{default}` | {meaning} |\n");
+        let default = if default.is_empty() { "unset".into() } else { format!("`{default}`") };
+        table += &format!("| `{name}` | {default} | {meaning} |\n");
     }
     let readme = std::fs::read_to_string("README.md").expect("README.md");
     assert!(readme.contains(&table), "README.md should contain this table:\n{table}");

@@ -44,6 +44,10 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// All of them, in the order of their numbers.
+    #[cfg(test)]
+    pub const ALL: [Trigger; Trigger::COUNT] =
+        [Trigger::Requests, Trigger::Growth, Trigger::Idle, Trigger::Period, Trigger::Pressure, Trigger::Signal];
     /// How many there are.
     pub const COUNT: usize = 6;
 
@@ -148,6 +152,8 @@ pub struct Counts {
     pub deferred: u64,
     /// Due trims that waited because the overhead budget was spent.
     pub skipped: u64,
+    /// Looks at RSS, in quiet moments too, that found too little growth for a trim.
+    pub no_growth: u64,
 }
 
 /// The state of one process. All zeros is a valid fresh state: a forked child begins with it.
@@ -321,6 +327,8 @@ impl Policy {
             self.set_due(Trigger::Idle, now);
         } else if look && rss >= rules.growth.limit(self.floor) {
             self.set_due(Trigger::Growth, now);
+        } else {
+            self.counts.no_growth += 1;
         }
     }
 

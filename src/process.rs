@@ -16,10 +16,12 @@ use crate::background;
 use crate::connection::Event;
 use crate::descriptors;
 use crate::interpose::keeping_errno;
+use crate::metrics;
 use crate::policy::{Policy, Rules};
 use crate::stats::{Stats, autotrim_stats};
 use crate::sys::{self, cell::TryLock, memory};
 use crate::unseen::{self, Watch};
+use crate::verdict::Floors;
 
 /// Answers after which accept and recv look at RSS at the latest, however fast they come. Asking the clock before
 /// each of them would cost more than all else that the library does there (`scripts/bench-calls`).
@@ -58,6 +60,12 @@ pub struct Process {
     pub background: background::State,
     /// Whether the log has said what is on.
     pub introduced: AtomicBool,
+    /// Whether the log has called this process's growth a leak.
+    pub called_a_leak: AtomicBool,
+    /// What trims left.
+    pub floors: TryLock<Floors>,
+    /// The file of metrics.
+    pub metrics: metrics::State,
 }
 
 #[allow(unsafe_code)]
@@ -92,6 +100,7 @@ pub fn begin() -> Option<&'static Process> {
 /// The fork handler: runs in the child of each fork(3), before anything else can.
 pub extern "C" fn in_forked_child() {
     sys::files::close_inherited();
+    sys::directory::close_inherited();
     if let Some(process) = PROCESS.get() {
         memory::wipe(process);
         process.stats.pid.store(sys::pid(), Relaxed);

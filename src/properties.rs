@@ -18,6 +18,7 @@ use crate::options::{Options, TABLE};
 use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND};
 use crate::process::program_matches;
 use crate::text::Text;
+use crate::verdict::{Floors, MOST, Point, Verdict, judge};
 use crate::wait::{Timeout, calls};
 
 /// What a failing case was is in its message: no file is written beside the source.
@@ -441,5 +442,70 @@ proptest! {
         let needed = u128::from(count) * size_of::<libc::pollfd>() as u128;
         let fits = calls::fitting(count, room as usize, Some(Timeout::Never)).is_some();
         prop_assert_eq!(fits, needed <= u128::from(room));
+    }
+}
+
+// ---- verdict -------------------------------------------------------------------------------------------------------
+
+/// Trims in the order in which they happened, with any RSS.
+fn trims() -> impl Strategy<Value = Vec<Point>> {
+    vec((number(), number(), number()), 0..200).prop_map(|trims| {
+        let mut points: Vec<_> =
+            trims.into_iter().map(|(requests, before, after)| Point { requests, before, after }).collect();
+        points.sort_by_key(|point| point.requests);
+        points
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_numbers_are_judged(points in vec((number(), number(), number()), 0..70)) {
+        let points: Vec<_> =
+            points.into_iter().map(|(requests, before, after)| Point { requests, before, after }).collect();
+        judge(&points);
+    }
+
+    #[test]
+    fn floors_are_few_and_in_order(points in trims()) {
+        let mut floors = Floors::new();
+        for &point in &points {
+            floors.add(point);
+            floors.verdict();
+        }
+        let kept = floors.points();
+        prop_assert!(kept.len() <= MOST && kept.windows(2).all(|pair| pair[0].requests <= pair[1].requests));
+        prop_assert!(kept.iter().all(|point| point.requests.min(point.before).min(point.after) > 0));
+    }
+
+    /// Whatever the noise: a floor that never rises above where it was is no leak.
+    #[test]
+    fn a_floor_that_falls_is_never_a_leak(points in trims()) {
+        let mut falling = points;
+        let mut lowest = u64::MAX;
+        for point in &mut falling {
+            lowest = lowest.min(point.after);
+            point.after = lowest;
+        }
+        prop_assert_eq!(judge(&falling).leak(), None);
+    }
+
+    /// A steady climb with a little noise is named, and with about the right figure.
+    #[test]
+    fn a_steady_climb_is_a_leak(
+        floor in 1u64 << 20..1 << 30, rate in 1_000u64..1 << 20, step in 256u64..4_096, noise in vec(0u64..64 << 10, 64),
+    ) {
+        let climb = rate * step * 64;
+        prop_assume!(climb >= floor / 4 && climb >= 64 << 20);
+        let mut floors = Floors::new();
+        for (n, noise) in (1..).zip(noise) {
+            let after = floor + n * step * rate + noise;
+            floors.add(Point { requests: n * step, before: after, after });
+        }
+        let Verdict::Leak { bytes_per_request, .. } = floors.verdict() else {
+            return Err(TestCaseError::fail("no leak"));
+        };
+        prop_assert!(bytes_per_request.abs_diff(rate) <= rate / 8, "{bytes_per_request} and {rate}");
     }
 }

@@ -13,6 +13,7 @@ use layout::{Directory, MAGIC, RING, VERSION};
 use crate::descriptors;
 use crate::policy::Policy;
 use crate::trim::Outcome;
+use crate::verdict::Verdict;
 
 /// The way in for a reader from outside.
 #[allow(non_upper_case_globals)]
@@ -38,8 +39,8 @@ impl Stats {
         self.in_flight.load(Relaxed).max(0) as u64
     }
 
-    /// Records a trim that ended at `now`. One thread at a time: with the policy's lock.
-    pub fn trimmed(&self, outcome: &Outcome, policy: &Policy, now: u64) {
+    /// Records a trim that ended at `now`, and what the floors say after it. One thread at a time: with the policy's lock.
+    pub fn trimmed(&self, outcome: &Outcome, policy: &Policy, verdict: Verdict, now: u64) {
         let trims = self.trims();
         self.changing(|| {
             let (before, after) = (outcome.before.unwrap_or(0), outcome.after.unwrap_or(0));
@@ -51,11 +52,13 @@ impl Stats {
             }
             add(&self.trim_time, outcome.took);
             self.longest_trim.fetch_max(outcome.took, Relaxed);
-            self.deferred.store(policy.counts.deferred, Relaxed);
-            self.skipped_overhead.store(policy.counts.skipped, Relaxed);
             self.before.store(before, Relaxed);
             self.after.store(after, Relaxed);
-            self.floor.store(policy.floor, Relaxed);
+            self.store_decision(policy);
+            self.verdict.store(verdict.number(), Relaxed);
+            let (bytes_per_request, requests) = verdict.leak().unwrap_or_default();
+            self.leak_bytes_per_request.store(bytes_per_request, Relaxed);
+            self.leak_requests.store(requests, Relaxed);
             if let Some(record) = self.ring.get(trims as usize % RING) {
                 record.time.store(now, Relaxed);
                 record.requests.store(outcome.requests, Relaxed);
@@ -64,6 +67,18 @@ impl Stats {
                 record.took.store(outcome.took, Relaxed);
             }
         });
+    }
+
+    /// Records what a decision changed. One thread at a time: with the policy's lock.
+    pub fn decided(&self, policy: &Policy) {
+        self.changing(|| self.store_decision(policy));
+    }
+
+    fn store_decision(&self, policy: &Policy) {
+        self.deferred.store(policy.counts.deferred, Relaxed);
+        self.skipped_overhead.store(policy.counts.skipped, Relaxed);
+        self.skipped_no_growth.store(policy.counts.no_growth, Relaxed);
+        self.floor.store(policy.floor, Relaxed);
     }
 
     /// Runs `change` between an odd sequence number and the next even one.

@@ -4,6 +4,7 @@
 //! it is the next definition. None allocates, and none changes errno unless it says so.
 
 pub mod cell;
+pub mod directory;
 pub mod files;
 pub mod memory;
 pub mod objects;
@@ -103,6 +104,17 @@ pub fn symbol(name: &CStr) -> *const c_void {
         }
         address
     }
+}
+
+/// glibc's version, such as `2.36`; `None` where libc is another one, such as musl. For the constructor.
+pub fn glibc_version() -> Option<&'static [u8]> {
+    type Version = unsafe extern "C" fn() -> *const c_char;
+    let version = symbol(c"gnu_get_libc_version");
+    if version.is_null() {
+        return None;
+    }
+    // SAFETY: glibc's own symbol has this type (gnu/libc-version.h), and returns a static C string.
+    Some(unsafe { CStr::from_ptr(core::mem::transmute::<*const c_void, Version>(version)()) }.to_bytes())
 }
 
 /// `count` elements at `data`, or none where `data` is null.

@@ -19,6 +19,16 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// How many bytes fit yet.
+    pub fn room(&self) -> usize {
+        N.saturating_sub(self.length)
+    }
+
     /// Appends one byte.
     pub fn byte(&mut self, byte: u8) -> &mut Self {
         self.bytes(&[byte])

@@ -6,8 +6,9 @@ use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger};
 use crate::process::Process;
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
+use crate::verdict::{self, Verdict};
 use crate::wait::Point;
-use crate::{Runtime, background, log, runtime, unseen};
+use crate::{Runtime, background, log, metrics, runtime, unseen};
 
 /// What one trim did.
 pub struct Outcome {
@@ -54,6 +55,7 @@ pub fn in_background(process: &Process) -> Option<u64> {
         let mut again = policy.decide_in_background(rules, moment(process));
         if let Decision::Trim(trigger) = again {
             trim(runtime, process, policy, trigger, Point::Thread);
+            metrics::update(runtime, process, || true);
             again = policy.decide_in_background(rules, moment(process));
         }
         if policy.is_due() {
@@ -88,11 +90,17 @@ fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Po
         again = policy.decide(rules, moment(process), memory::anonymous_rss);
     }
     process.plan(policy, rules);
-    match again {
+    process.stats.decided(policy);
+    let again = match again {
         Decision::Rest => None,
         // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
         Decision::Trim(_) => look_again(process, MILLISECOND),
         Decision::LookAgain(wait) => look_again(process, wait),
+    };
+    let may_write = || process.is_mine() && !shield.is_in_fault_handler();
+    match metrics::update(runtime, process, may_write) {
+        None => again,
+        Some(wait) => look_again(process, again.map_or(wait, |again| again.min(wait))),
     }
 }
 
@@ -123,6 +131,16 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     policy.trimmed(&runtime.options.rules, requests, end, end.saturating_sub(start), after);
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took };
-    process.stats.trimmed(&outcome, policy, end);
+    let verdict = process.floors.with(|floors| {
+        floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
+        floors.verdict()
+    });
+    let verdict = verdict.unwrap_or_default();
+    process.stats.trimmed(&outcome, policy, verdict, end);
     log::trim(&outcome, process.stats.trims(), policy);
+    if let Verdict::Leak { bytes_per_request, requests } = verdict
+        && !process.called_a_leak.swap(true, Relaxed)
+    {
+        log::leak(bytes_per_request, requests);
+    }
 }

@@ -131,6 +131,6 @@ fn a_setuid_program_is_left_alone() {
 #[test]
 fn the_same_program_without_setuid_is_not() {
     let (stdout, stderr) = run_with_mode("755", true);
-    assert!(stdout.starts_with("secure 0\n"), "{stdout}");
+    assert!(stdout.starts_with("secure 0\n") && stdout.ends_with("1 files\n"), "{stdout}");
     assert!(!Log::read(stderr.as_bytes()).event("trim").lines.is_empty(), "{stderr}");
 }

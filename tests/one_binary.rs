@@ -57,6 +57,12 @@ const IMPORTS: &[&str] = &[
     "getsockopt",
     "getpeername",
     "__fxstat",
+    // The file of metrics: made in a directory that others may write to, and what dead processes left there.
+    "openat",
+    "fchmod",
+    "renameat",
+    "unlinkat",
+    "kill",
     // What tells of memory pressure: a file of the kernel's, or a socket.
     "fstatfs",
     "socket",

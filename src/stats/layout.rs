@@ -64,6 +64,14 @@ pub struct Stats {
     pub floor: AtomicU64,
     /// The last [`RING`] trims: trim number n (from 0) is in place n modulo [`RING`].
     pub ring: [Record; RING],
+    /// Looks at RSS, in quiet moments too, that found too little growth for a trim.
+    pub skipped_no_growth: AtomicU64,
+    /// What the floors say so far: the number of a `Verdict`; 0 = unknown, 1 = stable, 2 = retention, 3 = leak.
+    pub verdict: AtomicU64,
+    /// At a leak: how fast the floor climbs, and over how many requests it did; else 0.
+    pub leak_bytes_per_request: AtomicU64,
+    /// See `leak_bytes_per_request`.
+    pub leak_requests: AtomicU64,
 }
 
 /// One trim.

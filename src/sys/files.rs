@@ -34,20 +34,25 @@ pub fn close_inherited() {
     if file == 0 {
         return;
     }
-    let (mut link, mut statm) = (Text::<32>::new(), Text::<64>::new());
-    link.text("/proc/self/fd/").number(file.unsigned_abs().into()).byte(0);
+    let mut statm = Text::<64>::new();
     // SAFETY: no preconditions.
     let parent = unsafe { libc::getppid() };
     statm.text("/proc/").number(parent.unsigned_abs().into()).text("/statm");
-    let mut target = [0u8; 64];
-    // SAFETY: `link` ends with a zero byte; `target` is valid for its length; the descriptor is the child's copy of
-    // one that belonged to a thread which does not exist here.
-    keeping_errno(|| unsafe {
-        let length = libc::readlink(link.as_bytes().as_ptr().cast(), target.as_mut_ptr().cast(), target.len());
-        if usize::try_from(length).ok().and_then(|length| target.get(..length)) == Some(statm.as_bytes()) {
-            close(file);
+    keeping_errno(|| {
+        if target(file, &mut [0; 64]) == Some(statm.as_bytes()) {
+            // SAFETY: the child's copy of a descriptor that belonged to a thread which does not exist here.
+            unsafe { close(file) };
         }
     });
+}
+
+/// The path of an open file, as far as it fits.
+pub fn target(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
+    let mut link = Text::<32>::new();
+    link.text("/proc/self/fd/").number(file.unsigned_abs().into()).byte(0);
+    // SAFETY: `link` ends with a zero byte; `buffer` is valid for its length.
+    let length = unsafe { libc::readlink(link.as_bytes().as_ptr().cast(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    buffer.get(..usize::try_from(length).ok()?)
 }
 
 /// The first bytes of `/proc/self/statm` in `buffer`; `None` where it cannot be read.
@@ -102,7 +107,7 @@ pub fn write_stderr(start: Identity, line: &[u8]) {
         if stderr_identity() != Some(start) {
             return;
         }
-        signals::without_sigpipe(|| {
+        signals::without(libc::SIGPIPE, &mut || {
             let mut ready = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
             // SAFETY: one pollfd; `line` is valid for its length.
             unsafe {

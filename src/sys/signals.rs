@@ -274,19 +274,21 @@ impl Info {
     }
 }
 
-/// Runs `write`, which says whether it failed with EPIPE, so that the host sees no SIGPIPE of it.
-pub fn without_sigpipe(write: impl FnOnce() -> bool) {
+/// Runs `write`, which says whether it failed in such a way that the kernel sent `signal` (SIGPIPE with EPIPE, SIGXFSZ with
+/// EFBIG), so that the host sees none of it.
+#[inline(never)]
+pub fn without(signal: c_int, write: &mut dyn FnMut() -> bool) {
     let (mut set, mut before, mut pending) =
         (MaybeUninit::uninit(), MaybeUninit::<Mask>::uninit(), MaybeUninit::uninit());
     // SAFETY: all sets are valid for reading or writing, and initialised before they are read.
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
+        libc::sigaddset(set.as_mut_ptr(), signal);
         libc::sigpending(pending.as_mut_ptr());
-        let was_pending = libc::sigismember(pending.as_ptr(), libc::SIGPIPE) == 1;
+        let was_pending = libc::sigismember(pending.as_ptr(), signal) == 1;
         libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), before.as_mut_ptr());
         if write() && !was_pending {
-            // SIGPIPE of a write goes to the thread that wrote: it is there, and taken away unseen.
+            // The signal of a write goes to the thread that wrote: it is there, and taken away unseen.
             let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             libc::sigtimedwait(set.as_ptr(), ptr::null_mut(), &at_once);
         }

@@ -39,6 +39,7 @@ impl Worker {
 /// A server that has not been started.
 pub struct Gunicorn {
     worker: Worker,
+    application: Option<&'static str>,
     workers: usize,
     preload: bool,
     arguments: Vec<String>,
@@ -48,12 +49,17 @@ pub struct Gunicorn {
 impl Gunicorn {
     /// One worker process of this class, under the library with its default options.
     pub fn preloaded(worker: Worker) -> Self {
-        Self { worker, workers: 1, preload: true, arguments: Vec::new(), environment: Vec::new() }
+        Self { worker, application: None, workers: 1, preload: true, arguments: Vec::new(), environment: Vec::new() }
     }
 
     /// One worker process of this class, without the library.
     pub fn plain(worker: Worker) -> Self {
         Self { preload: false, ..Self::preloaded(worker) }
+    }
+
+    /// Serves another application than tests/servers/app.py.
+    pub fn application(self, application: &'static str) -> Self {
+        Self { application: Some(application), ..self }
     }
 
     /// Sets the number of worker processes.
@@ -96,7 +102,7 @@ impl Gunicorn {
             .arg("--config")
             .arg(servers().join("gunicorn_ready.py"))
             .args(&self.arguments)
-            .arg(self.worker.application())
+            .arg(self.application.unwrap_or(self.worker.application()))
             .envs(self.environment)
             .current_dir(directory.path())
             .stdin(Stdio::null())

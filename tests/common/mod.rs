@@ -7,6 +7,7 @@
 pub mod gunicorn;
 pub mod http;
 pub mod log;
+pub mod metrics;
 pub mod package;
 pub mod process;
 pub mod script;

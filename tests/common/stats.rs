@@ -26,6 +26,30 @@ pub fn counts(pid: u32) -> Option<Counts> {
     })
 }
 
+/// What the floors of a process say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Unknown,
+    Stable,
+    Retention,
+    Leak { bytes_per_request: u64, requests: u64 },
+}
+
+/// The verdict on a process; nothing where it has no library, or has accepted no connection yet.
+pub fn verdict(pid: u32) -> Option<Verdict> {
+    /// Behind the counters of trims: eight words, and the ring of 64 trims of five words; then looks that found no growth.
+    const AT: usize = 40 + 8 * TRIGGERS + 8 * (8 + 64 * 5 + 1);
+    let block = block(pid)?;
+    let word = |n: usize| u64::from_ne_bytes(block[AT + 8 * n..AT + 8 * n + 8].try_into().expect("8 bytes"));
+    Some(match (word(0), word(1), word(2)) {
+        (0, 0, 0) => Verdict::Unknown,
+        (1, 0, 0) => Verdict::Stable,
+        (2, 0, 0) => Verdict::Retention,
+        (3, bytes_per_request, requests) => Verdict::Leak { bytes_per_request, requests },
+        other => panic!("a verdict of {other:?}"),
+    })
+}
+
 /// How many descriptors of a process the library follows; nothing where it has no library.
 pub fn followed(pid: u32) -> Option<usize> {
     let directory = directory(pid)?;
