@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
 use crate::policy::Trigger;
+use crate::verdict::Verdict;
 use crate::{memory, symbols};
 
 /// What asks for trims, in the order of the block's counters.
@@ -73,8 +74,13 @@ pub struct Counters {
     pub longest_trim: Duration,
     pub deferred: u64,
     pub skipped_overhead: u64,
+    pub skipped_no_growth: u64,
     /// Anonymous RSS right after the last trim, or before the first request; `None` = unknown.
     pub floor: Option<u64>,
+    /// What the library says of the floors.
+    pub verdict: &'static str,
+    /// Of a leak: bytes per request, and over how many requests.
+    pub leak: Option<(u64, u64)>,
     /// The last trims, the oldest first.
     pub ring: Vec<Trim>,
 }
@@ -142,7 +148,10 @@ impl Block {
             longest_trim: nanoseconds(&stats.longest_trim),
             deferred: stats.deferred.load(Relaxed),
             skipped_overhead: stats.skipped_overhead.load(Relaxed),
+            skipped_no_growth: stats.skipped_no_growth.load(Relaxed),
             floor: known(&stats.floor),
+            verdict: Verdict::name_of(stats.verdict.load(Relaxed)),
+            leak: known(&stats.leak_bytes_per_request).zip(Some(stats.leak_requests.load(Relaxed))),
             ring: ring.collect(),
         })
     }

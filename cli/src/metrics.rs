@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::target::Target;
 use crate::units;
 
+/// Where processes write them.
+pub const VARIABLE: &str = "AUTOTRIM_METRICS_DIR";
+
 /// A process writes a few kilobytes; what is larger is no file of the library.
 const LARGEST: u64 = 1 << 20;
 
@@ -28,7 +31,7 @@ struct Sample {
 impl Metrics {
     /// What `target` has written, into `directory` if that is given, else where its environment or our own says.
     pub fn of(target: &Target, directory: Option<&Path>) -> Option<Metrics> {
-        let variable = OsStr::new("AUTOTRIM_METRICS_DIR");
+        let variable = OsStr::new(VARIABLE);
         let its = || Some(target.path_in_root(Path::new(target.environment()?.get(variable)?)));
         let ours = || std::env::var_os(variable).map(PathBuf::from);
         let directory = directory.map(PathBuf::from).or_else(its).or_else(ours)?;

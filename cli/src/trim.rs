@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::arguments::Trim;
-use crate::block::{Counters, TRIGGERS, Unread};
+use crate::block::{Counters, Unread};
 use crate::failure::Failure;
 use crate::policy::Trigger;
 use crate::signal::Request;
@@ -23,8 +23,7 @@ pub fn trim(arguments: &Trim) -> Result<ExitCode, Failure> {
     let request = Request::prepare(&target)?;
     let name = format!("process {} ({})", target.pid, target.name());
     let unread = |why: &Unread| Failure::not_done(format!("{name}: {}", why_unread(why)));
-    let signal = TRIGGERS.iter().position(|trigger| *trigger == Trigger::Signal).unwrap_or_default();
-    let asked = |counters: &Counters| counters.trims[signal];
+    let asked = |counters: &Counters| counters.trims[Trigger::Signal as usize];
     let before = match target.block().and_then(|block| block.counters(target.own_pid())) {
         Ok(counters) => asked(&counters),
         Err(Unread::NotBegun) => 0,

@@ -147,6 +147,22 @@ fn options_that_do_not_parse_or_turn_everything_off_are_named() {
 }
 
 #[test]
+fn metrics_that_cannot_be_written_are_named() {
+    let directory = open_directory();
+    for (path, level) in [(directory.path().join("missing"), Some("problem")), (directory.path().to_owned(), None)] {
+        let server = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_METRICS_DIR", &path).start();
+        assert_eq!(get(server.port, "/small").status(), 200);
+        let finished = wait_within(LIMIT, "the request, and its file if there is one", || {
+            let finished = doctor(server.worker());
+            let (counted, missing) = (found(&finished, "requests"), found(&finished, "metrics"));
+            let is_there = missing.first().map(|(level, _)| level.as_str()) == level;
+            (is_there && counted.iter().any(|(level, _)| level == "good")).then_some(finished)
+        });
+        assert_eq!(finished.code, Some(i32::from(level.is_some())), "{}", finished.stdout);
+    }
+}
+
+#[test]
 fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     let directory = open_directory();
     let fixed = waiting_program(directory.path(), "gcc", &["-static"]);

@@ -1,6 +1,9 @@
 //! What the library has seen and done in a process, and what it does not see.
 
+use std::ffi::OsStr;
+
 use super::findings::{Findings, Level};
+use crate::metrics::{self, Metrics};
 use crate::sockets::Sockets;
 use crate::status::{self, Report};
 use crate::target::Target;
@@ -23,7 +26,19 @@ pub fn of(target: &Target, findings: &mut Findings) {
         findings.add("budget", Level::Info, text);
     }
     connections(target, findings);
+    metrics(target, &report, findings);
     verdict(&report, findings);
+}
+
+/// Where something was counted, there should be a file if one is wanted.
+fn metrics(target: &Target, report: &Report, findings: &mut Findings) {
+    let environment = target.environment().unwrap_or_default();
+    let Some(directory) = environment.get(OsStr::new(metrics::VARIABLE)).map(|value| value.to_string_lossy()) else {
+        return;
+    };
+    if report.requests > Some(0) && Metrics::of(target, None).is_none() {
+        findings.add("metrics", Level::Problem, format!("no file of this process in {directory}: see its log"));
+    }
 }
 
 fn requests(target: &Target, report: &Report, findings: &mut Findings) {

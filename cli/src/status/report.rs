@@ -10,7 +10,6 @@ use crate::block::{Counters, TRIGGERS, Trim, Unread};
 use crate::metrics::Metrics;
 use crate::status::why_unread;
 use crate::target::Target;
-use crate::verdict::{Point, Verdict, judge};
 
 /// One process. What is `None` is not known.
 #[derive(Serialize)]
@@ -55,6 +54,8 @@ pub struct Report {
     pub deferred: Option<u64>,
     /// Due trims that waited because the overhead budget was spent.
     pub skipped_overhead: Option<u64>,
+    /// Looks at RSS that found too little growth for a trim.
+    pub skipped_no_growth: Option<u64>,
     /// `stable`, `retention`, `leak` or `unknown`; `None` without counters.
     pub verdict: Option<String>,
     /// How fast the floor climbs, for `leak`.
@@ -89,6 +90,7 @@ impl Report {
         let report = Report::empty(target);
         let floor = metrics.count("autotrim_floor_bytes").filter(|&bytes| bytes > 0);
         let seconds = metrics.sum("autotrim_trim_seconds_total");
+        let skipped = metrics.by_label("autotrim_skipped_total", "reason");
         Some(Report {
             source: Some("metrics"),
             allocator: metrics.label("autotrim_info", "allocator").or(report.allocator),
@@ -103,7 +105,8 @@ impl Report {
             trim_share: seconds.and_then(|seconds| share(seconds, target)),
             longest_trim_seconds: metrics.sum("autotrim_trim_max_seconds"),
             deferred: metrics.count("autotrim_deferred_total"),
-            skipped_overhead: metrics.by_label("autotrim_skipped_total", "reason").get("overhead").copied(),
+            skipped_overhead: skipped.get("overhead").copied(),
+            skipped_no_growth: skipped.get("no_growth").copied(),
             verdict: metrics.label("autotrim_verdict", "verdict"),
             leak_bytes_per_request: metrics.count("autotrim_leak_bytes_per_request").filter(|&rate| rate > 0),
             ..report
@@ -134,6 +137,7 @@ impl Report {
             trim_share: None,
             deferred: None,
             skipped_overhead: None,
+            skipped_no_growth: None,
             verdict: None,
             leak_bytes_per_request: None,
             leak_requests: None,
@@ -143,16 +147,6 @@ impl Report {
     }
 
     fn with_counters(self, target: &Target, counters: &Counters) -> Report {
-        let points = counters.ring.iter().map(|trim| Point {
-            requests: trim.requests,
-            before: trim.before_bytes.unwrap_or(0),
-            after: trim.after_bytes.unwrap_or(0),
-        });
-        let verdict = judge(&points.collect::<Vec<_>>());
-        let leak = match verdict {
-            Verdict::Leak { bytes_per_request, requests } => Some((bytes_per_request, requests)),
-            _ => None,
-        };
         let seconds = counters.trim_time.as_secs_f64();
         let names = TRIGGERS.iter().map(|trigger| trigger.name().to_owned());
         Report {
@@ -169,9 +163,10 @@ impl Report {
             trim_share: share(seconds, target),
             deferred: Some(counters.deferred),
             skipped_overhead: Some(counters.skipped_overhead),
-            verdict: Some(verdict.name().to_owned()),
-            leak_bytes_per_request: leak.map(|(rate, _)| rate),
-            leak_requests: leak.map(|(_, requests)| requests),
+            skipped_no_growth: Some(counters.skipped_no_growth),
+            verdict: Some(counters.verdict.to_owned()),
+            leak_bytes_per_request: counters.leak.map(|(rate, _)| rate),
+            leak_requests: counters.leak.map(|(_, requests)| requests),
             recent_trims: counters.ring.clone(),
             ..self
         }

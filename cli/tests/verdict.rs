@@ -1,0 +1,71 @@
+//! Retention or a leak? What the command says of real gunicorn workers, from their memory and from their metrics files.
+
+mod support;
+
+use serde_json::Value;
+use support::common::gunicorn::{Gunicorn, Server, Worker};
+use support::common::http::Connection;
+use support::common::{LIMIT, wait_within};
+use support::{autotrim, autotrim_with, finish_as_nobody, is_root, open_directory};
+
+/// A worker that has answered so many requests for one path of tests/servers/growing.py, and has trimmed after every
+/// 256th.
+fn served(server: Gunicorn, path: &str, requests: u64) -> Server {
+    let server = server.application("growing:wsgi").trimming_every(256).env("AUTOTRIM_OVERHEAD", "0").start();
+    let mut connection = Connection::open(server.port);
+    (0..requests).for_each(|_| assert_eq!(connection.get(path).status(), 200));
+    wait_within(LIMIT, "the last trim", || (status(server.worker())["trims"] == requests / 256).then_some(()));
+    server
+}
+
+fn status(pid: u32) -> Value {
+    autotrim_with(["status", "--json", &pid.to_string()]).json()["processes"][0].clone()
+}
+
+#[test]
+fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
+    let directory = open_directory();
+    let server = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_METRICS_DIR", directory.path());
+    let server = served(server, "/leak", 10_240);
+    let (worker, process) = (server.worker().to_string(), status(server.worker()));
+    let number = |process: &Value, name: &str| process[name].as_u64().unwrap_or_else(|| panic!("{name}: {process}"));
+    assert_eq!(process["verdict"], "leak");
+    assert!((20_000..23_000).contains(&number(&process, "leak_bytes_per_request")), "{process}");
+    assert!(number(&process, "leak_requests") >= 8_192, "{process}");
+    let table = autotrim_with(["status", &worker]).stdout;
+    assert!(table.contains("leak? 20.") && table.trim_end().ends_with("KB/request"), "{table}");
+    let doctor = autotrim_with(["doctor", &worker]);
+    assert!(doctor.code == Some(1) && doctor.stdout.contains("leak? The floor climbs by 20."), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains(" requests: no trim can help"), "{}", doctor.stdout);
+    if is_root("looking as another user") {
+        // Only the file that the process keeps can be read.
+        let mut command = autotrim();
+        command.args(["status", "--json", "--metrics-dir"]).arg(directory.path()).arg(&worker);
+        let finished = finish_as_nobody(&command);
+        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+        let written = finished.json()["processes"][0].clone();
+        assert_eq!(written["source"], "metrics");
+        for name in [
+            "program",
+            "allocator",
+            "requests",
+            "trims",
+            "trims_by_trigger",
+            "reclaimed_bytes",
+            "floor_bytes",
+            "verdict",
+            "leak_bytes_per_request",
+        ] {
+            assert_eq!(written[name], process[name], "{name}");
+        }
+    }
+}
+
+#[test]
+fn retention_is_told_from_a_leak() {
+    let server = served(Gunicorn::preloaded(Worker::Gthread), "/fragment", 2_560);
+    let process = status(server.worker());
+    assert_eq!((process["verdict"].as_str(), process["leak_bytes_per_request"].as_u64()), (Some("retention"), None));
+    let doctor = autotrim_with(["doctor", &server.worker().to_string()]);
+    assert!(doctor.code == Some(0) && doctor.stdout.contains("retention: memory grows, and trims bring it back"));
+}
