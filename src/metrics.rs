@@ -10,10 +10,10 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use crate::interpose::keeping_errno;
-use crate::policy::SECOND;
+use crate::policy::{Policy, SECOND};
 use crate::process::{self, Process};
 use crate::sys::directory::{self, Directory, Error, File, PREFIX};
-use crate::sys::{self, memory};
+use crate::sys::{self, memory, signals};
 use crate::text::{Text, number};
 use crate::verdict::Verdict;
 use crate::{Runtime, log, runtime};
@@ -69,7 +69,7 @@ type FileName = Text<32>;
 
 /// Under the policy's lock and a shield: writes the file if it is time and `may` allows it, and says after how many
 /// nanoseconds it will be time, where something is still to be told.
-pub fn update(runtime: &Runtime, process: &Process, may: impl FnOnce() -> bool) -> Option<u64> {
+pub fn update(runtime: &Runtime, process: &Process, policy: &mut Policy, may: impl FnOnce() -> bool) -> Option<u64> {
     let path = path(runtime)?;
     let (state, stats) = (&process.metrics, &process.stats);
     let (requests, trims) = (stats.requests.load(Relaxed), stats.trims());
@@ -83,6 +83,7 @@ pub fn update(runtime: &Runtime, process: &Process, may: impl FnOnce() -> bool) 
         state.trims.store(trims, Relaxed);
         state.next.store(now.saturating_add(SECOND), Relaxed);
         keeping_errno(|| write(runtime, process, path));
+        policy.charge(sys::now().saturating_sub(now));
     }
     // What is answered from here on is told then, whatever the policy plans.
     process.possible_at.fetch_min(state.next.load(Relaxed), Relaxed);
@@ -98,7 +99,7 @@ pub fn remove() {
         if !state.exists.load(Relaxed) || !process.is_mine() {
             return;
         }
-        let shield = sys::signals::shield();
+        let shield = signals::shield();
         // Before the removal: another thread that has just written asks afterwards.
         state.ended.store(true, SeqCst);
         keeping_errno(|| {
@@ -169,8 +170,12 @@ fn replace(runtime: &Runtime, process: &Process, rss: u64, directory: &Directory
     let (Some(temporary), Some(name)) = (c_string(&temporary), c_string(&name)) else {
         return Ok(());
     };
-    let mut page = Page { file: directory.create(temporary)?, text: Text::new(), result: Ok(()) };
-    page.fill(runtime, process, rss);
+    let mut page = Page { file: directory.create(temporary)?, start: Text::new(), text: Text::new(), result: Ok(()) };
+    // Where the program limits the size of its files, the kernel sends this signal; its default is death.
+    signals::without(libc::SIGXFSZ, &mut || {
+        page.fill(runtime, process, rss);
+        page.result == Err(libc::EFBIG)
+    });
     page.file.close();
     let result = page.result.and_then(|()| directory.rename(temporary, name));
     if result.is_err() {
@@ -232,6 +237,8 @@ fn unit(name: &[u8]) -> &'static [u8] {
 /// The text on its way into the file.
 struct Page {
     file: File,
+    /// The labels that begin each sample.
+    start: Text<160>,
     text: Text<1024>,
     result: Result<(), Error>,
 }
@@ -240,7 +247,6 @@ struct Page {
 const LONGEST: usize = 384;
 
 impl Page {
-    #[inline(never)]
     fn fill(&mut self, runtime: &Runtime, process: &Process, rss: u64) {
         let stats = &process.stats;
         let load = |counter: &AtomicU64| counter.load(Relaxed);
@@ -274,14 +280,15 @@ impl Page {
         let allocator = runtime.allocator.as_ref().map_or(&b""[..], |allocator| allocator.name.as_bytes());
         let mut texts = [allocator, runtime.libc, namespace.as_bytes(), verdict.as_bytes()].into_iter();
 
+        self.start.text("{pid=\"").number(sys::pid().unsigned_abs().into());
+        self.start.text("\",program=").quoted(log::short_name(runtime));
         let mut name = &b""[..];
         for line in METRICS.as_bytes().split(|&byte| byte == b'\n') {
             if self.text.room() < LONGEST {
                 self.flush();
             }
             if line.starts_with(b",") {
-                self.text.text("autotrim_").bytes(name).text("{pid=\"").number(sys::pid().unsigned_abs().into());
-                self.text.text("\",program=").quoted(log::short_name(runtime));
+                self.text.text("autotrim_").bytes(name).bytes(self.start.as_bytes());
                 let labels = if line.len() > 1 { line } else { b"" };
                 for (index, part) in labels.split(|&byte| byte == b'%').enumerate() {
                     if index > 0 {

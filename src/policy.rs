@@ -247,6 +247,11 @@ impl Policy {
         self.next_look = now.saturating_add(LOOK_EVERY);
     }
 
+    /// Other work of ours, by request or after a trim, took so long: the budget pays for it too.
+    pub fn charge(&mut self, nanoseconds: u64) {
+        self.spent = self.spent.saturating_add(nanoseconds);
+    }
+
     /// The request count that makes a trim due by itself: what a wait that cannot be cut in two goes by, because a
     /// watch for quiet is of no use to it.
     pub const fn next_count(&self, rules: &Rules) -> u64 {

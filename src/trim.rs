@@ -55,7 +55,7 @@ pub fn in_background(process: &Process) -> Option<u64> {
         let mut again = policy.decide_in_background(rules, moment(process));
         if let Decision::Trim(trigger) = again {
             trim(runtime, process, policy, trigger, Point::Thread);
-            metrics::update(runtime, process, || true);
+            metrics::update(runtime, process, policy, || true);
             again = policy.decide_in_background(rules, moment(process));
         }
         if policy.is_due() {
@@ -98,7 +98,7 @@ fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Po
         Decision::LookAgain(wait) => look_again(process, wait),
     };
     let may_write = || process.is_mine() && !shield.is_in_fault_handler();
-    match metrics::update(runtime, process, may_write) {
+    match metrics::update(runtime, process, policy, may_write) {
         None => again,
         Some(wait) => look_again(process, again.map_or(wait, |again| again.min(wait))),
     }

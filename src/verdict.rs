@@ -99,7 +99,6 @@ impl Floors {
     }
 
     /// What they say. Takes a few microseconds.
-    #[inline(never)]
     pub fn verdict(&self) -> Verdict {
         judge(self.points())
     }

@@ -208,6 +208,27 @@ fn what_a_killed_process_left_is_swept_by_the_next() {
     wait_within(LIMIT, "the second file", || file(directory.path(), second).exists().then_some(()));
 }
 
+/// kill -HUP: new workers take the place of the old ones, which end gracefully; each removes its own file.
+#[test]
+fn a_reload_leaves_the_files_of_the_new_workers_alone() {
+    let directory = directory();
+    let mut server = writing_to(directory.path(), Worker::Sync).trimming_every(1).workers(2).start();
+    let old = server.workers();
+    wait_within(LIMIT, "both workers' files", || {
+        ask_all(&server, 4);
+        (names(directory.path()).len() == 2).then_some(())
+    });
+    send_signal(server.master(), libc::SIGHUP);
+    let new = server.wait_for_workers(2, &old);
+    let mut expected: Vec<_> = new.iter().map(|pid| format!("autotrim-{pid}.prom")).collect();
+    expected.sort();
+    wait_within(LIMIT, "the new workers' files", || {
+        ask_all(&server, 4);
+        (names(directory.path()) == expected).then_some(())
+    });
+    assert_eq!(failures(&server), [0; 0]);
+}
+
 /// Containers that share a directory do not see each other's processes. And what only looks like ours is not ours.
 #[test]
 fn only_what_is_surely_dead_is_swept() {
@@ -379,19 +400,6 @@ fn the_hosts_umask_does_not_matter() {
     assert_eq!(fs::metadata(path).expect("a file").mode(), 0o100_644);
 }
 
-/// The fixture under the library with a directory of metrics; what it left there.
-fn left_by(fixture: Fixture) -> (fixture::Outcome, Vec<String>) {
-    let directory = directory();
-    let (outcome, log) = fixture.env("AUTOTRIM_METRICS_DIR", directory.path()).preloaded();
-    assert!(outcome.status.success(), "{outcome:?}");
-    assert_eq!(log.event("metrics_failed").lines, [], "{}", fixture_name(&outcome));
-    (outcome, names(directory.path()))
-}
-
-fn fixture_name(outcome: &fixture::Outcome) -> &str {
-    &outcome.stdout
-}
-
 #[test]
 fn a_child_that_exits_removes_its_own_file_only() {
     let directory = directory();
@@ -441,6 +449,9 @@ fn a_small_stack_is_large_enough_for_a_file_too() {
 /// Removed while that is still allowed, and never written again.
 #[test]
 fn a_process_under_a_seccomp_filter_has_no_file() {
-    let (_, left) = left_by(Fixture::new("seccomp_filter").argument("kill").argument("prctl"));
-    assert_eq!(left, [""; 0]);
+    let directory = directory();
+    let fixture = Fixture::new("seccomp_filter").argument("kill").argument("prctl");
+    let (outcome, log) = fixture.env("AUTOTRIM_METRICS_DIR", directory.path()).preloaded();
+    assert!(outcome.status.success() && log.event("metrics_failed").lines.is_empty(), "{outcome:?} {log:?}");
+    assert_eq!(names(directory.path()), [""; 0]);
 }

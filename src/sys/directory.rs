@@ -8,7 +8,7 @@ use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-use super::{files, signals};
+use super::files;
 use crate::hooks::next as real;
 use crate::interpose::{errno, keeping_errno};
 use crate::text::number;
@@ -119,22 +119,17 @@ impl Directory {
 }
 
 impl File {
-    /// Appends `bytes`; an error where not all of them could be written.
+    /// Appends `bytes`; an error where not all of them could be written. Beyond the limit of a file's size the kernel sends
+    /// SIGXFSZ too.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
         let Some(write) = real::write.known() else { return Err(libc::ENOSYS) };
-        let mut result = Err(libc::ENOSPC);
-        // Where the program limits the size of its files, the kernel sends this signal; its default is death.
-        signals::without(libc::SIGXFSZ, &mut || {
-            // SAFETY: our own file; `bytes` is valid for its length.
-            let written = unsafe { write(self.0, bytes.as_ptr().cast(), bytes.len()) };
-            if written < 0 {
-                result = Err(errno());
-            } else if written.unsigned_abs() == bytes.len() {
-                result = Ok(());
-            }
-            result == Err(libc::EFBIG)
-        });
-        result
+        // SAFETY: our own file; `bytes` is valid for its length.
+        let written = unsafe { write(self.0, bytes.as_ptr().cast(), bytes.len()) };
+        match usize::try_from(written) {
+            Ok(length) if length == bytes.len() => Ok(()),
+            Ok(_) => Err(libc::ENOSPC),
+            Err(_) => Err(errno()),
+        }
     }
 
     /// Closes the file.
