@@ -18,7 +18,7 @@ use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::wait::calls::{self, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, background, observe, process, retire, runtime, unseen};
+use crate::{ancillary, background, garbage, observe, process, retire, runtime, unseen};
 
 hooks! {
     // A connection is opened, or will be.
@@ -136,7 +136,9 @@ fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
     if wait::before_blocking(listener, Point::Accept) {
         return fail(libc::EINTR);
     }
-    accepted(next())
+    let connection = next();
+    garbage::after_accept(connection);
+    accepted(connection)
 }
 
 #[inline(always)]

@@ -11,7 +11,8 @@
 //!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
 //!
 //! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`verdict`] (pure).
-//! [`background`] looks after what needs no request: a period, memory pressure, a signal; on a thread, if asked to.
+//! [`garbage`] has CPython's collected first, if asked to. [`background`] looks after what needs no request: a period,
+//! memory pressure, a signal; on a thread, if asked to.
 //! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(dead_code))]
@@ -23,6 +24,7 @@ mod ancillary;
 mod background;
 mod connection;
 mod descriptors;
+mod garbage;
 #[allow(unsafe_code)]
 mod hooks;
 #[allow(unsafe_code)]
@@ -49,6 +51,7 @@ use options::Options;
 use sys::cell::Late;
 use sys::files::{self, Identity};
 use sys::memory;
+use sys::python::Python;
 
 /// What is fixed at start and the same in every forked child.
 #[derive(Clone, Copy)]
@@ -58,6 +61,8 @@ struct Runtime {
     allocator: Option<Allocator>,
     /// glibc's version, such as `2.36`.
     libc: &'static [u8],
+    /// The interpreter whose garbage is to be collected; `None` where that is not asked for, or there is none.
+    python: Option<Python>,
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     stderr: Option<Identity>,
 }
@@ -104,7 +109,8 @@ fn start() {
     }
     sys::signals::resolve();
     memory::at_fork_in_child(process::in_forked_child);
-    RUNTIME.set(Runtime { options, allocator, libc, stderr: files::stderr_identity() });
+    let python = if options.gc { Python::find() } else { None };
+    RUNTIME.set(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
     background::prepare(&options);
 }
 

@@ -100,6 +100,9 @@ fn enabled(runtime: &Runtime) {
     if runtime.options.signal != 0 {
         line.text(" signal=").number(runtime.options.signal.unsigned_abs().into());
     }
+    if runtime.python.is_some() {
+        line.text(" gc=python");
+    }
     line.text(" arenas=").number(allocator.arenas.unsigned_abs().into());
     line.text(" allocator=").bytes(allocator.name.as_bytes());
     line.text(" version=").text(env!("CARGO_PKG_VERSION"));
@@ -122,6 +125,9 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
         };
     }
     line.text(" took_us=").number(outcome.took / 1_000);
+    if outcome.pause != 0 {
+        line.text(" gc_us=").number(outcome.pause / 1_000);
+    }
     line.text(" trims=").number(trims);
     line.text(" deferred=").number(policy.counts.deferred);
     line.text(" skipped=").number(policy.counts.skipped);

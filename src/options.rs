@@ -40,6 +40,8 @@ pub type Excerpt = Text<48>;
 pub struct Options {
     /// What governs when to trim.
     pub rules: Rules,
+    /// Whether CPython's garbage is to be collected before a trim.
+    pub gc: bool,
     /// What tells of memory pressure.
     pub pressure: Setting,
     /// What the service manager says of it, and what it wants written there (`None` = nothing it says can be followed).
@@ -89,7 +91,7 @@ const SIZE: &str = "a size such as 8M (bytes, K, M or G)";
 const DURATION: &str = "a duration such as 500ms, 2s or 1m";
 
 /// Every option, in the order of the README.
-pub const TABLE: [Entry; 16] = [
+pub const TABLE: [Entry; 17] = [
     Entry {
         name: "AUTOTRIM_INTERVAL",
         default: "1024",
@@ -195,6 +197,21 @@ pub const TABLE: [Entry; 16] = [
         set: |options, value| arenas(value).map(|arenas| options.arenas = arenas),
     },
     Entry {
+        name: "AUTOTRIM_GC",
+        default: "off",
+        expected: "off or python",
+        #[cfg(test)]
+        meaning: "python = before a trim, have CPython collect its cyclic garbage, if AUTOTRIM_OVERHEAD can pay for the pause",
+        set: |options, value| {
+            options.gc = match value {
+                b"off" => false,
+                b"python" => true,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    Entry {
         name: "AUTOTRIM_PROGRAMS",
         default: "*",
         expected: "globs separated by commas",
@@ -243,6 +260,7 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
+            gc: false,
             pressure: Setting::Off,
             watch: Watch::Unset,
             write: Some(Payload::new()),

@@ -37,7 +37,7 @@ fn the_defaults_are_those_of_the_table() {
         overhead: 1,
     };
     assert_eq!(options.rules, expected);
-    assert!(!options.needs_thread());
+    assert!(!options.needs_thread() && !options.gc);
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
     assert!(options.is_active() && invalid(&options).is_empty() && options.unknown.is_none());
 }
@@ -57,6 +57,7 @@ fn good_values_are_taken() {
         b"AUTOTRIM_DEFER=2m",
         b"AUTOTRIM_PAD=1M",
         b"AUTOTRIM_ARENAS=4",
+        b"AUTOTRIM_GC=python",
         b"AUTOTRIM_LOG=debug",
         b"PATH=/bin",
     ]);
@@ -74,7 +75,7 @@ fn good_values_are_taken() {
     assert_eq!((options.arenas, options.log), (Arenas::AtMost(4), Level::Debug));
     assert!(matches!(options.pressure, Setting::At(path) if path.as_bytes() == b"/run/pressure"));
     assert_eq!(options.signal, 52);
-    assert!(options.needs_thread());
+    assert!(options.needs_thread() && options.gc);
     assert_eq!(invalid(&options), []);
 }
 

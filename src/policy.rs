@@ -20,6 +20,9 @@ const LOOK_EVERY: u64 = 5 * MILLISECOND;
 /// large floor it is a share: the walk over a large heap should bring something.
 const QUIET_GROWTH: Growth = Growth { bytes: 256 * 1024, percent: 2 };
 
+/// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
+const COLLECTED_WITHIN: u64 = SECOND;
+
 /// Least time from the end of a trim for memory pressure to the next one: the kernel tells of pressure that lasts once per
 /// window, and the windows that anyone may ask for are multiples of this long (psi.rst, Monitoring).
 const PRESSURE_HOLD_OFF: u64 = 2 * SECOND;
@@ -101,7 +104,7 @@ pub struct Rules {
     pub period: u64,
     /// Longest wait for nothing in flight, in nanoseconds.
     pub defer: u64,
-    /// Most percent of the wall clock spent trimming; 0 = no limit.
+    /// Most percent of the wall clock spent trimming, and collecting; 0 = no limit.
     pub overhead: u64,
 }
 
@@ -122,7 +125,7 @@ pub struct Asked {
 }
 
 /// What the caller sees at a wait point.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
     /// Monotonic time, never 0.
     pub now: u64,
@@ -132,6 +135,10 @@ pub struct Moment {
     pub in_flight: u64,
     /// What was asked for; each asking is told once.
     pub asked: Asked,
+    /// Whether a trim may wait for a garbage collection.
+    pub collects: bool,
+    /// What a collection took that has ended since the last decision, in nanoseconds; 0 = none has.
+    pub collected: u64,
 }
 
 /// What to do at a wait point.
@@ -139,6 +146,14 @@ pub struct Moment {
 pub enum Decision {
     /// Trim, then report with [`Policy::trimmed`].
     Trim(Trigger),
+    /// A collection should come before the trim: at a moment when no work is there, from the time `insist_at` on at any.
+    /// The next [`Moment`] tells of it. Else as [`Decision::LookAgain`]: the trim goes without it then.
+    Collect {
+        /// See above.
+        insist_at: u64,
+        /// After so many nanoseconds.
+        wait: u64,
+    },
     /// Wait as asked, but look again after so many nanoseconds if the wait lasts that long.
     LookAgain(u64),
     /// Wait as asked: only another answered request can change anything.
@@ -188,6 +203,16 @@ pub struct Policy {
     refilled_at: u64,
     /// What a trim took last time, in nanoseconds.
     took: u64,
+    /// What collections for the due trim took, in nanoseconds; 0 = there was none.
+    pause: u64,
+    /// Since when the due trim waits for one; 0 = it does not.
+    pause_since: u64,
+    /// What the last one took, and from when on the next one is allowed although trims have spent the budget.
+    last_pause: u64,
+    /// See `last_pause`.
+    pause_from: u64,
+    /// Whether the last trim went without one for want of budget: quiet makes up for it.
+    owes: bool,
     random: u64,
 }
 
@@ -207,6 +232,7 @@ impl Policy {
             self.unmeasured = true;
         }
         self.find_asked(rules, moment);
+        self.note_collection(rules, moment);
         self.find_due(rules, moment, rss);
         if self.due_since != 0 {
             return self.when_due(rules, moment);
@@ -219,6 +245,7 @@ impl Policy {
     pub fn decide_in_background(&mut self, rules: &Rules, moment: Moment) -> Decision {
         self.refill(rules, moment.now);
         self.find_asked(rules, moment);
+        self.note_collection(rules, moment);
         if self.due_since != 0 {
             self.when_due(rules, moment)
         } else {
@@ -231,6 +258,27 @@ impl Policy {
         self.due_since != 0
     }
 
+    /// A collection has come. A trim that gives back what it freed is due from then on.
+    fn note_collection(&mut self, rules: &Rules, Moment { now, collected: took, .. }: Moment) {
+        if took == 0 {
+            return;
+        }
+        self.spent = self.spent.saturating_add(took);
+        self.pause = self.pause.saturating_add(took);
+        self.last_pause = took;
+        // Trims alone would leave nothing for the next one: two thirds of what both may take are its own.
+        let share = took.saturating_add(took / 2).saturating_mul(100).checked_div(rules.overhead);
+        self.pause_from = now.saturating_add(share.unwrap_or(0));
+        if self.due_since == 0 {
+            self.set_due(self.trigger, now);
+        }
+    }
+
+    /// What the collection took that the due trim has waited for, in nanoseconds; 0 = there was none.
+    pub const fn pause(&self) -> u64 {
+        self.pause
+    }
+
     /// Records a trim: when it ended, how long it took, and anonymous RSS after it (`None` = unknown).
     pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, took: u64, rss_after: Option<u64>) {
         self.refill(rules, now);
@@ -239,6 +287,12 @@ impl Policy {
         self.floor = rss_after.unwrap_or(self.floor);
         self.next_requests = self.after_interval(rules, requests);
         self.due_since = 0;
+        self.owes = self.pause == 0 && now < self.pause_from;
+        if self.owes && matches!(self.trigger, Trigger::Idle) {
+            self.quiet_at = self.pause_from;
+        }
+        self.pause = 0;
+        self.pause_since = 0;
         self.period_at = now.saturating_add(rules.period);
         if matches!(self.trigger, Trigger::Pressure) {
             self.pressure_from = now.saturating_add(PRESSURE_HOLD_OFF);
@@ -324,6 +378,12 @@ impl Policy {
         if quiet {
             self.quiet_at = 0;
         }
+        if quiet && self.owes {
+            if now >= self.pause_from {
+                return self.set_due(Trigger::Idle, now);
+            }
+            self.quiet_at = self.pause_from;
+        }
         let Some(rss) = rss() else { return };
         if self.floor == 0 || rss < self.floor {
             self.floor = rss;
@@ -355,8 +415,10 @@ impl Policy {
             self.deferred = true;
             return Decision::LookAgain((rules.defer - waited).max(MILLISECOND));
         }
-        match self.until_affordable(rules) {
-            0 => Decision::Trim(self.trigger),
+        // What a collection has freed is given back at once: it has paid for that.
+        let wait = if self.pause == 0 { self.until_affordable(rules, self.took) } else { 0 };
+        match wait {
+            0 => self.collect_first(rules, moment).unwrap_or(Decision::Trim(self.trigger)),
             wait => {
                 self.counts.skipped += u64::from(self.skipped_at != moment.requests);
                 self.skipped_at = moment.requests;
@@ -365,13 +427,33 @@ impl Policy {
         }
     }
 
-    /// Nanoseconds until the budget allows one more trim. It must cover one and a half times what the last
-    /// one took (trims vary, and the bound must hold), but never more than a full bucket.
-    fn until_affordable(&self, rules: &Rules) -> u64 {
+    /// A trim may happen: is it to wait for a collection?
+    fn collect_first(&mut self, rules: &Rules, Moment { now, collects, .. }: Moment) -> Option<Decision> {
+        let both = self.last_pause.saturating_add(self.took);
+        let affordable = now >= self.pause_from || self.until_affordable(rules, both) == 0;
+        if !collects || self.pause != 0 || !affordable {
+            return None;
+        }
+        if self.pause_since == 0 {
+            self.pause_since = now;
+        }
+        let insist_at = self.due_since.saturating_add(rules.defer);
+        // Where it is quiet no work will come, either.
+        let from =
+            if matches!(self.trigger, Trigger::Idle) { self.pause_since } else { insist_at.max(self.pause_since) };
+        match from.saturating_add(COLLECTED_WITHIN).saturating_sub(now) {
+            0 => None,
+            wait => Some(Decision::Collect { insist_at, wait: wait.max(MILLISECOND) }),
+        }
+    }
+
+    /// Nanoseconds until the budget allows once more what took so long last time. It must cover one and a half times that
+    /// (trims vary, and the bound must hold), but never more than a full bucket.
+    fn until_affordable(&self, rules: &Rules, took: u64) -> u64 {
         if rules.overhead == 0 {
             return 0;
         }
-        let price = self.took.saturating_add(self.took / 2).min(BURST);
+        let price = took.saturating_add(took / 2).min(BURST);
         let missing = self.spent.saturating_add(price).saturating_sub(BURST);
         missing.saturating_mul(100) / rules.overhead.max(1)
     }

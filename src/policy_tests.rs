@@ -16,6 +16,14 @@ struct Host {
     /// How often RSS was measured.
     looks: u32,
     trims: Vec<(Trigger, u64)>,
+    /// Whether a trim may wait for a collection.
+    collects: bool,
+    /// What one takes where the main thread comes by at once; `None` where it never does.
+    pause: Option<u64>,
+    /// What one took that the policy does not know of yet, how many there were, and whether each trim had one.
+    collected: u64,
+    collections: u32,
+    trims_with: Vec<bool>,
     /// What a trim takes, and what it leaves.
     cost: u64,
     floor: u64,
@@ -33,6 +41,11 @@ impl Host {
             rss: Some(40 * MB),
             looks: 0,
             trims: Vec::new(),
+            collects: false,
+            pause: None,
+            collected: 0,
+            collections: 0,
+            trims_with: Vec::new(),
             cost: MILLISECOND,
             floor: 40 * MB,
         }
@@ -42,23 +55,47 @@ impl Host {
     /// something to do, as at a real wait point.
     fn wait_point(&mut self) -> Decision {
         let (requests, time) = self.policy.next_possible(&self.rules);
-        if self.requests < requests && self.now < time && self.asked == Asked::default() {
+        if self.requests < requests && self.now < time && self.asked == Asked::default() && self.collected == 0 {
             return Decision::Rest;
         }
-        let asked = core::mem::take(&mut self.asked);
-        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight, asked };
+        let moment = self.moment();
         let (rss, looks) = (self.rss, &mut self.looks);
         let decision = self.policy.decide(&self.rules, moment, || {
             *looks += 1;
             rss
         });
-        if let Decision::Trim(trigger) = decision {
-            self.trims.push((trigger, self.requests));
-            self.now += self.cost;
-            self.rss = self.rss.map(|rss| rss.min(self.floor));
-            self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
+        match (decision, self.pause) {
+            (Decision::Trim(trigger), _) => {
+                self.rss = self.rss.map(|rss| rss.min(self.floor));
+                self.trim(trigger);
+            }
+            (Decision::Collect { .. }, Some(pause)) => {
+                self.now += pause;
+                self.collected = pause;
+                self.collections += 1;
+            }
+            _ => {}
         }
         decision
+    }
+
+    fn moment(&mut self) -> Moment {
+        let (asked, collected) = (core::mem::take(&mut self.asked), core::mem::take(&mut self.collected));
+        Moment {
+            now: self.now,
+            requests: self.requests,
+            in_flight: self.in_flight,
+            asked,
+            collects: self.collects,
+            collected,
+        }
+    }
+
+    fn trim(&mut self, trigger: Trigger) {
+        self.trims.push((trigger, self.requests));
+        self.trims_with.push(self.policy.pause() != 0);
+        self.now += self.cost;
+        self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
     }
 
     /// Answers `count` requests, with a wait point and a pause of `pause` nanoseconds after each.
@@ -72,13 +109,10 @@ impl Host {
 
     /// One look of the thread, which comes when it said it would.
     fn in_background(&mut self) -> Decision {
-        let asked = core::mem::take(&mut self.asked);
-        let moment = Moment { now: self.now, requests: self.requests, in_flight: self.in_flight, asked };
+        let moment = self.moment();
         let decision = self.policy.decide_in_background(&self.rules, moment);
         if let Decision::Trim(trigger) = decision {
-            self.trims.push((trigger, self.requests));
-            self.now += self.cost;
-            self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
+            self.trim(trigger);
         }
         decision
     }
@@ -493,6 +527,128 @@ fn all_triggers_together_stay_within_the_budget() {
     }
 }
 
+fn collecting(rules: Rules) -> Host {
+    Host { collects: true, ..Host::new(rules) }
+}
+
+#[test]
+fn a_collection_comes_before_the_trim() {
+    let mut host = collecting(every(5));
+    host.pause = Some(20 * MILLISECOND);
+    host.answer(5, MILLISECOND);
+    assert_eq!((host.collections, host.trims.len()), (1, 0));
+    host.wait_point();
+    assert_eq!((host.collections, host.counts()), (1, vec![5]));
+    assert_eq!(host.trims_with, [true]);
+    host.answer(5, MILLISECOND);
+    host.wait_point();
+    assert_eq!((host.collections, host.counts()), (2, vec![5, 10]));
+}
+
+#[test]
+fn without_the_option_there_is_none() {
+    let mut host = Host::new(every(5));
+    host.pause = Some(MILLISECOND);
+    host.answer(50, MILLISECOND);
+    assert_eq!((host.collections, host.trims.len()), (0, 10));
+}
+
+/// At first only a moment without work will do, after the deferral any; then the trim goes without.
+#[test]
+fn a_trim_waits_for_its_collection_but_not_for_ever() {
+    let mut host = collecting(every(5));
+    host.answer(5, 0);
+    let due = host.now;
+    let expected = Decision::Collect { insist_at: due + SECOND, wait: SECOND + COLLECTED_WITHIN };
+    assert_eq!(host.wait_point(), expected);
+    host.now += SECOND + COLLECTED_WITHIN - MILLISECOND;
+    assert_eq!(host.wait_point(), Decision::Collect { insist_at: due + SECOND, wait: MILLISECOND });
+    host.now += MILLISECOND;
+    host.wait_point();
+    assert_eq!((host.counts(), host.trims_with.as_slice()), (vec![5], [false].as_slice()));
+}
+
+#[test]
+fn in_quiet_it_waits_no_longer_than_a_second() {
+    let mut host = collecting(on_quiet(SECOND));
+    host.rules.defer = 100 * SECOND;
+    host.rss = Some(60 * MB);
+    host.answer(3, 0);
+    host.now += SECOND;
+    assert!(matches!(host.wait_point(), Decision::Collect { wait: COLLECTED_WITHIN, .. }));
+    host.now += COLLECTED_WITHIN;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Idle]);
+}
+
+/// The main thread came by only after the trim: what it has freed is given back too.
+#[test]
+fn a_collection_that_came_late_makes_a_trim_due() {
+    let mut host = collecting(every(5));
+    host.answer(5, 0);
+    host.wait_point();
+    host.now += SECOND + COLLECTED_WITHIN;
+    host.wait_point();
+    assert_eq!(host.trims_with, [false]);
+    host.now += 10 * SECOND;
+    host.collected = 20 * MILLISECOND;
+    host.wait_point();
+    assert_eq!((host.counts(), host.trims_with.as_slice()), (vec![5, 5], [false, true].as_slice()));
+    assert_eq!(host.wait_point(), Decision::Rest);
+}
+
+#[test]
+fn collections_and_trims_stay_within_one_budget() {
+    for (pause, overhead) in [(10, 1), (30, 1), (100, 1), (100, 5), (400, 1)] {
+        let mut host = collecting(Rules { overhead, ..every(1) });
+        host.pause = Some(pause * MILLISECOND);
+        host.cost = 5 * MILLISECOND;
+        let start = host.now;
+        let spent =
+            |host: &Host| u64::from(host.collections) * pause * MILLISECOND + host.trims.len() as u64 * host.cost;
+        while host.now < start + 120 * SECOND {
+            let before = (spent(&host), host.now);
+            let trims = host.trims_with.len();
+            host.answer(1, 10 * MILLISECOND);
+            let began = spent(&host) > before.0 && host.trims_with.get(trims) != Some(&true);
+            let allowed = (before.1 - start) / 100 * overhead + BURST + MILLISECOND;
+            assert!(!began || before.0 <= allowed, "{pause} ms at {overhead} %: {} of {allowed}", before.0);
+        }
+        let (with, without): (Vec<bool>, Vec<bool>) = host.trims_with.iter().partition(|&&with| with);
+        let share = u64::from(host.collections) * pause * MILLISECOND * 100 / (120 * SECOND / 100 * overhead);
+        assert!((40..=110).contains(&share), "collections take {share} % of the budget at {pause} ms and {overhead} %");
+        assert_eq!(with.len(), host.collections as usize, "one trim for each collection");
+        assert!(without.len() >= 10, "trims alone get their part: {} at {pause} ms", without.len());
+    }
+}
+
+#[test]
+fn without_a_budget_each_due_trim_has_its_collection() {
+    let mut host = collecting(Rules { overhead: 0, ..every(1) });
+    host.pause = Some(SECOND);
+    host.answer(100, MILLISECOND);
+    assert_eq!((host.collections, host.trims_with.as_slice()), (50, [true; 50].as_slice()));
+}
+
+/// A burst has spent the budget: what it left is collected in the quiet that follows, once.
+#[test]
+fn quiet_makes_up_for_a_collection_that_could_not_be_paid() {
+    let mut host = collecting(Rules { overhead: 1, idle: SECOND, ..every(50) });
+    host.pause = Some(100 * MILLISECOND);
+    host.answer(400, MILLISECOND);
+    assert_eq!(host.collections, 1);
+    assert_eq!(host.trims_with.last(), Some(&false));
+    for _ in 0..200 {
+        match host.wait_point() {
+            Decision::LookAgain(wait) => host.now += wait,
+            _ => host.now += 10 * MILLISECOND,
+        }
+    }
+    assert_eq!(host.collections, 2);
+    assert_eq!((host.triggers().last(), host.trims_with.last()), (Some(&Trigger::Idle), Some(&true)));
+    assert_eq!(host.wait_point(), Decision::Rest);
+}
+
 #[test]
 fn extreme_values_overflow_nothing() {
     let extremes = [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX];
@@ -511,7 +667,8 @@ fn extreme_values_overflow_nothing() {
             for now in [1, SECOND, u64::MAX - 1, u64::MAX, 5] {
                 for requests in extremes {
                     let asked = Asked { pressure: other > 1, signal: other > 2 };
-                    let moment = Moment { now, requests, in_flight: other, asked };
+                    let moment =
+                        Moment { now, requests, in_flight: other, asked, collects: other > 1, collected: interval };
                     policy.decide(&rules, moment, || Some(interval));
                     policy.decide_in_background(&rules, moment);
                     policy.trimmed(&rules, requests, now, other, Some(interval));

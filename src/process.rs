@@ -15,6 +15,7 @@ pub use programs::program_matches;
 use crate::background;
 use crate::connection::Event;
 use crate::descriptors;
+use crate::garbage;
 use crate::interpose::keeping_errno;
 use crate::metrics;
 use crate::policy::{Policy, Rules};
@@ -58,6 +59,8 @@ pub struct Process {
     pub policy: TryLock<Policy>,
     /// The triggers that need no request.
     pub background: background::State,
+    /// Garbage collections before trims.
+    pub garbage: garbage::State,
     /// Whether the log has said what is on.
     pub introduced: AtomicBool,
     /// Whether the log has called this process's growth a leak.

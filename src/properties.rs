@@ -51,8 +51,8 @@ fn invalid(options: &Options) -> Vec<usize> {
 
 /// All that an option can change, comparable.
 fn settings(options: &Options) -> impl PartialEq + core::fmt::Debug + use<> {
-    let Options { rules, signal, trim_threshold, pad, arenas, chosen, disabled, log, .. } = *options;
-    (rules, signal, trim_threshold, pad, arenas, chosen, disabled, log)
+    let Options { rules, gc, signal, trim_threshold, pad, arenas, chosen, disabled, log, .. } = *options;
+    (rules, gc, signal, trim_threshold, pad, arenas, chosen, disabled, log)
 }
 
 fn taken(name: &str, value: &[u8]) -> Options {
@@ -293,11 +293,12 @@ fn rules() -> impl Strategy<Value = Rules> {
     )
 }
 
-/// A wait point: time, requests, in flight, RSS, and what a trim would take.
-type Visit = (u64, u64, u64, Option<u64>, u64);
+/// A wait point: time, requests, in flight, RSS, what a trim would take, and what a collection took.
+type Visit = (u64, u64, u64, Option<u64>, u64, u64);
 
 fn visit() -> impl Strategy<Value = Visit> {
-    (number(), number(), prop_oneof![Just(0), number()], proptest::option::of(number()), number())
+    let mostly_none = || prop_oneof![Just(0), number()];
+    (number(), number(), mostly_none(), proptest::option::of(number()), number(), mostly_none())
 }
 
 proptest! {
@@ -307,10 +308,10 @@ proptest! {
     fn no_moment_is_too_strange(rules in rules(), floor in number(), visits in vec(visit(), 0..40)) {
         let mut policy = Policy::default();
         policy.floor = floor;
-        for (now, requests, in_flight, rss, took) in visits {
+        for (now, requests, in_flight, rss, took, collected) in visits {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
-            let moment = Moment { now, requests, in_flight, asked };
+            let moment = Moment { now, requests, in_flight, asked, collects: took & 4 != 0, collected };
             // One of three looks is the thread's.
             let decision = match took % 3 {
                 0 => policy.decide_in_background(&rules, moment),
@@ -318,7 +319,7 @@ proptest! {
             };
             match decision {
                 Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), took, rss),
-                Decision::LookAgain(wait) => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
+                Decision::LookAgain(wait) | Decision::Collect { wait, .. } => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
                 Decision::Rest => {}
             }
             policy.next_possible(&rules);
@@ -341,7 +342,7 @@ proptest! {
         for answered in answers {
             requests += answered;
             now += MILLISECOND;
-            match policy.decide(&rules, Moment { now, requests, in_flight: 0, asked: Asked::default() }, || None) {
+            match policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
                 Decision::Trim(_) => {
                     prop_assert!(requests - last >= interval);
                     policy.trimmed(&rules, requests, now, MILLISECOND, None);
@@ -362,7 +363,7 @@ proptest! {
         let mut now = start;
         for (requests, (passed, took)) in (1..).zip(visits) {
             now += passed;
-            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, in_flight: 0, asked: Asked::default() }, || None) {
+            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
                 // What the one before it left was within the burst and the share.
                 let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
                 prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
@@ -384,7 +385,7 @@ proptest! {
         for (requests, (passed, in_flight)) in (1..).zip(visits) {
             now += passed;
             let since = *due.get_or_insert(now);
-            let decision = policy.decide(&rules, Moment { now, requests, in_flight, asked: Asked::default() }, || None);
+            let decision = policy.decide(&rules, Moment { now, requests, in_flight, ..Moment::default() }, || None);
             let trims = matches!(decision, Decision::Trim(_));
             prop_assert_eq!(trims, in_flight == 0 || now - since >= defer);
             if trims {

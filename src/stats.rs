@@ -52,6 +52,10 @@ impl Stats {
             }
             add(&self.trim_time, outcome.took);
             self.longest_trim.fetch_max(outcome.took, Relaxed);
+            if outcome.pause != 0 {
+                add(&self.collections, 1);
+                add(&self.collection_time, outcome.pause);
+            }
             self.before.store(before, Relaxed);
             self.after.store(after, Relaxed);
             self.store_decision(policy);

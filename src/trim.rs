@@ -8,7 +8,7 @@ use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::verdict::{self, Verdict};
 use crate::wait::Point;
-use crate::{Runtime, background, log, metrics, runtime, unseen};
+use crate::{Runtime, background, garbage, log, metrics, runtime, unseen};
 
 /// What one trim did.
 pub struct Outcome {
@@ -26,12 +26,14 @@ pub struct Outcome {
     pub after: Option<u64>,
     /// How long the release took, in nanoseconds.
     pub took: u64,
+    /// How long the garbage collection before it took, in nanoseconds; 0 = there was none.
+    pub pause: u64,
 }
 
 /// At a wait point, under `shield`: trims if that is right, and says after how many nanoseconds of
 /// waiting to come back (`None` = only when another request was answered). Another thread being here
-/// already, there is nothing to do.
-pub fn at_wait_point(process: &Process, shield: &Shield, point: Point) -> Option<u64> {
+/// already, there is nothing to do. Where `point` is `None` nothing is trimmed.
+pub fn at_wait_point(process: &Process, shield: &Shield, point: Option<Point>) -> Option<u64> {
     let runtime = runtime()?;
     let again = process.policy.with(|policy| decide(runtime, process, shield, policy, point)).flatten();
     let start = background::at_wait_point(process, shield);
@@ -58,13 +60,14 @@ pub fn in_background(process: &Process) -> Option<u64> {
             metrics::update(runtime, process, policy, || true);
             again = policy.decide_in_background(rules, moment(process));
         }
+        again = ask_for_collection(process, again);
         if policy.is_due() {
             // The next wait point may come sooner.
             process.look_at_once();
         }
         match again {
             Decision::Rest => None,
-            Decision::Trim(_) => Some(PATIENCE),
+            Decision::Trim(_) | Decision::Collect { .. } => Some(PATIENCE),
             Decision::LookAgain(wait) if policy.is_due() && process.stats.in_flight() > 0 => Some(wait.min(PATIENCE)),
             Decision::LookAgain(wait) => Some(wait),
         }
@@ -72,13 +75,30 @@ pub fn in_background(process: &Process) -> Option<u64> {
     decided.unwrap_or(Some(PATIENCE))
 }
 
-fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Policy, point: Point) -> Option<u64> {
+/// A collection that should come first is asked for; what is left is to look again.
+fn ask_for_collection(process: &Process, decision: Decision) -> Decision {
+    match decision {
+        Decision::Collect { insist_at, wait } => {
+            garbage::want(process, insist_at);
+            Decision::LookAgain(wait)
+        }
+        other => other,
+    }
+}
+
+fn decide(
+    runtime: &Runtime,
+    process: &Process,
+    shield: &Shield,
+    policy: &mut Policy,
+    point: Option<Point>,
+) -> Option<u64> {
     let rules = &background::rules_at_wait_point(process, &runtime.options.rules);
     // Before the counters are read: what is answered from here on arms it again.
     process.armed.swap(false, Acquire);
     process.stopping.store(false, Relaxed);
     let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
-    if let Decision::Trim(trigger) = again {
+    if let (Decision::Trim(trigger), Some(point)) = (again, point) {
         // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
         // Both are asked here only: they are system calls, and looking harms nobody.
         if !process.is_mine() || shield.is_in_fault_handler() {
@@ -91,10 +111,10 @@ fn decide(runtime: &Runtime, process: &Process, shield: &Shield, policy: &mut Po
     }
     process.plan(policy, rules);
     process.stats.decided(policy);
-    let again = match again {
+    let again = match ask_for_collection(process, again) {
         Decision::Rest => None,
         // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
-        Decision::Trim(_) => look_again(process, MILLISECOND),
+        Decision::Trim(_) | Decision::Collect { .. } => look_again(process, MILLISECOND),
         Decision::LookAgain(wait) => look_again(process, wait),
     };
     let may_write = || process.is_mine() && !shield.is_in_fault_handler();
@@ -115,6 +135,8 @@ fn moment(process: &Process) -> Moment {
         requests: process.stats.requests.load(Relaxed),
         in_flight: process.stats.in_flight(),
         asked: background::take_asked(process),
+        collects: garbage::is_possible(process),
+        collected: garbage::take(process),
     }
 }
 
@@ -127,10 +149,15 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     allocator.release(runtime.options.pad);
     let end = sys::now();
     let after = memory::anonymous_rss();
+    if policy.pause() == 0 {
+        garbage::went_without(process, runtime.options.gc);
+    }
+    // None takes less than a microsecond but where the program has disabled them.
+    let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too; the log tells what the release took.
     policy.trimmed(&runtime.options.rules, requests, end, end.saturating_sub(start), after);
     let took = end.saturating_sub(release);
-    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took };
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
     let verdict = process.floors.with(|floors| {
         floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
         floors.verdict()

@@ -20,7 +20,7 @@ use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::signals::{self, Mask};
 use crate::sys::{self, sockets};
-use crate::{background, runtime, trim, unseen};
+use crate::{background, garbage, runtime, trim, unseen};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Wait {
         let before = errno();
         let shield = signals::shield();
         loop {
-            let again = trim::at_wait_point(self.process, &shield, self.point).filter(|_| divisible);
+            let again = trim::at_wait_point(self.process, &shield, Some(self.point)).filter(|_| divisible);
             let left = self.left();
             let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
             let part = first.map_or(Part::Rest(left), Part::First);
@@ -155,7 +155,10 @@ impl Wait {
                     continue;
                 }
             }
-            keeping_errno(|| shield.end());
+            keeping_errno(|| {
+                garbage::after_wait(self.process, &shield, result != 0);
+                shield.end();
+            });
             return result;
         }
     }
@@ -187,7 +190,7 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     }
     keeping_errno(|| {
         let shield = signals::shield();
-        trim::at_wait_point(process, &shield, point);
+        trim::at_wait_point(process, &shield, Some(point));
         let interrupts = shield.interrupts(descriptor);
         shield.end();
         interrupts

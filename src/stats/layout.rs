@@ -72,6 +72,10 @@ pub struct Stats {
     pub leak_bytes_per_request: AtomicU64,
     /// See `leak_bytes_per_request`.
     pub leak_requests: AtomicU64,
+    /// Garbage collections before trims, and the time spent in them.
+    pub collections: AtomicU64,
+    /// See `collections`.
+    pub collection_time: AtomicU64,
 }
 
 /// One trim.

@@ -239,7 +239,7 @@ impl Server {
             assert!(self.wait_for_exit(Duration::ZERO).is_none(), "gunicorn ended: {}", self.stderr());
             let stderr = self.stderr();
             let (_, after) = stderr.split_once("Listening at: http://127.0.0.1:")?;
-            after.split_once(' ')?.0.parse().ok()
+            after.split_once([',', ' '])?.0.parse().ok()
         });
         self.wait_for_workers(workers, &[]);
     }

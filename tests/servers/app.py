@@ -9,6 +9,7 @@ path        answer
 /pid        the process that answers
 /fragment   frees 64 MB that only malloc_trim gives back (heap.py)
 /maze       makes a heap on which one malloc_trim takes long, answers with the milliseconds (heap.py)
+/garbage    leaves 1 MB of cyclic garbage in a process that never collects it by itself; more of that in garbage.py
 /500        raises
 other       404
 
@@ -22,6 +23,7 @@ import os
 import time
 from urllib.parse import parse_qs
 
+import garbage
 import heap
 
 BIG = bytes(range(256)) * (5 * 1024 * 4)
@@ -44,7 +46,7 @@ def prepare(query):
     return float(values.get("seconds", ["0"])[0])
 
 
-def respond(path, body_length):
+def respond(path, body_length, query=""):
     """(status, body as a list of pieces, whether the length is announced) for one path."""
     if path == "/500":
         raise RuntimeError("asked for by the test")
@@ -59,6 +61,8 @@ def respond(path, body_length):
         "/fragment": lambda: b"%d\n" % heap.fragment(),
         "/maze": lambda: b"%.1f\n" % heap.maze(75.0),
     }
+    if path in garbage.PATHS:
+        return "200 OK", [garbage.PATHS[path](query)], True
     if path not in answers:
         return "404 Not Found", [b"no such path\n"], True
     return "200 OK", [answers[path]()], True
@@ -90,7 +94,9 @@ def wsgi(environ, start_response):
     seconds = prepare(environ["QUERY_STRING"])
     if seconds:
         time.sleep(seconds)
-    status, pieces, announced = respond(environ["PATH_INFO"], length)
+    status, pieces, announced = respond(
+        environ["PATH_INFO"], length, environ["QUERY_STRING"]
+    )
     start_response(status, headers_for(pieces, announced))
     if environ["PATH_INFO"] == "/file":
         return environ["wsgi.file_wrapper"](open(__file__, "rb"))
@@ -109,10 +115,11 @@ async def asgi(scope, receive, send):
             return
         length += len(message.get("body", b""))
         more = message.get("more_body", False)
-    seconds = prepare(scope["query_string"].decode("ascii"))
+    query = scope["query_string"].decode("ascii")
+    seconds = prepare(query)
     if seconds:
         await asyncio.sleep(seconds)
-    status, pieces, announced = respond(scope["path"], length)
+    status, pieces, announced = respond(scope["path"], length, query)
     headers = [
         (k.lower().encode(), v.encode()) for k, v in headers_for(pieces, announced)
     ]

@@ -1,0 +1,72 @@
+//! CPython's cyclic garbage collector, and its queue of calls to be made on the main thread.
+//!
+//! All functions are of the stable ABI (since 3.2), and none is called where the interpreter is not up.
+
+use core::ffi::{c_int, c_void};
+use core::mem::transmute;
+
+use super::optional::{Optional, optional};
+use crate::sys;
+
+/// What CPython calls on its main thread; 0 = no exception.
+type Call = extern "C" fn(*mut c_void) -> c_int;
+
+type AddPendingCall = unsafe extern "C" fn(Call, *mut c_void) -> c_int;
+type Collect = unsafe extern "C" fn() -> isize;
+type ThreadState = unsafe extern "C" fn() -> *const c_void;
+type IsInitialized = unsafe extern "C" fn() -> c_int;
+
+/// The program's own CPython.
+#[derive(Clone, Copy)]
+pub struct Python {
+    add_pending_call: AddPendingCall,
+    collect: Collect,
+    thread_state: ThreadState,
+    is_initialized: IsInitialized,
+}
+
+impl Python {
+    /// `None` where the program has no CPython when it starts, or a free-threaded one. For the constructor.
+    pub fn find() -> Option<Python> {
+        let &Optional { python, python_without_lock, .. } = optional();
+        if python.is_null() || !python_without_lock.is_null() {
+            return None;
+        }
+        let function = |name| Some(sys::symbol(name)).filter(|address| !address.is_null());
+        // SAFETY: each has the type under which Python.h declares it.
+        unsafe {
+            Some(Python {
+                add_pending_call: transmute::<*const c_void, AddPendingCall>(function(c"Py_AddPendingCall")?),
+                collect: transmute::<*const c_void, Collect>(function(c"PyGC_Collect")?),
+                thread_state: transmute::<*const c_void, ThreadState>(function(c"PyGILState_GetThisThreadState")?),
+                is_initialized: transmute::<*const c_void, IsInitialized>(function(c"Py_IsInitialized")?),
+            })
+        }
+    }
+
+    /// Has `call` made between two bytecodes of the main thread, which holds the interpreter lock then; whether it will
+    /// be. Needs no interpreter lock. To be called on the main thread, with signals blocked: who else could end the
+    /// interpreter meanwhile, or hold the queue's lock on this thread?
+    pub fn schedule(&self, call: Call) -> bool {
+        // SAFETY: the first two only look (the second at thread-local storage, null before and after the interpreter's
+        // life). The queue exists as long as this thread's state does.
+        unsafe {
+            self.is_up()
+                && !(self.thread_state)().is_null()
+                && (self.add_pending_call)(call, core::ptr::null_mut()) == 0
+        }
+    }
+
+    /// Whether the interpreter is up, and not on its way down.
+    pub fn is_up(&self) -> bool {
+        // SAFETY: no preconditions.
+        unsafe { (self.is_initialized)() != 0 }
+    }
+
+    /// A full collection; nothing where the program has switched collections off (gc.disable), and what it has frozen
+    /// (gc.freeze) is left alone. For a call that [`Python::schedule`] has arranged.
+    pub fn collect(&self) {
+        // SAFETY: the interpreter lock is held. It keeps a pending exception, and does nothing within a collection.
+        unsafe { (self.collect)() };
+    }
+}
