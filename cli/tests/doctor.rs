@@ -6,6 +6,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 
 use procfs::process::Process;
 use serde_json::Value;
@@ -144,6 +146,30 @@ fn options_that_do_not_parse_or_turn_everything_off_are_named() {
     has(&finished, "options", "warning", "AUTOTRIM_INTERVALL");
     let off = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_PROGRAMS", "!guni*").start();
     has(&doctor(off.worker()), "options", "problem", "leaves this process alone");
+}
+
+/// It always has the next connection at hand, and so waits for nothing: no moment for a trim.
+#[test]
+fn a_worker_that_never_waits_is_told_from_one_that_grows() {
+    let server = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_INTERVAL", "0").start();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(Relaxed) {
+                    get(server.port, "/fragment");
+                }
+            });
+        }
+        let start = Instant::now();
+        while !done.load(Relaxed) {
+            let noted = found(&doctor(server.worker()), "growth");
+            let is_noted = noted.iter().any(|(level, text)| level == "warning" && text.contains("no trim for 10 s"));
+            done.store(is_noted || start.elapsed() > 3 * LIMIT, Relaxed);
+        }
+        assert!(start.elapsed() < 3 * LIMIT, "not noted");
+    });
+    wait_within(LIMIT, "the trim", || found(&doctor(server.worker()), "growth").is_empty().then_some(()));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use crate::units;
 
 /// A line has room for so many descriptors.
 const MOST_CONNECTIONS_NAMED: usize = 8;
+/// Seconds after which a trim that growth asks for is overdue.
+const LONG_AGO: f64 = 10.0;
 /// Options that need no request.
 const WITHOUT_REQUESTS: &str = "AUTOTRIM_PERIOD (such as 1m), AUTOTRIM_PRESSURE=auto or AUTOTRIM_SIGNAL=SIGRTMIN+18";
 
@@ -18,6 +20,7 @@ const WITHOUT_REQUESTS: &str = "AUTOTRIM_PERIOD (such as 1m), AUTOTRIM_PRESSURE=
 pub fn of(target: &Target, findings: &mut Findings) {
     let report = status::report(target, None);
     requests(target, &report, findings);
+    growth(target, &report, findings);
     if let Some(skipped) = report.skipped_overhead.filter(|&skipped| skipped > 0) {
         let text = format!(
             "{} due trims waited for the budget: a higher AUTOTRIM_OVERHEAD would let them go at once",
@@ -28,6 +31,23 @@ pub fn of(target: &Target, findings: &mut Findings) {
     connections(target, findings);
     metrics(target, &report, findings);
     verdict(&report, findings);
+}
+
+/// Growth that should have been trimmed by now.
+fn growth(target: &Target, report: &Report, findings: &mut Findings) {
+    let Some(rule) = target.options().map(|options| options.rules.growth).filter(|rule| rule.is_on()) else { return };
+    let (Some(now), Some(floor)) = (report.anonymous_bytes, report.floor_bytes) else { return };
+    let age = target.age().map_or(0.0, |age| age.as_secs_f64());
+    let since = report.recent_trims.last().map_or(age, |trim| trim.ago_seconds);
+    if now > rule.limit(floor) && since > LONG_AGO {
+        let text = format!(
+            "{} over the floor, more than AUTOTRIM_GROWTH, and no trim for {LONG_AGO} s: one comes where the process has \
+             answered a request and waits for work; a worker that always has the next connection at hand needs another \
+             beside it",
+            units::bytes(now - floor)
+        );
+        findings.add("growth", Level::Warning, text);
+    }
 }
 
 /// Where something was counted, there should be a file if one is wanted.
