@@ -14,8 +14,8 @@ use common::process::{clean_environment, end_with_this_test, has_mapped};
 use common::{LIMIT, wait_within};
 use serde_json::Value;
 
-/// A user and group without any rights.
-pub const NOBODY: &str = "65534";
+/// A user and group without any rights, that nobody is: others may run servers as `nobody`.
+const NO_USER: &str = "59999";
 
 /// The command under test, in an environment of its own.
 pub fn autotrim() -> Command {
@@ -42,7 +42,7 @@ pub fn finish_as_nobody(command: &Command) -> Finished {
     };
     let mut other = Command::new("setpriv");
     end_with_this_test(clean_environment(&mut other))
-        .args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"])
+        .args(["--reuid", NO_USER, "--regid", NO_USER, "--clear-groups"])
         .arg(visible(command.get_program()))
         .args(command.get_args().map(visible))
         .stdin(Stdio::null());
