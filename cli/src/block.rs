@@ -75,6 +75,9 @@ pub struct Counters {
     pub deferred: u64,
     pub skipped_overhead: u64,
     pub skipped_no_growth: u64,
+    /// Garbage collections before trims.
+    pub collections: u64,
+    pub collection_time: Duration,
     /// Anonymous RSS right after the last trim, or before the first request; `None` = unknown.
     pub floor: Option<u64>,
     /// What the library says of the floors.
@@ -149,6 +152,8 @@ impl Block {
             deferred: stats.deferred.load(Relaxed),
             skipped_overhead: stats.skipped_overhead.load(Relaxed),
             skipped_no_growth: stats.skipped_no_growth.load(Relaxed),
+            collections: stats.collections.load(Relaxed),
+            collection_time: nanoseconds(&stats.collection_time),
             floor: known(&stats.floor),
             verdict: Verdict::name_of(stats.verdict.load(Relaxed)),
             leak: known(&stats.leak_bytes_per_request).zip(Some(stats.leak_requests.load(Relaxed))),

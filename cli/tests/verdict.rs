@@ -36,7 +36,11 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
     assert!(table.contains("leak? 20.") && table.trim_end().ends_with("KB/request"), "{table}");
     let doctor = autotrim_with(["doctor", &worker]);
     assert!(doctor.code == Some(1) && doctor.stdout.contains("leak? The floor climbs by 20."), "{}", doctor.stdout);
-    assert!(doctor.stdout.contains(" requests: no trim can help"), "{}", doctor.stdout);
+    for text in
+        [" requests: no trim can help", "it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python"]
+    {
+        assert!(doctor.stdout.contains(text), "{}", doctor.stdout);
+    }
     if is_root("looking as another user") {
         // Only the file that the process keeps can be read.
         let mut command = autotrim();

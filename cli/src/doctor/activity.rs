@@ -30,7 +30,7 @@ pub fn of(target: &Target, findings: &mut Findings) {
     }
     connections(target, findings);
     metrics(target, &report, findings);
-    verdict(&report, findings);
+    verdict(target, &report, findings);
 }
 
 /// Growth that should have been trimmed by now.
@@ -92,7 +92,7 @@ fn requests(target: &Target, report: &Report, findings: &mut Findings) {
     }
 }
 
-fn verdict(report: &Report, findings: &mut Findings) {
+fn verdict(target: &Target, report: &Report, findings: &mut Findings) {
     let (level, text) = match report.verdict.as_deref() {
         Some("leak") => (Level::Problem, leak(report)),
         Some("stable") => (Level::Good, "stable: the floor is flat, and trims find little".into()),
@@ -101,6 +101,17 @@ fn verdict(report: &Report, findings: &mut Findings) {
         None => return,
     };
     findings.add("verdict", level, text);
+    let collects = target.options().is_none_or(|options| options.gc);
+    if report.verdict.as_deref() == Some("leak") && is_python(target) && !collects {
+        let text = "in Python it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python tells";
+        findings.add("verdict", Level::Info, text.into());
+    }
+}
+
+fn is_python(target: &Target) -> bool {
+    let program = target.process.exe().unwrap_or_default();
+    let name = program.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b"python") || target.files.iter().flatten().any(|file| file.name().starts_with("libpython"))
 }
 
 fn leak(report: &Report) -> String {

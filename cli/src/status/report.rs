@@ -56,6 +56,10 @@ pub struct Report {
     pub skipped_overhead: Option<u64>,
     /// Looks at RSS that found too little growth for a trim.
     pub skipped_no_growth: Option<u64>,
+    /// Garbage collections before trims.
+    pub collections: Option<u64>,
+    /// Time spent in them.
+    pub collection_seconds: Option<f64>,
     /// `stable`, `retention`, `leak` or `unknown`; `None` without counters.
     pub verdict: Option<String>,
     /// How fast the floor climbs, for `leak`.
@@ -138,6 +142,8 @@ impl Report {
             deferred: None,
             skipped_overhead: None,
             skipped_no_growth: None,
+            collections: None,
+            collection_seconds: None,
             verdict: None,
             leak_bytes_per_request: None,
             leak_requests: None,
@@ -164,6 +170,8 @@ impl Report {
             deferred: Some(counters.deferred),
             skipped_overhead: Some(counters.skipped_overhead),
             skipped_no_growth: Some(counters.skipped_no_growth),
+            collections: Some(counters.collections),
+            collection_seconds: Some(counters.collection_time.as_secs_f64()),
             verdict: Some(counters.verdict.to_owned()),
             leak_bytes_per_request: counters.leak.map(|(rate, _)| rate),
             leak_requests: counters.leak.map(|(_, requests)| requests),
