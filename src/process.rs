@@ -45,6 +45,8 @@ pub struct Process {
     pub stop_at: AtomicU64,
     /// After so many answers accept and recv stop to look at RSS; grows where they come faster than looks are wanted.
     stride: AtomicU64,
+    /// One more than the requests that were answered at the last accept that stopped; 0 = none did.
+    answered_at_accept: AtomicU64,
     /// Below this many requests, and before `possible_at`, a wait that can be cut in two has nothing to do.
     pub possible_requests: AtomicU64,
     /// The same for accept and recv, which cannot.
@@ -203,6 +205,12 @@ impl Process {
         self.stopping.store(false, Relaxed);
         let stride = self.stride.load(Relaxed).saturating_mul(2).min(LONGEST_STRIDE);
         self.stop_after(stride, self.possible_count.load(Relaxed));
+    }
+
+    /// Whether a request was answered since the last time that this was asked, before an accept.
+    pub fn has_answered_between_accepts(&self) -> bool {
+        let answered = self.stats.requests.load(Relaxed).saturating_add(1);
+        self.answered_at_accept.swap(answered, Relaxed) != answered
     }
 
     fn stop_after(&self, stride: u64, count: u64) {

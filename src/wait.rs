@@ -35,7 +35,7 @@ pub enum Timeout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Point {
-    /// accept and accept4 on a blocking listener.
+    /// accept and accept4 on a blocking listener, or after an answer.
     Accept,
     /// A blocking receive on an answered connection.
     Receive,
@@ -173,7 +173,7 @@ impl Wait {
     }
 }
 
-/// Before a call on `descriptor` that may block and has no p-variant: trims if that is right. Returns whether the
+/// Before a call on `descriptor` that has no p-variant, and may block or is the next after an answer: trims if that is right. Returns whether the
 /// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
 pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     let Some(process) = process::armed() else { return false };
@@ -184,14 +184,16 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
         }
         return false;
     }
-    // Event loops call accept until EAGAIN right after a connection came: no wait point.
-    if !sockets::is_blocking(descriptor) {
+    let blocks = sockets::is_blocking(descriptor);
+    // Event loops call accept until EAGAIN right after a connection came: no wait point. But a worker that serves between
+    // two of these (gunicorn's sync worker) comes to no other place while there is always a next client.
+    if !blocks && !(point == Point::Accept && process.has_answered_between_accepts()) {
         return false;
     }
     keeping_errno(|| {
         let shield = signals::shield();
         trim::at_wait_point(process, &shield, Some(point));
-        let interrupts = shield.interrupts(descriptor);
+        let interrupts = blocks && shield.interrupts(descriptor);
         shield.end();
         interrupts
     })
