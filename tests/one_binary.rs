@@ -23,6 +23,7 @@ const IMPORTS: &[&str] = &[
     "madvise",
     "munmap",
     "memcpy",
+    "memmove",
     "memset",
     "bcmp",
     "strlen",
