@@ -91,7 +91,9 @@ fn two_workers_write_what_they_log_and_leave_nothing_behind() {
         took(trims.numbers("took_us").into_iter().max().expect("one"), "autotrim_trim_max_seconds", 1);
         assert_eq!(metrics.value("autotrim_deferred_total", None), last.number("deferred") as f64);
         assert_eq!(metrics.value("autotrim_skipped_total", Some(("reason", "overhead"))), 0.0);
-        assert_eq!(metrics.value("autotrim_in_flight", None), 0.0);
+        for none in ["autotrim_in_flight", "autotrim_collections_total", "autotrim_collection_seconds_total"] {
+            assert_eq!(metrics.value(none, None), 0.0, "{none}");
+        }
         assert!(metrics.value("autotrim_resident_bytes", None) > 1e6);
         assert_eq!(metrics.label("autotrim_info", "version"), env!("CARGO_PKG_VERSION"));
         assert!(metrics.label("autotrim_info", "allocator").starts_with("glibc-2."));
