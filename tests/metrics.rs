@@ -56,9 +56,9 @@ fn two_workers_write_what_they_log_and_leave_nothing_behind() {
     let directory = directory();
     let mut server = writing_to(directory.path(), Worker::Sync).workers(2).trimming_every(2).start();
     let workers = server.workers();
-    wait_within(LIMIT, "both workers' files", || {
+    wait_within(LIMIT, "both workers' trims", || {
         ask_all(&server, 4);
-        workers.iter().all(|&pid| file(directory.path(), pid).exists()).then_some(())
+        workers.iter().all(|&pid| !server.log().of(pid).event("trim").lines.is_empty()).then_some(())
     });
     for &pid in &workers {
         // The next request may be anybody's: wait until both have been quiet for a second, and so have told all.
