@@ -375,6 +375,41 @@ proptest! {
     }
 
     #[test]
+    fn collections_and_trims_stay_within_their_share_of_the_clock(
+        overhead in 1..=100u64,
+        visits in vec((0..2 * SECOND, 0..SECOND, proptest::option::of(1_000..SECOND)), 1..60),
+    ) {
+        // A trim is due at every visit; the main thread comes by at once, later, or never.
+        let rules = Rules { interval: 1, overhead, ..Rules::default() };
+        let (mut policy, start, mut spent, mut collected) = (Policy::default(), SECOND, 0u64, 0);
+        let mut now = start;
+        for (requests, (passed, took, pause)) in (1..).zip(visits) {
+            now += passed;
+            let paid = collected != 0;
+            spent += collected;
+            let moment = Moment { now, requests, collects: true, collected: core::mem::take(&mut collected), ..Moment::default() };
+            let decision = policy.decide(&rules, moment, || None);
+            // What a collection has freed is given back at once; all else begins within the burst and the share.
+            let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
+            match decision {
+                Decision::Trim(_) => {
+                    prop_assert!(paid || spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
+                    now += took;
+                    spent += took;
+                    policy.trimmed(&rules, requests, now, took, None);
+                }
+                Decision::Collect { wait, .. } => {
+                    prop_assert!(!paid, "another collection for the same trim");
+                    prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
+                    now += pause.unwrap_or(wait);
+                    collected = pause.unwrap_or(0);
+                }
+                _ => prop_assert!(!paid, "nothing is due after a collection"),
+            }
+        }
+    }
+
+    #[test]
     fn what_is_in_flight_is_waited_for(
         // Of quarter seconds, so that a visit may come just when the time is over.
         defer in (0..12u64).prop_map(|quarters| quarters * SECOND / 4),

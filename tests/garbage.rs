@@ -207,6 +207,15 @@ fn a_main_thread_that_only_sleeps_is_left_alone() {
     assert!(server.log().event("trim").lines.iter().all(|line| !line.fields.contains_key("gc_us")));
 }
 
+/// Where a thread waits in C, a library may hold a lock that a finalizer needs: it must not run there.
+#[test]
+fn no_finalizer_runs_within_a_wait() {
+    let flags = ["-rdynamic", "-l:libpython3.11.so.1.0"];
+    let log = Fixture::compiled("python_under_lock", &flags).env("AUTOTRIM_GC", "python").is_unchanged_by_trims();
+    let with = log.event("trim").lines.iter().filter(|line| line.fields.contains_key("gc_us")).count();
+    assert!(with >= 3, "{log:?}");
+}
+
 /// A program that starts and ends the interpreter, twice, serves with it and without it.
 #[test]
 fn an_interpreter_that_ends_is_left_alone() {

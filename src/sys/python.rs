@@ -1,6 +1,6 @@
 //! CPython's cyclic garbage collector, and its queue of calls to be made on the main thread.
 //!
-//! All functions are of the stable ABI (since 3.2), and none is called where the interpreter is not up.
+//! All functions that are called are of the stable ABI (since 3.2), and none is called where the interpreter is not up.
 
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
@@ -26,13 +26,15 @@ pub struct Python {
 }
 
 impl Python {
-    /// `None` where the program has no CPython when it starts, or a free-threaded one. For the constructor.
+    /// `None` where the program has no CPython when it starts, or a free-threaded one. Before 3.8, when Py_BytesMain came,
+    /// PyGC_Collect did not respect gc.disable(). For the constructor.
     pub fn find() -> Option<Python> {
         let &Optional { python, python_without_lock, .. } = optional();
         if python.is_null() || !python_without_lock.is_null() {
             return None;
         }
         let function = |name| Some(sys::symbol(name)).filter(|address| !address.is_null());
+        function(c"Py_BytesMain")?;
         // SAFETY: each has the type under which Python.h declares it.
         unsafe {
             Some(Python {
