@@ -187,7 +187,8 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     let blocks = sockets::is_blocking(descriptor);
     // Event loops call accept until EAGAIN right after a connection came: no wait point. But a worker that serves between
     // two of these (gunicorn's sync worker) comes to no other place while there is always a next client.
-    if !blocks && !(point == Point::Accept && process.has_answered_between_accepts()) {
+    let is_next = || point == Point::Accept && process.has_answered_between_accepts();
+    if !blocks && !is_next() {
         return false;
     }
     keeping_errno(|| {
