@@ -1,0 +1,1 @@
+"""The applications that the servers under measurement serve. They know nothing of memory."""

@@ -1,0 +1,205 @@
+"""The load: one phase of requests, sent by a few connections, each answer timed. A process of its own.
+
+Reads the phase as JSON from standard input and writes what came of it as JSON to standard output. Times are those of
+CLOCK_MONOTONIC, which all processes share. Closed loop: each connection sends its next request when it has its answer.
+Open loop: requests are due at moments of their own, whatever the server does, and a latency begins when its request was
+due: a stall is charged to every request that it delays.
+"""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import json
+import math
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+TIMEOUT_SECONDS = 30
+GIVE_UP = (
+    50  # failures in a row; a server that is gone must not make the benchmark hang
+)
+# Two buckets of the histogram are one percent apart.
+BUCKET = math.log(1.01)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What to send: each target is a path, in the order in which they are sent."""
+
+    port: int
+    targets: list[str]
+    connections: int
+    seconds: float  # no request is sent later than this
+    rate: float = 0.0  # requests due per second; 0 = closed loop
+    headers: dict[str, str] = field(default_factory=dict)
+    keep_alive: bool = True
+
+
+@dataclass
+class Outcome:
+    """What came of it. Latencies are milliseconds."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    answered: int = 0
+    # Of them, by path without query.
+    paths: dict[str, int] = field(default_factory=Counter)
+    bytes: int = 0
+    # Connections that ended without an answer to a request; it was sent once more, as HTTP allows for GET.
+    dropped: int = 0
+    # Requests without a good answer.
+    failed: int = 0
+    errors: list[str] = field(default_factory=list)
+    p50: float = 0.0
+    p99: float = 0.0
+    max: float = 0.0
+    # How many latencies fell into each bucket; see `bucket`.
+    histogram: dict[int, int] = field(default_factory=dict)
+
+
+def bucket(milliseconds: float) -> int:
+    """Return the number of the bucket that holds a latency."""
+    return round(math.log(max(milliseconds, 0.001)) / BUCKET)
+
+
+def milliseconds(number: int) -> float:
+    """Return the middle of a bucket."""
+    return math.exp(number * BUCKET)
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    """Return a value of a sorted list (nearest rank); 0 of an empty one."""
+    return (
+        ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
+    )
+
+
+class Load:
+    """The connections of one phase."""
+
+    def __init__(self, phase: Phase) -> None:
+        self.outcome = Outcome()
+        self._phase = phase
+        self._latencies: list[float] = []
+        self._lock = threading.Lock()
+        self._next = 0
+        self._in_a_row = 0
+        rng = random.Random(len(phase.targets))
+        self._due = []
+        moment = 0.0
+        for _ in phase.targets if phase.rate else ():
+            moment += rng.expovariate(phase.rate)
+            self._due.append(moment)
+
+    def run(self) -> Outcome:
+        """Send everything; return when the last answer is here."""
+        threads = [
+            threading.Thread(target=self._connection)
+            for _ in range(self._phase.connections)
+        ]
+        self.outcome.began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        outcome = self.outcome
+        outcome.ended = time.monotonic()
+        ordered = sorted(self._latencies)
+        outcome.answered = len(ordered)
+        outcome.p50, outcome.p99 = percentile(ordered, 50), percentile(ordered, 99)
+        outcome.max = ordered[-1] if ordered else 0.0
+        outcome.histogram = dict(sorted(Counter(map(bucket, ordered)).items()))
+        return outcome
+
+    def _take(self) -> tuple[str, float] | None:
+        """Wait for the next request; return its target and when it was due."""
+        with self._lock:
+            number = self._next
+            self._next += 1
+            if number >= len(self._phase.targets) or self._in_a_row >= GIVE_UP:
+                return None
+        now = time.monotonic()
+        due = self.outcome.began + self._due[number] if self._due else now
+        if due > now:
+            time.sleep(due - now)
+        if time.monotonic() > self.outcome.began + self._phase.seconds:
+            return None
+        return self._phase.targets[number], due
+
+    def _connection(self) -> None:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._phase.port, timeout=TIMEOUT_SECONDS
+        )
+        while request := self._take():
+            target, due = request
+            try:
+                size = self._ask(connection, target)
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                with self._lock:
+                    self.outcome.failed += 1
+                    self._in_a_row += 1
+                    if len(self.outcome.errors) < 5:
+                        self.outcome.errors.append(f"{target}: {error!r}")
+                continue
+            latency = 1_000 * (time.monotonic() - due)
+            with self._lock:
+                self._in_a_row = 0
+                self._latencies.append(latency)
+                self.outcome.paths[target.partition("?")[0]] += 1
+                self.outcome.bytes += size
+        connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, target: str) -> int:
+        reused = connection.sock is not None
+        try:
+            connection.request("GET", target, headers=self._phase.headers)
+            response = connection.getresponse()
+        except (ConnectionError, http.client.BadStatusLine):
+            connection.close()
+            with self._lock:
+                self.outcome.dropped += 1
+            if not reused:
+                raise
+            return self._ask(connection, target)
+        size = len(response.read())
+        if response.status != 200:
+            raise http.client.HTTPException(f"status {response.status}")
+        if not self._phase.keep_alive:
+            connection.close()
+        return size
+
+
+def send(phase: Phase) -> Outcome:
+    """Run the phase in a process of its own."""
+    result = subprocess.run(
+        [sys.executable, "-m", "bench.client"],
+        input=json.dumps(asdict(phase)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise RuntimeError(f"the client failed: {result.stderr}")
+    outcome = Outcome(**json.loads(result.stdout))
+    outcome.histogram = {int(key): count for key, count in outcome.histogram.items()}
+    return outcome
+
+
+def main() -> None:
+    """Run the phase that comes from standard input."""
+    load = Load(Phase(**json.load(sys.stdin)))
+    # The client's own pauses must not look like the server's.
+    gc.disable()
+    sys.setswitchinterval(0.0005)
+    json.dump(vars(load.run()), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""A server under one variant: started, asked until it answers, stopped with all its processes."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from bench import ROOT, sampler
+from bench.variants import Variant, shared_object
+
+START_SECONDS = 60
+STOP_SECONDS = 10
+# What would make two runs differ from each other, or from what the report says.
+DROPPED = ("LD_PRELOAD", "GLIBC_TUNABLES", "GUNICORN_CMD_ARGS", "PYTHON", "RUBY")
+DROPPED_FAMILIES = (
+    "AUTOTRIM_",
+    "MALLOC_",
+    "MEMORY_PRESSURE_",
+    "MIMALLOC_",
+    "TCMALLOC_",
+)
+TRIM_SIGNAL = signal.SIGRTMIN + 5  # bench/probe.c
+
+
+class ServerError(Exception):
+    """The server did not start, or did not stay."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server of one workload, before the variant has its say."""
+
+    command: list[str]
+    port: int
+    environment: dict[str, str] = field(default_factory=dict)
+    forks: bool = True  # the processes that serve are its children
+    ready: str = "/status"
+    # A directory of a memory control group to start it in.
+    cgroup: Path | None = None
+
+
+def environment(
+    variant: Variant, library: Path, probe: Path, extra: dict[str, str]
+) -> dict[str, str]:
+    """Return the environment of a server: the caller's, less what would disturb, plus what the variant says."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith((*DROPPED, *DROPPED_FAMILIES))
+    }
+    preload = [str(shared_object(variant.allocator))] if variant.allocator else []
+    if variant.library:
+        preload.append(str(library))
+        kept["AUTOTRIM_LOG"] = "debug"
+    preload.append(str(probe))
+    if variant.patched:
+        kept["BENCH_PATCHED"] = "1"
+    return kept | extra | variant.environment | {"LD_PRELOAD": ":".join(preload)}
+
+
+class Server:
+    """A running server, while it is entered."""
+
+    def __init__(self, launch: Launch, environment: dict[str, str], log: Path) -> None:
+        self.log = log
+        self._launch = launch
+        self._environment = environment
+
+    def __enter__(self) -> Self:
+        launch = self._launch
+        command = launch.command
+        if launch.cgroup:
+            # The shell joins the group and becomes the server.
+            join = 'echo $$ >"$0/cgroup.procs" && exec "$@"'
+            command = ["sh", "-c", join, str(launch.cgroup), *command]
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                env=self._environment,
+                # Not the caller's directory: gunicorn reads a gunicorn.conf.py from it.
+                cwd=self.log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches this program alone, which then stops the server.
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    @property
+    def root(self) -> int:
+        """The process that was started."""
+        return self._process.pid
+
+    def pids(self) -> list[int]:
+        """Return the processes that serve now."""
+        return sampler.children(self.root) if self._launch.forks else [self.root]
+
+    def trim_at_rest(self) -> None:
+        """Have glibc's heap trimmed in every process that serves, and wait until that is over."""
+        for pid in self.pids():
+            os.kill(pid, TRIM_SIGNAL)
+        before = -1.0
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            now = sampler.usage(self.root).cpu
+            if now == before:
+                return
+            before = now
+
+    def error(self, what: str) -> ServerError:
+        """Return an exception that says what happened, with the end of the log."""
+        lines = self.log.read_text(errors="replace").splitlines()[-15:]
+        return ServerError("\n".join([f"{what}; the end of its log:", *lines]))
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", self._launch.port, timeout=START_SECONDS
+            )
+            try:
+                connection.request("GET", self._launch.ready)
+                if connection.getresponse().status == 200:
+                    return
+            except (OSError, http.client.HTTPException):
+                pass
+            finally:
+                connection.close()
+            if self._process.poll() is not None:
+                raise self.error(f"{self._launch.command[0]} ended at start")
+            if time.monotonic() > deadline:
+                raise self.error(f"{self._launch.command[0]} does not answer")
+            time.sleep(0.05)
+
+    def _stop(self) -> None:
+        everyone = [self.root, *sampler.children(self.root)]
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # after a second Ctrl-C, too
+            for pid in everyone if self._process.poll() is None else ():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self._process.wait()
+
+
+def gunicorn(python: Path, port: int, worker: str, app: str, *more: str) -> list[str]:
+    """Return the command of a gunicorn with one worker."""
+    return [
+        # The script beside the interpreter: the process is named as in production.
+        str(python.with_name("gunicorn")),
+        *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", worker),
+        # Longer than any pause of the client: no connection closes while a request is on its way.
+        *("--keep-alive", "30", "--pythonpath", str(ROOT), "--log-level", "warning"),
+        *more,
+        app,
+    ]

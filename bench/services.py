@@ -1,0 +1,219 @@
+"""What the servers need: a PostgreSQL cluster with rows, Pulp, compiled programs. Made when first asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from bench import ROOT
+
+if TYPE_CHECKING:
+    import psycopg
+
+ROWS = 5_000
+TEXT_SIZES = (1_000, 8_000)
+START_SECONDS = 30
+PULP_USERS = 1_000
+# A password of the administrator, and a hash that costs nothing: else authentication is all there is to measure.
+PULP_PASSWORD = "password"
+PULP_SETTINGS = (
+    '\nPASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]\n'
+)
+PULP_DATA = f"""
+from django.contrib.auth import get_user_model
+User = get_user_model()
+User.objects.bulk_create(
+    User(username=f"user{{i}}", first_name="First" * 8, last_name="Last" * 8, email=f"user{{i}}@example.org")
+    for i in range({PULP_USERS}))
+"""
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Services:
+    """Entered once; what was started is stopped at the end, also by Ctrl-C."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        # PostgreSQL's user has to get through.
+        scratch.chmod(0o755)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @functools.cached_property
+    def probe(self) -> Path:
+        """The object that trims when it is asked to."""
+        return self._compiled(
+            ["cc", "-shared", "-fPIC", "-O2"], ROOT / "bench" / "probe.c", "probe.so"
+        )
+
+    @functools.cached_property
+    def native_server(self) -> Path:
+        """The server without an interpreter lock."""
+        return self._compiled(
+            ["g++", "-std=c++17", "-O2", "-pthread"],
+            ROOT / "bench" / "apps" / "rows.cpp",
+            "rows-server",
+            "-lcpp-httplib",
+        )
+
+    def _compiled(
+        self, compiler: list[str], source: Path, name: str, *libraries: str
+    ) -> Path:
+        output = self.scratch / name
+        command = [*compiler, "-o", str(output), str(source), *libraries]
+        subprocess.run(command, check=True)
+        return output
+
+    @functools.cached_property
+    def database(self) -> str:
+        """Connection string of a database with the table `article`."""
+        import psycopg  # not before the virtual environment is there
+
+        directory = self.scratch / "postgresql"
+        directory.mkdir()
+        as_postgres: list[str] = []
+        if os.geteuid() == 0:  # PostgreSQL does not run as root
+            as_postgres = ["setpriv", "--reuid", "postgres", "--regid", "postgres"]
+            as_postgres.append("--clear-groups")
+            shutil.chown(directory, "postgres")
+        programs = _postgresql_programs()
+        port, data = free_port(), str(directory / "data")
+        initdb = [str(programs / "initdb"), "--pgdata", data, "--username", "bench"]
+        subprocess.run(
+            [*as_postgres, *initdb, "--auth", "trust", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        serve = [str(programs / "postgres"), "-D", data, "-p", str(port), "-F"]
+        settings = ("listen_addresses=127.0.0.1", "unix_socket_directories=")
+        for setting in (*settings, "max_connections=300"):
+            serve += ["-c", setting]
+        with (self.scratch / "postgresql.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*as_postgres, *serve],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._stack.callback(_stop, process, signal.SIGINT)
+        conninfo = f"host=127.0.0.1 port={port} user=bench dbname=postgres"
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                connection = psycopg.connect(conninfo)
+                break
+            except psycopg.OperationalError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+        with connection:
+            _fill(connection)
+        return conninfo
+
+    @functools.cached_property
+    def pulp(self) -> tuple[Path, dict[str, str]]:
+        """Directory of Pulp's programs, and the variables that they need; its database and Redis run."""
+        directory = self.scratch / "pulp"
+        # First: the script may be interrupted when it has started the two.
+        self._stack.callback(_stop_pids, directory / "pids")
+        made = subprocess.run(
+            [str(ROOT / "scripts" / "pulp"), str(directory)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        programs = Path(made.stdout.splitlines()[-1]) / "bin"
+        lines = (directory / "environment").read_text().splitlines()
+        variables = dict(line.split("=", 1) for line in lines)
+        with (directory / "settings.py").open("a") as settings:
+            settings.write(PULP_SETTINGS)
+        manager = str(programs / "pulpcore-manager")
+        for arguments in (
+            ["reset-admin-password", "--password", PULP_PASSWORD],
+            ["shell", "--command", PULP_DATA],
+        ):
+            subprocess.run(
+                [manager, *arguments],
+                check=True,
+                env=os.environ | variables,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        return programs, variables
+
+
+def _postgresql_programs() -> Path:
+    def version(path: Path) -> list[int]:
+        return [int(part) for part in path.parts[-2].split(".")]
+
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=version)
+    if not found:
+        sys.exit("scripts/bench: PostgreSQL is missing: scripts/packages installs it")
+    return found[-1]
+
+
+def _fill(connection: psycopg.Connection) -> None:
+    """Make the rows: the seed makes them the same in every benchmark."""
+    rng = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(rng.choices(letters, k=rng.randint(2, 10))) for _ in range(2_000)]
+    connection.execute(
+        "CREATE TABLE article (id integer PRIMARY KEY, author text, views integer, body text)"
+    )
+    with connection.cursor().copy("COPY article FROM STDIN") as copy:
+        for number in range(1, ROWS + 1):
+            size = rng.randint(*TEXT_SIZES)
+            # 3: the shortest word and a space.
+            body = " ".join(rng.choices(words, k=size // 3))[:size]
+            copy.write_row((number, rng.choice(words), rng.randrange(100_000), body))
+
+
+def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    process.send_signal(how)
+    try:
+        process.wait(10)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _stop_pids(file: Path) -> None:
+    """Stop PostgreSQL and Redis, whose process ids are in a file."""
+    pids = [int(pid) for pid in file.read_text().split()] if file.exists() else []
+    for pid, number in zip(pids, (signal.SIGINT, signal.SIGTERM), strict=False):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(map(_runs, pids)):
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

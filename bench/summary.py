@@ -1,0 +1,118 @@
+"""Medians, spreads, ratios: what a workload's runs come down to."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from bench import client
+from bench.results import Results
+from bench.variants import VARIANTS
+
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of some runs, the lowest and the highest."""
+
+    median: float
+    low: float
+    high: float
+
+    @staticmethod
+    def of(values: list[float]) -> Spread | None:
+        """Return the spread of some values, if there are any."""
+        if not values:
+            return None
+        return Spread(statistics.median(values), min(values), max(values))
+
+
+def figure(run: Run, name: str) -> float | None:
+    """Return a figure of a run; `open.p99_ms` is one of a phase."""
+    value: Any = run
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def spread(results: Results, variant: str, name: str) -> Spread | None:
+    """Return a figure over the repetitions of a variant."""
+    values = [figure(run, name) for run in results.of(variant)]
+    return Spread.of([value for value in values if value is not None])
+
+
+def ratio(results: Results, variant: str, name: str) -> Spread | None:
+    """Return a figure as a ratio to the plain run of the same round: what both had to bear drops out."""
+    plain = {run["repetition"]: figure(run, name) for run in results.of("plain")}
+    values = []
+    for run in results.of(variant):
+        value, base = figure(run, name), plain.get(run["repetition"])
+        if value is not None and base:
+            values.append(value / base)
+    return Spread.of(values)
+
+
+def own_spread(results: Results, name: str) -> Spread | None:
+    """Return how far the plain runs are from their own median: what cannot be told apart."""
+    middle = spread(results, "plain", name)
+    if not middle or not middle.median:
+        return None
+    return Spread(1.0, middle.low / middle.median, middle.high / middle.median)
+
+
+def floor(results: Results) -> float | None:
+    """Return the RSS that a trim at rest leaves, in MiB: the lowest median of all variants whose processes did all the work.
+
+    Restarted workers did not, and a patched application has also collected garbage.
+    """
+    found = [
+        left.median
+        for name, variant in VARIANTS.items()
+        if variant.glibc
+        and not variant.patched
+        and not variant.gunicorn
+        and name != "gc"
+        if (left := spread(results, name, "rest_mib"))
+    ]
+    return min(found, default=None)
+
+
+def phase(results: Results) -> str:
+    """Return the phase whose latencies are told: the open one, if there is one."""
+    told = any(figure(run, "open.answered") for run in results.good())
+    return "open" if told else "closed"
+
+
+def latency(results: Results, variant: str, percent: float) -> float | None:
+    """Return a percentile of all requests of all repetitions, in ms, to one percent."""
+    histogram = _histogram(results, variant)
+    rank = histogram.total() * percent / 100
+    seen = 0
+    for number in sorted(histogram):
+        seen += histogram[number]
+        if seen >= rank:
+            return client.milliseconds(number)
+    return None
+
+
+def slowed(results: Results, variant: str) -> float | None:
+    """Return how many in 10,000 requests took more than five times the plain server's p99."""
+    usual = latency(results, "plain", 99)
+    histogram = _histogram(results, variant)
+    if usual is None or not histogram:
+        return None
+    limit = client.bucket(5 * usual)
+    slow = sum(count for number, count in histogram.items() if number > limit)
+    return 10_000 * slow / histogram.total()
+
+
+def _histogram(results: Results, variant: str) -> Counter[int]:
+    result: Counter[int] = Counter()
+    name = f"{phase(results)}.histogram"
+    for run in results.of(variant):
+        for number, count in (figure(run, name) or {}).items():
+            result[int(number)] += count
+    return result

@@ -1,0 +1,255 @@
+"""What the report makes of raw figures, and in what order runs are made. Run by tests/benchmarks.rs."""
+
+from __future__ import annotations
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from bench import client, options, promises, report, results, runner, summary, trims
+from bench.results import Results, Run
+from bench.variants import PAIR, VARIANTS
+from bench.workloads import ALL
+
+
+def run(variant: str, repetition: int, mean: float, **more: object) -> Run:
+    """Return a run as a workload gives it."""
+    phase = {
+        "seconds": 1.0,
+        "answered": 100,
+        "mib": 1.0,
+        "p50_ms": 1.0,
+        "p99_ms": 2.0,
+        "max_ms": 3.0,
+        "histogram": {client.bucket(1.0): 99, client.bucket(2.0): 1},
+    }
+    return {
+        "variant": variant,
+        "repetition": repetition,
+        "start_mib": 20.0,
+        "mean_mib": mean,
+        "peak_mib": mean,
+        "quiet_mib": mean,
+        "rest_mib": 30.0,
+        "requests": 200,
+        "requests_in_all": 220,
+        "throughput": 100.0,
+        "cpu_ms_per_request": 1.0,
+        "faults_per_request": 2.0,
+        "failed": 0,
+        "dropped": 0,
+        "closed": phase,
+        "open": phase,
+        "enabled": variant != "plain",
+        "trims": 2,
+        "trim_share": 0.001,
+        "longest_trim_ms": 1.5,
+        "samples": [[0.0, mean], [1.0, mean]],
+    } | more
+
+
+def results_of(*runs: Run, workload: str = "rows-gthread") -> Results:
+    """Return a workload's results."""
+    return Results(workload, {"cpu": "one", "library": "abc"}, runs=list(runs))
+
+
+class Summary(unittest.TestCase):
+    """Medians, ratios, percentiles."""
+
+    def test_a_ratio_is_to_the_plain_run_of_the_same_round(self) -> None:
+        found = results_of(
+            run("plain", 0, 100.0),
+            run("plain", 1, 200.0),
+            run("defaults", 0, 50.0),
+            run("defaults", 1, 50.0),
+        )
+        ratio = summary.ratio(found, "defaults", "mean_mib")
+        self.assertEqual(ratio, summary.Spread(0.375, 0.25, 0.5))
+
+    def test_a_run_without_its_plain_run_gives_no_ratio(self) -> None:
+        found = results_of(run("plain", 0, 100.0), run("defaults", 1, 50.0))
+        self.assertIsNone(summary.ratio(found, "defaults", "mean_mib"))
+
+    def test_percentiles_are_those_of_all_rounds_together(self) -> None:
+        slow = {"answered": 100, "histogram": {str(client.bucket(500.0)): 100}}
+        found = results_of(run("plain", 0, 1.0), run("plain", 1, 1.0, open=slow))
+        self.assertAlmostEqual(summary.latency(found, "plain", 25), 1.0, delta=0.01)
+        self.assertAlmostEqual(summary.latency(found, "plain", 99), 500.0, delta=5.0)
+
+    def test_a_bucket_is_one_percent_wide(self) -> None:
+        for latency in (0.05, 1.0, 73.0, 30_000.0):
+            middle = client.milliseconds(client.bucket(latency))
+            self.assertAlmostEqual(middle / latency, 1.0, delta=0.006)
+
+    def test_percentile_is_the_nearest_rank(self) -> None:
+        ordered = [float(number) for number in range(1, 101)]
+        self.assertEqual(client.percentile(ordered, 99), 99.0)
+        self.assertEqual(client.percentile(ordered, 50), 50.0)
+        self.assertEqual(client.percentile([7.0], 99), 7.0)
+        self.assertEqual(client.percentile([], 99), 0.0)
+
+    def test_restarts_patches_and_other_allocators_set_no_floor(self) -> None:
+        found = results_of(
+            run("plain", 0, 1.0, rest_mib=40.0),
+            run("arenas-1", 0, 1.0, rest_mib=35.0),
+            run("patch", 0, 1.0, rest_mib=30.0),
+            run("max-requests", 0, 1.0, rest_mib=10.0),
+            run("jemalloc", 0, 1.0, rest_mib=None),
+        )
+        self.assertEqual(summary.floor(found), 35.0)
+
+    def test_slow_requests_are_those_far_beyond_plain(self) -> None:
+        histogram = {client.bucket(1.0): 98, client.bucket(50.0): 2}
+        slow = {"answered": 100, "histogram": histogram}
+        found = results_of(run("plain", 0, 1.0), run("max-requests", 0, 1.0, open=slow))
+        self.assertEqual(summary.slowed(found, "max-requests"), 200.0)
+        self.assertEqual(summary.slowed(found, "plain"), 0.0)
+
+
+class Promises(unittest.TestCase):
+    """Verdicts follow from figures."""
+
+    def verdict(self, found: Results, promise: str) -> promises.Verdict:
+        """Return the verdict on a promise."""
+        everything = promises.verdicts({found.workload: found})
+        return next(one for one in everything if one.promise.startswith(promise))
+
+    def test_memory_is_held_against_the_floor(self) -> None:
+        good = results_of(run("plain", 0, 90.0), run("defaults", 0, 35.0))
+        bad = results_of(run("plain", 0, 90.0), run("defaults", 0, 37.0))
+        promise = "mean RSS under load, × the floor"
+        self.assertTrue(self.verdict(good, promise).holds)
+        self.assertFalse(self.verdict(bad, promise).holds)
+
+    def test_one_better_variant_breaks_the_promise_to_be_lowest(self) -> None:
+        found = results_of(
+            run("plain", 0, 90.0), run("defaults", 0, 35.0), run("mimalloc", 0, 34.0)
+        )
+        verdict = self.verdict(found, "mean RSS under load below")
+        self.assertFalse(verdict.holds)
+        self.assertIn("mimalloc", verdict.limit)
+
+    def test_a_cost_within_the_plain_runs_own_spread_says_so(self) -> None:
+        found = results_of(
+            run("plain", 0, 90.0, cpu_ms_per_request=1.0),
+            run("plain", 1, 90.0, cpu_ms_per_request=1.2),
+            run("defaults", 0, 35.0, cpu_ms_per_request=1.05),
+            run("defaults", 1, 35.0, cpu_ms_per_request=1.26),
+        )
+        verdict = self.verdict(found, "CPU")
+        self.assertFalse(verdict.holds)
+        self.assertIn("plain runs differ as much", verdict.text)
+
+    def test_less_throughput_is_worse(self) -> None:
+        found = results_of(
+            run("plain", 0, 90.0), run("defaults", 0, 35.0, throughput=97.0)
+        )
+        self.assertFalse(self.verdict(found, "throughput").holds)
+
+    def test_what_was_not_measured_neither_holds_nor_fails(self) -> None:
+        found = results_of(run("plain", 0, 90.0))
+        for verdict in promises.verdicts({"rows-gthread": found}):
+            self.assertIsNone(verdict.holds, verdict)
+
+
+class Report(unittest.TestCase):
+    """The page is made of the raw files."""
+
+    def test_a_file_that_is_written_and_read_gives_the_same_page(self) -> None:
+        found = results_of(run("plain", 0, 90.0), run("defaults", 0, 35.0))
+        with tempfile.TemporaryDirectory() as directory:
+            output = Path(directory)
+            results.save(output, found)
+            report.make(output)
+            page = (output / "benchmarks.md").read_text()
+            self.assertTrue((output / "benchmarks" / "rows-gthread.png").is_file())
+            table = (output / "benchmarks" / "runs.csv").read_text().splitlines()
+            again = results.load(output, "rows-gthread")
+            assert again
+            results.save(output, again)
+            report.make(output)
+            self.assertEqual(page, (output / "benchmarks.md").read_text())
+        self.assertEqual(len(table), 3)
+        self.assertIn("| plain | 1 | 90.0 (90.0–90.0) | 3.00 |", page)
+        self.assertIn(
+            "| **libautotrim, defaults** | 1 | 35.0 (35.0–35.0) | 1.17 |", page
+        )
+
+    def test_a_failed_run_is_told_and_is_no_figure(self) -> None:
+        failed = {"variant": "defaults", "repetition": 0, "error": "no answer\nmore"}
+        found = results_of(run("plain", 0, 90.0), failed)
+        self.assertFalse(found.done("defaults", 0))
+        with tempfile.TemporaryDirectory() as directory:
+            results.save(Path(directory), found)
+            report.make(Path(directory))
+            page = (Path(directory) / "benchmarks.md").read_text()
+        self.assertIn("**Failed:** libautotrim, defaults: no answer", page)
+
+    def test_a_run_that_is_made_again_takes_the_place_of_the_failed_one(self) -> None:
+        failed = {"variant": "defaults", "repetition": 0, "error": "no answer"}
+        found = results_of(failed)
+        found.add(run("defaults", 0, 35.0))
+        self.assertEqual(len(found.runs), 1)
+        self.assertTrue(found.done("defaults", 0))
+
+    def test_runs_of_another_build_do_not_mix(self) -> None:
+        found = results_of(run("plain", 0, 90.0))
+        self.assertTrue(found.goes_with(dict(found.machine), quick=False))
+        self.assertFalse(found.goes_with(found.machine | {"library": "x"}, quick=False))
+        self.assertFalse(found.goes_with(dict(found.machine), quick=True))
+
+
+class Order(unittest.TestCase):
+    """Rounds alternate."""
+
+    def test_plain_and_the_defaults_stand_side_by_side_in_every_round(self) -> None:
+        chosen = options.parse(["--workload", "rows-gthread"])
+        jobs = list(runner.jobs(ALL["rows-gthread"], chosen))
+        for repetition in range(5):
+            names = [job.variant for job in jobs if job.repetition == repetition]
+            places = [names.index(name) for name in PAIR]
+            self.assertEqual(abs(places[0] - places[1]), 1, names)
+            self.assertEqual(places[0] < places[1], repetition % 2 == 0)
+        first = [job.variant for job in jobs if job.repetition == 0]
+        second = [job.variant for job in jobs if job.repetition == 1]
+        self.assertCountEqual(first, second)
+        self.assertNotEqual(first[2], second[0])
+
+    def test_every_workload_measures_what_the_promises_are_about(self) -> None:
+        for workload in ALL.values():
+            for name in PAIR:
+                self.assertIn(name, workload.variants)
+                self.assertIn(name, workload.quick_variants)
+            self.assertLessEqual(set(workload.variants), set(VARIANTS))
+            self.assertLessEqual(set(workload.quick_variants), set(workload.variants))
+
+    def test_the_same_seed_gives_the_same_load(self) -> None:
+        for workload in ALL.values():
+            targets = workload.targets(500, 1)
+            self.assertEqual(len(targets), 500)
+            self.assertEqual(targets, workload.targets(500, 1))
+
+
+class Log(unittest.TestCase):
+    """The library's lines are summed up."""
+
+    def test_trims_of_all_processes(self) -> None:
+        lines = (
+            "[gunicorn] not ours\n"
+            "autotrim: pid=7 program=gunicorn event=enabled interval=1024\n"
+            "autotrim: pid=7 program=gunicorn event=trim trigger=growth requests=10 took_us=1500\n"
+            "autotrim: pid=7 program=gunicorn event=trim trigger=idle requests=30 took_us=500 gc_us=2000\n"
+            "autotrim: pid=8 program=gunicorn event=trim trigger=idle requests=5 took_us=1000\n"
+            "autotrim: pid=8 program=gunicorn event=option_unknown name=AUTOTRIM_X\n"
+        )
+        with tempfile.TemporaryDirectory() as directory:
+            log = Path(directory) / "log"
+            log.write_text(lines)
+            found = trims.read(log)
+        self.assertEqual((found.count, found.counted, found.enabled), (3, 35, True))
+        self.assertEqual((found.total, found.longest, found.gc), (3.0, 1.5, 2.0))
+        self.assertEqual(len(found.warnings), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

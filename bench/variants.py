@@ -1,0 +1,92 @@
+"""The table of variants: what is preloaded and set, for the same server and the same load."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OFF = {
+    "AUTOTRIM_INTERVAL": "0",
+    "AUTOTRIM_IDLE": "0",
+    "AUTOTRIM_GROWTH": "0",
+    "AUTOTRIM_PERIOD": "0",
+}
+MAX_REQUESTS = ("--max-requests", "1000", "--max-requests-jitter", "100")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a server."""
+
+    title: str
+    environment: dict[str, str] = field(default_factory=dict)
+    library: bool = False  # libautotrim is preloaded
+    allocator: str = ""  # the file name of another allocator to preload
+    patched: bool = False  # the application calls gc.collect() and malloc_trim(0)
+    gunicorn: tuple[str, ...] = ()  # further arguments
+
+    @property
+    def glibc(self) -> bool:
+        """Tell whether malloc is glibc's."""
+        return not self.allocator
+
+
+def _alone(**trigger: str) -> dict[str, str]:
+    return OFF | {f"AUTOTRIM_{name.upper()}": value for name, value in trigger.items()}
+
+
+VARIANTS: dict[str, Variant] = {
+    "plain": Variant("plain"),
+    "defaults": Variant("libautotrim, defaults", library=True),
+    "interval": Variant(
+        "libautotrim, AUTOTRIM_INTERVAL=1024 alone", _alone(interval="1024"), True
+    ),
+    "growth": Variant(
+        "libautotrim, AUTOTRIM_GROWTH=16M,5% alone", _alone(growth="16M,5%"), True
+    ),
+    "growth-absolute": Variant(
+        "libautotrim, AUTOTRIM_GROWTH=16M alone", _alone(growth="16M"), True
+    ),
+    "idle": Variant("libautotrim, AUTOTRIM_IDLE=1s alone", _alone(idle="1s"), True),
+    "period": Variant(
+        "libautotrim, AUTOTRIM_PERIOD=10s alone", _alone(period="10s"), True
+    ),
+    "gc": Variant("libautotrim, AUTOTRIM_GC=python", {"AUTOTRIM_GC": "python"}, True),
+    "patch": Variant("patched: gc.collect() + malloc_trim(0)", patched=True),
+    "arenas-2": Variant("MALLOC_ARENA_MAX=2", {"MALLOC_ARENA_MAX": "2"}),
+    "arenas-1": Variant("MALLOC_ARENA_MAX=1", {"MALLOC_ARENA_MAX": "1"}),
+    "trim-threshold": Variant(
+        "MALLOC_TRIM_THRESHOLD_=131072", {"MALLOC_TRIM_THRESHOLD_": "131072"}
+    ),
+    "jemalloc": Variant("jemalloc", allocator="libjemalloc.so.2"),
+    "jemalloc-tuned": Variant(
+        "jemalloc, background thread, decay 1 s",
+        {"MALLOC_CONF": "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"},
+        allocator="libjemalloc.so.2",
+    ),
+    "mimalloc": Variant("mimalloc", allocator="libmimalloc.so.2"),
+    "tcmalloc": Variant("tcmalloc-minimal", allocator="libtcmalloc_minimal.so.4"),
+    "max-requests": Variant(
+        "gunicorn --max-requests 1000 ± 100", gunicorn=MAX_REQUESTS
+    ),
+}
+
+# Those between which promises are made: more repetitions, and always next to each other.
+PAIR = ("plain", "defaults")
+TRIGGERS = ("interval", "growth", "idle", "period")
+GLIBC_SETTINGS = ("arenas-2", "arenas-1", "trim-threshold")
+ALLOCATORS = ("jemalloc", "jemalloc-tuned", "mimalloc", "tcmalloc")
+OTHERS = (*GLIBC_SETTINGS, *ALLOCATORS)
+
+
+@functools.cache
+def shared_object(name: str) -> Path:
+    """Return where the compiler finds a library; Debian's names are in scripts/packages.txt."""
+    found = subprocess.run(
+        ["cc", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not found.startswith("/"):
+        raise FileNotFoundError(f"{name} is missing: scripts/packages installs it")
+    return Path(found)
