@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ROOT, workloads
+from bench import ROOT, variants, workloads
 from bench.variants import VARIANTS
 
 
@@ -36,8 +36,16 @@ def _positive(text: str) -> int:
 _positive.__name__ = "positive number"  # argparse puts it into its error message
 
 
+def _variant(text: str) -> str:
+    return variants.register(text)
+
+
+_variant.__name__ = "variant"
+
+
 def parse(arguments: list[str] | None = None) -> Options:
     """Read the command line; help and errors end the process, as usual with argparse."""
+    known = list(VARIANTS)
     groups = sorted({workload.group for workload in workloads.ALL.values()})
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
@@ -62,9 +70,9 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument(
         "--variant",
         action="append",
-        choices=VARIANTS,
+        type=_variant,
         metavar="NAME",
-        help="only this variant (may be given several times)",
+        help="only this variant (may be given several times); AUTOTRIM_GROWTH=8M+AUTOTRIM_IDLE=0, say, is one as well",
     )
     parser.add_argument(
         "--repetitions",
@@ -107,7 +115,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         for name, workload in workloads.ALL.items()
         if name in wanted or workload.group in wanted
     ]
-    given["variant"] = given["variant"] or list(VARIANTS)
+    given["variant"] = given["variant"] or known
     return Options(**given)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import plots, promises, results, summary, workloads
+from bench import ROOT, plots, promises, results, summary, workloads
 from bench.client import percentile
 from bench.results import Results
 from bench.summary import Spread
@@ -13,6 +13,8 @@ from bench.variants import VARIANTS
 from bench.workloads.pulp import SCHEMA
 
 TEXT = Path(__file__).parent / "report.md"
+README_BEGIN = "<!-- Made by scripts/bench: -->\n"
+README_END = "<!-- until here. -->\n"
 LACKING = "–"
 LOAD_COLUMNS = (
     "variant",
@@ -53,7 +55,31 @@ def make(output: Path) -> str:
             plots.draw(found, workloads.ALL[name].title, picture)
     page = output / "benchmarks.md"
     page.write_text("\n".join(_page(everything)) + "\n")
+    if output.resolve() == ROOT / "docs":
+        _into_readme(everything)
     return f"{page}"
+
+
+def _into_readme(everything: dict[str, Results]) -> None:
+    """Write the picture of the first workload and the short table between the marks in README.md."""
+    readme = ROOT / "README.md"
+    before, begin, rest = readme.read_text().partition(README_BEGIN)
+    _, end, after = rest.partition(README_END)
+    if not end:
+        return
+    first = next(iter(everything))
+    title = workloads.ALL[first].title
+    lines = [
+        *("", "## Against the alternatives", ""),
+        f"![{title}: RSS over time of every variant](docs/benchmarks/{first}.png)",
+        "",
+        *_in_short(everything),
+        "",
+        "From `scripts/bench`; how it was measured, all variants, and where it does not win:",
+        "[docs/benchmarks.md](docs/benchmarks.md).",
+        "",
+    ]
+    readme.write_text(before + begin + "\n".join(lines) + end + after)
 
 
 def _page(everything: dict[str, Results]) -> Iterator[str]:

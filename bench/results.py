@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import machine
+from bench import machine, variants
 
 Run = dict[str, Any]
 
@@ -67,7 +67,12 @@ def path(output: Path, workload: str) -> Path:
 def load(output: Path, workload: str) -> Results | None:
     """Read a workload's file, if there is one."""
     file = path(output, workload)
-    return Results(**json.loads(file.read_text())) if file.exists() else None
+    if not file.exists():
+        return None
+    results = Results(**json.loads(file.read_text()))
+    for run in results.runs:
+        variants.register(run["variant"])
+    return results
 
 
 def save(output: Path, results: Results) -> None:

@@ -13,8 +13,11 @@ from bench.options import Options
 from bench.results import Results, Run
 from bench.server import ServerError
 from bench.services import Services
-from bench.variants import PAIR, VARIANTS
+from bench.variants import PAIR, VARIANTS, is_registered
 from bench.workloads.base import Bench, Later, Skipped, Workload
+
+# Of variants that the user has made.
+REPETITIONS = 3
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,12 @@ def jobs(workload: Workload, options: Options) -> Iterator[Job]:
     Each round has every variant once, and begins with another one. Those between which promises are made stand side by
     side, in turns one and the other first.
     """
-    counts = {
-        name: 1 if options.quick else count
-        for name, count in workload.variants.items()
-        if name in (workload.quick_variants if options.quick else options.variant)
-    }
+    counts = workload.variants
     if options.quick:
-        counts = {name: 1 for name in counts if name in options.variant}
+        counts = dict.fromkeys(workload.quick_variants, 1)
+    counts = {name: count for name, count in counts.items() if name in options.variant}
+    made = [name for name in options.variant if is_registered(name)]
+    counts |= dict.fromkeys(made, 1 if options.quick else REPETITIONS)
     if options.repetitions:
         counts = dict.fromkeys(counts, options.repetitions)
     for repetition in range(max(counts.values(), default=0)):

@@ -215,6 +215,15 @@ class Order(unittest.TestCase):
         self.assertCountEqual(first, second)
         self.assertNotEqual(first[2], second[0])
 
+    def test_a_setting_of_the_library_is_a_variant(self) -> None:
+        name = "AUTOTRIM_GROWTH=4M,2%+AUTOTRIM_IDLE=0"
+        arguments = ["--workload", "rows-sync", "--variant", "plain", "--variant", name]
+        jobs = list(runner.jobs(ALL["rows-sync"], options.parse(arguments)))
+        self.assertEqual(len([job for job in jobs if job.variant == name]), 3)
+        made = VARIANTS.pop(name)
+        expected = {"AUTOTRIM_GROWTH": "4M,2%", "AUTOTRIM_IDLE": "0"}
+        self.assertEqual((made.environment, made.library), (expected, True))
+
     def test_every_workload_measures_what_the_promises_are_about(self) -> None:
         for workload in ALL.values():
             for name in PAIR:

@@ -81,6 +81,21 @@ ALLOCATORS = ("jemalloc", "jemalloc-tuned", "mimalloc", "tcmalloc")
 OTHERS = (*GLIBC_SETTINGS, *ALLOCATORS)
 
 
+def register(name: str) -> str:
+    """Return the name of a variant; one such as `AUTOTRIM_GROWTH=8M+AUTOTRIM_IDLE=0` makes the variant that it says."""
+    if name not in VARIANTS:
+        settings = dict(part.split("=", 1) for part in name.split("+"))
+        if not all(option.startswith("AUTOTRIM_") for option in settings):
+            raise ValueError(name)
+        VARIANTS[name] = Variant(f"libautotrim, {name}", settings, library=True)
+    return name
+
+
+def is_registered(name: str) -> bool:
+    """Tell whether a variant was made from its name."""
+    return "=" in name
+
+
 @functools.cache
 def shared_object(name: str) -> Path:
     """Return where the compiler finds a library; Debian's names are in scripts/packages.txt."""
