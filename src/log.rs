@@ -147,6 +147,9 @@ pub fn leak(bytes_per_request: u64, requests: u64) {
         bytes => line.number(bytes / 1024).text(".").number(bytes % 1024 * 10 / 1024).text(" kB"),
     };
     line.text("/request over ").number(requests).text(" requests: not retention, look for a leak\"");
+    if !runtime.options.gc && !sys::optional::optional().python.is_null() {
+        line.text(" try=AUTOTRIM_GC");
+    }
     write(runtime, Level::Warn, &mut line);
 }
 

@@ -149,7 +149,8 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     allocator.release(runtime.options.pad);
     let end = sys::now();
     let after = memory::anonymous_rss();
-    if policy.pause() == 0 {
+    let collected = policy.pause() != 0;
+    if !collected {
         garbage::went_without(process, runtime.options.gc);
     }
     // None takes less than a microsecond but where the program has disabled them.
@@ -159,7 +160,10 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
     let verdict = process.floors.with(|floors| {
-        floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
+        // Where garbage is collected, a floor that still holds some tells nothing.
+        if collected || !garbage::is_possible(process) {
+            floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
+        }
         floors.verdict()
     });
     let verdict = verdict.unwrap_or_default();

@@ -12,6 +12,8 @@ finalized = []
 collections = 0
 # Something to walk for a collection.
 ballast = []
+# Seconds that each full collection takes longer.
+pause = 0
 
 
 class Holder:
@@ -41,6 +43,7 @@ def count(phase, details):
     global collections
     if phase == "start" and details["generation"] == 2:
         collections += 1
+        time.sleep(pause)
         for marker in markers:
             with open(marker, "w", encoding="ascii"):
                 pass
@@ -98,6 +101,14 @@ def disable(_):
     return b"disabled\n"
 
 
+def slow(_):
+    """Make full collections expensive."""
+    global pause
+    watch()
+    pause = 0.15
+    return b"slow\n"
+
+
 def fill(query):
     """So much to walk that a collection takes a while; it makes the file `mark` when it begins."""
     watch()
@@ -117,6 +128,7 @@ PATHS = {
     "/garbage": leave,
     "/garbage/finalizer": leave_finalizer,
     "/garbage/disable": disable,
+    "/garbage/slow": slow,
     "/garbage/fill": fill,
     "/garbage/tell": tell,
 }
