@@ -46,7 +46,7 @@ pub enum Command {
 /// The command becomes the program: no process of its own remains, and signals and exit codes are the program's. An
 /// LD_PRELOAD that is set already is kept, and the library joined to it.
 ///
-/// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib and its own directory; and
+/// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib64, ../lib and its own directory; and
 /// at AUTOTRIM_LIBRARY.
 #[derive(Args)]
 #[command(

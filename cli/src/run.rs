@@ -81,8 +81,11 @@ fn places() -> Vec<PathBuf> {
     let own = std::env::current_exe().ok();
     let beside = own.as_deref().and_then(Path::parent);
     let installed = beside.into_iter().flat_map(|directory| {
-        let lib = directory.parent().unwrap_or(directory).join("lib");
-        [lib.join("autotrim").join(NAME), lib.join(NAME), directory.join(NAME)]
+        let prefix = directory.parent().unwrap_or(directory);
+        // Of a wheel, of RPM, of Debian, and of whoever copies it.
+        let multiarch = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
+        let libraries = ["lib/autotrim", "lib64", &multiarch, "lib"].map(|place| prefix.join(place).join(NAME));
+        libraries.into_iter().chain([directory.join(NAME)])
     });
     installed.chain(std::env::var_os(VARIABLE).map(PathBuf::from)).collect()
 }

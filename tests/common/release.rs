@@ -1,4 +1,5 @@
-//! The release builds, made by the scripts that anyone makes them with.
+//! The release builds, made by the scripts that anyone makes them with. Each test uses a part of it.
+#![allow(dead_code)]
 
 use super::common::root;
 use std::path::PathBuf;
