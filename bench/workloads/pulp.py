@@ -88,6 +88,7 @@ PULP = (
         "schema",
         "status probes, and in one of 20 the OpenAPI schema, which leaks",
         dict.fromkeys(PAIR, 2) | {"gc": 1},
+        requests=200,
         timing=Timing(warm_up=1.0, closed=12.0, open=0.0),
         weights=((STATUS, 19), (SCHEMA, 1)),
         quick_variants=PAIR,
