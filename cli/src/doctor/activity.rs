@@ -41,9 +41,8 @@ fn growth(target: &Target, report: &Report, findings: &mut Findings) {
     let since = report.recent_trims.last().map_or(age, |trim| trim.ago_seconds);
     if now > rule.limit(floor) && since > LONG_AGO {
         let text = format!(
-            "{} over the floor, more than AUTOTRIM_GROWTH, and no trim for {LONG_AGO} s: one comes where the process has \
-             answered a request and waits for work; a worker that always has the next connection at hand needs another \
-             beside it",
+            "{} over the floor, more than AUTOTRIM_GROWTH, and no trim for {LONG_AGO} s: one comes where a \
+             thread waits for work and no request is in flight, or AUTOTRIM_DEFER later whatever is",
             units::bytes(now - floor)
         );
         findings.add("growth", Level::Warning, text);
