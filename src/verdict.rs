@@ -8,7 +8,7 @@
 //! - they climb beyond chance: Mann and Kendall's test for a trend, at three standard deviations (one in 700, if floors were
 //!   independent of each other);
 //! - they climb on: of Tukey's resistant line through the medians of three thirds, the later half climbs at no less than
-//!   seven eighths of the earlier one's rate. A warm-up slows down;
+//!   three quarters of the earlier one's rate. A warm-up slows down;
 //! - they have never come down by a quarter of the climb: what did may do so again;
 //! - they have climbed far enough, and long enough, for what is no leak (see [`is_far`]).
 //!
@@ -29,7 +29,7 @@ pub const MOST: usize = 64;
 /// collects old cycles when so many objects have come that even a small gunicorn application has answered 3,300 to 4,100
 /// requests by then (`tests/floors/*_cycles.txt`); what allocates more gets there sooner. Twice that.
 const LEAST_REQUESTS: u64 = 8_192;
-/// A floor that has tripled needs no such number, if it climbed by so much: nobody waits for that.
+/// A floor that has doubled needs no such number, if it climbed by so much: nobody waits for that.
 const ENORMOUS: u64 = 256 << 20;
 /// Requests that make even that climb one with the requests.
 const LEAST_REQUESTS_OF_ENORMOUS: u64 = 64;
@@ -178,7 +178,7 @@ pub fn judge(points: &[Point]) -> Verdict {
             let worth = LEAST_RECLAIMED.max(late.after / 64);
             return if reclaimed / count as u64 >= worth { Verdict::Retention } else { Verdict::Stable };
         }
-        if rate(middle, late) >= rate(early, middle) / 8 * 7 {
+        if rate(middle, late) >= rate(early, middle) / 4 * 3 {
             let requests = last.requests.saturating_sub(first.requests);
             if is_far(climb, early.after, requests, count) && descent(all) <= climb / 4 {
                 return Verdict::Leak { bytes_per_request: rate(early, late) / SCALE, requests };
@@ -196,7 +196,7 @@ pub fn judge(points: &[Point]) -> Verdict {
 fn is_far(climb: u64, floor: u64, requests: u64, points: usize) -> bool {
     let share = (floor.saturating_mul(2) / (points as u64).max(1)).max(floor / 16);
     (requests >= LEAST_REQUESTS && climb >= share.max(4 * LEAST_CLIMB))
-        || (requests >= LEAST_REQUESTS_OF_ENORMOUS && climb >= floor.saturating_mul(2).max(ENORMOUS))
+        || (requests >= LEAST_REQUESTS_OF_ENORMOUS && climb >= floor.max(ENORMOUS))
 }
 
 impl Point {

@@ -64,6 +64,15 @@ fn a_leak_is_seen_behind_frequent_trims() {
     assert_ne!(judge(&points[points.len() - MOST..]).name(), "leak", "the last trims alone");
 }
 
+/// Four megabytes for each call: the container would be at its limit long before 8,192 requests.
+#[test]
+fn pulps_schema_is_a_leak() {
+    let points = series!("pulp_schema");
+    assert_eq!(said(&points), ["unknown", "leak"]);
+    let first = (1..points.len()).find(|&end| judge(&points[..end]).name() == "leak").expect("a leak");
+    assert_eq!(points[first - 1].requests, 99);
+}
+
 #[test]
 fn what_trims_bring_back_is_retention() {
     let points = series!("gthread_fragment");
