@@ -65,25 +65,11 @@ def verdicts(everything: dict[str, Results]) -> list[Verdict]:
 
 def _memory(results: Results) -> Iterator[Verdict]:
     limit = MEAN[results.workload]
-    floor = summary.floor(results)
+    yield _over_floor(results, "mean_mib", "mean RSS under load, × the floor", limit)
     mean = summary.spread(results, "defaults", "mean_mib")
-    promise = "mean RSS under load, × the floor"
-    if not floor or not mean:
-        yield Verdict(results.workload, promise, f"≤ {limit:.2f}", "", None)
+    others = _others(results, "mean_mib")
+    if not summary.floor(results) or not mean or not others:
         return
-    times = Spread(*(value / floor for value in (mean.median, mean.low, mean.high)))
-    yield Verdict(
-        results.workload,
-        promise,
-        f"≤ {limit:.2f}",
-        _ratio(times),
-        times.median <= limit,
-    )
-    others = {
-        name: other.median
-        for name, variant in VARIANTS.items()
-        if not variant.library and (other := summary.spread(results, name, "mean_mib"))
-    }
     best = min(others, key=others.__getitem__)
     yield Verdict(
         results.workload,
@@ -92,6 +78,33 @@ def _memory(results: Results) -> Iterator[Verdict]:
         f"{mean.median:.1f} MiB",
         mean.median < others[best],
     )
+
+
+def _over_floor(results: Results, name: str, promise: str, limit: float) -> Verdict:
+    """Hold one of the defaults' figures against the floor."""
+    floor = summary.floor(results)
+    figure = summary.spread(results, "defaults", name)
+    if not floor or not figure:
+        return Verdict(results.workload, promise, f"≤ {limit:.2f}", "", None)
+    times = Spread(
+        *(value / floor for value in (figure.median, figure.low, figure.high))
+    )
+    return Verdict(
+        results.workload,
+        promise,
+        f"≤ {limit:.2f}",
+        _ratio(times),
+        times.median <= limit,
+    )
+
+
+def _others(results: Results, name: str) -> dict[str, float]:
+    """Return the figure of each variant without the library, as far as it was measured."""
+    return {
+        variant: other.median
+        for variant, what in VARIANTS.items()
+        if not what.library and (other := summary.spread(results, variant, name))
+    }
 
 
 def _costs(results: Results) -> Iterator[Verdict]:
@@ -142,28 +155,24 @@ def _p99(results: Results) -> Verdict:
 
 
 def _quiet(results: Results) -> Iterator[Verdict]:
+    yield _over_floor(
+        results, "after_2s_mib", "RSS 2 s after the burst, × the floor", QUIET
+    )
     floor = summary.floor(results)
-    after = summary.spread(results, "defaults", "after_2s_mib")
-    promise = "RSS 2 s after the burst, × the floor"
-    if not floor or not after:
-        yield Verdict(results.workload, promise, f"≤ {QUIET:.2f}", "", None)
+    others = _others(results, "after_2s_mib")
+    if (
+        not floor
+        or not others
+        or not summary.spread(results, "defaults", "after_2s_mib")
+    ):
         return
-    times = Spread(*(value / floor for value in (after.median, after.low, after.high)))
-    holds = times.median <= QUIET
-    yield Verdict(results.workload, promise, f"≤ {QUIET:.2f}", _ratio(times), holds)
-    others = {
-        name: other.median / floor
-        for name, variant in VARIANTS.items()
-        if not variant.library
-        and (other := summary.spread(results, name, "after_2s_mib"))
-    }
     best = min(others, key=others.__getitem__)
     yield Verdict(
         results.workload,
         "nobody else gives it back within 2 s",
         f"> {QUIET:.2f}",
-        f"{others[best]:.2f} ({VARIANTS[best].title})",
-        others[best] > QUIET,
+        f"{others[best] / floor:.2f} ({VARIANTS[best].title})",
+        others[best] / floor > QUIET,
     )
 
 
