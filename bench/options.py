@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench import ROOT, variants, workloads
 from bench.variants import VARIANTS
+from demo.options import positive
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,6 @@ class Options:
     plan: bool
     output: Path
     library: Path | None
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_positive.__name__ = "positive number"  # argparse puts it into its error message
 
 
 def _variant(text: str) -> str:
@@ -76,7 +67,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--repetitions",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="of every variant (default: 5 of plain and the defaults, 3 or fewer of the others)",
     )

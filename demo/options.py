@@ -21,14 +21,15 @@ class Options:
     library: Path
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Parse a number of at least 1."""
     number = int(text)
     if number < 1:
         raise ValueError
     return number
 
 
-_positive.__name__ = "positive number"  # argparse puts it into its error message
+positive.__name__ = "positive number"  # argparse puts it into its error message
 
 
 def parse(arguments: list[str] | None = None) -> Options:
@@ -49,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--requests",
-        type=_positive,
+        type=positive,
         default=10_000,
         metavar="N",
         help="requests per run (default: %(default)s)",
