@@ -111,10 +111,7 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
     if wait > 0 {
         return Some(wait);
     }
-    if !process.is_mine()
-        || shield.is_in_fault_handler()
-        || state.thread.compare_exchange(0, NO_MORE, Relaxed, Relaxed).is_err()
-    {
+    if !trim::may_act(process, shield) || state.thread.compare_exchange(0, NO_MORE, Relaxed, Relaxed).is_err() {
         return None;
     }
     // Set before the thread runs: this wait is already one that the signal need not interrupt.
@@ -215,10 +212,12 @@ fn ask(process: &Process, what: u8) {
     process.stopping.store(true, Relaxed);
 }
 
-/// Wakes the thread; whether there is one.
-fn wake(process: &Process) -> bool {
+/// Wakes the thread, if there is one.
+fn wake(process: &Process) {
     let thread = process.background.thread.load(Relaxed);
-    runtime().is_some_and(|runtime| thread > 0 && threads::signal(thread, own_signal(&runtime.options)))
+    if let Some(runtime) = runtime().filter(|_| thread > 0) {
+        threads::signal(thread, own_signal(&runtime.options));
+    }
 }
 
 /// The signal that wakes the thread: without `AUTOTRIM_SIGNAL` one that does nothing where it goes astray.

@@ -99,9 +99,8 @@ fn decide(
     process.stopping.store(false, Relaxed);
     let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
     if let (Decision::Trim(trigger), Some(point)) = (again, point) {
-        // A vfork child has no business with its parent's policy; neither has a child whose page was not wiped.
-        // Both are asked here only: they are system calls, and looking harms nobody.
-        if !process.is_mine() || shield.is_in_fault_handler() {
+        // Asked here only: these are system calls, and looking harms nobody.
+        if !may_act(process, shield) {
             process.armed.store(true, Relaxed);
             process.stopping.store(true, Relaxed);
             return None;
@@ -117,11 +116,16 @@ fn decide(
         Decision::Trim(_) | Decision::Collect { .. } => look_again(process, MILLISECOND),
         Decision::LookAgain(wait) => look_again(process, wait),
     };
-    let may_write = || process.is_mine() && !shield.is_in_fault_handler();
-    match metrics::update(runtime, process, policy, may_write) {
+    match metrics::update(runtime, process, policy, || may_act(process, shield)) {
         None => again,
         Some(wait) => look_again(process, again.map_or(wait, |again| again.min(wait))),
     }
+}
+
+/// Whether anything may be done here. A vfork child has no business with its parent's policy; neither has a child whose page
+/// was not wiped. The handler of a fault may have interrupted malloc.
+pub fn may_act(process: &Process, shield: &Shield) -> bool {
+    process.is_mine() && !shield.is_in_fault_handler()
 }
 
 fn look_again(process: &Process, wait: u64) -> Option<u64> {
