@@ -100,7 +100,7 @@ pub fn at(
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    let wait = serving().and_then(|process| Wait::begin(process, point, timeout()?));
+    let wait = serving().and_then(|process| Wait::begin(process, point, timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -120,15 +120,23 @@ fn serving() -> Option<&'static Process> {
 
 impl Wait {
     #[inline(never)]
-    fn begin(process: &'static Process, point: Point, timeout: Timeout) -> Option<Wait> {
-        let deadline = match timeout {
+    fn begin(process: &'static Process, point: Point, timeout: impl FnOnce() -> Option<Timeout>) -> Option<Wait> {
+        let takes_signal = background::takes_signal(process);
+        let is_possible = |until: u64| is_possible(process, &process.possible_requests, || until);
+        let now = sys::now();
+        // What time may bring during this wait is quiet. Another thread watches for that already; or a request is in flight,
+        // and whoever ends that comes to a wait of his own. So many waits are those of a request for its database.
+        let served = process.stats.in_flight() > 0 && !background::is_awaited(process);
+        let watched = served || process.watched_until.load(Relaxed) > now;
+        if watched && !takes_signal && !is_possible(now) {
+            return None;
+        }
+        let deadline = match timeout()? {
             Timeout::Never => None,
             Timeout::After(0) => return None,
-            Timeout::After(nanoseconds) => Some(sys::now().saturating_add(nanoseconds)),
+            Timeout::After(nanoseconds) => Some(now.saturating_add(nanoseconds)),
         };
-        (background::takes_signal(process)
-            || is_possible(process, &process.possible_requests, || deadline.unwrap_or(u64::MAX)))
-        .then_some(Wait { process, point, deadline })
+        (takes_signal || is_possible(deadline.unwrap_or(u64::MAX))).then_some(Wait { process, point, deadline })
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
