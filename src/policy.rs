@@ -13,6 +13,13 @@ pub const SECOND: u64 = 1_000 * MILLISECOND;
 
 /// Capacity of the token bucket: time that may be spent trimming in one burst.
 const BURST: u64 = 100 * MILLISECOND;
+/// How many times as long as trimming what requests and growth ask for may cost, with the page faults by which a program
+/// takes back what was given back too early. glibc's own rule, whose place it takes under an interpreter lock, costs as
+/// much on the same servers (DESIGN.md, Defaults).
+const COST: u64 = 2;
+/// Bytes that come back in a nanosecond of page faults: a page of 4 KiB in 1 µs (`scripts/bench-calls`: 1.4 on a virtual
+/// machine).
+const BYTES_PER_NANOSECOND: u64 = 4;
 /// Least time between two looks at RSS while requests are being answered. A look (open, read and close
 /// `/proc/self/statm`) takes 5 µs (`scripts/bench-calls`): at most 0.1 % of the wall clock.
 const LOOK_EVERY: u64 = 5 * MILLISECOND;
@@ -141,6 +148,17 @@ pub struct Moment {
     pub collected: u64,
 }
 
+/// What a trim did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// How long it took, in nanoseconds.
+    pub took: u64,
+    /// Anonymous RSS before it, in bytes; `None` = unknown.
+    pub before: Option<u64>,
+    /// The same after it.
+    pub after: Option<u64>,
+}
+
 /// What to do at a wait point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -201,6 +219,10 @@ pub struct Policy {
     /// Token bucket: time already spent beyond what has been earned, and when that was computed.
     spent: u64,
     refilled_at: u64,
+    /// The same, which is earned [`COST`] times as fast, with the page faults after trims.
+    spent_with_faults: u64,
+    /// What the last trim gave back, in bytes.
+    released: u64,
     /// What a trim took last time, in nanoseconds.
     took: u64,
     /// What collections for the due trim took, in nanoseconds; 0 = there was none.
@@ -263,7 +285,7 @@ impl Policy {
         if took == 0 {
             return;
         }
-        self.spent = self.spent.saturating_add(took);
+        self.charge(took);
         self.pause = self.pause.saturating_add(took);
         self.last_pause = took;
         // Trims alone would leave nothing for the next one: two thirds of what both may take are its own.
@@ -279,12 +301,17 @@ impl Policy {
         self.pause
     }
 
-    /// Records a trim: when it ended, how long it took, and anonymous RSS after it (`None` = unknown).
-    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, took: u64, rss_after: Option<u64>) {
+    /// Records a trim that ended now, when so many requests were answered.
+    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, Trimmed { took, before, after }: Trimmed) {
         self.refill(rules, now);
-        self.spent = self.spent.saturating_add(took);
         self.took = took;
-        self.floor = rss_after.unwrap_or(self.floor);
+        // Of what has grown since the last trim, so much was here before it: had it been kept, there were no page faults.
+        let (before, after) = (before.unwrap_or(0), after.unwrap_or(self.floor));
+        let came_back = before.saturating_sub(self.floor).min(self.released);
+        self.released = before.saturating_sub(after);
+        self.floor = after;
+        self.charge(took);
+        self.spent_with_faults = self.spent_with_faults.saturating_add(came_back / BYTES_PER_NANOSECOND);
         self.next_requests = self.after_interval(rules, requests);
         self.due_since = 0;
         self.owes = self.pause == 0 && now < self.pause_from;
@@ -304,6 +331,7 @@ impl Policy {
     /// Other work of ours, by request or after a trim, took so long: the budget pays for it too.
     pub fn charge(&mut self, nanoseconds: u64) {
         self.spent = self.spent.saturating_add(nanoseconds);
+        self.spent_with_faults = self.spent_with_faults.saturating_add(nanoseconds);
     }
 
     /// The request count that makes a trim due by itself: what a wait that cannot be cut in two goes by, because a
@@ -416,7 +444,10 @@ impl Policy {
             return Decision::LookAgain((rules.defer - waited).max(MILLISECOND));
         }
         // What a collection has freed is given back at once: it has paid for that.
-        let wait = if self.pause == 0 { self.until_affordable(rules, self.took) } else { 0 };
+        let wait = match self.pause {
+            0 => self.until_affordable(rules, self.took).max(self.until_worth_it(rules)),
+            _ => 0,
+        };
         match wait {
             0 => self.collect_first(rules, moment).unwrap_or(Decision::Trim(self.trigger)),
             wait => {
@@ -458,11 +489,25 @@ impl Policy {
         missing.saturating_mul(100) / rules.overhead.max(1)
     }
 
+    /// Nanoseconds until the page faults after the last trims are paid for. Who waits in quiet or under pressure, or asks
+    /// for a trim, is not about to take the memory back.
+    fn until_worth_it(&self, rules: &Rules) -> u64 {
+        match self.trigger {
+            Trigger::Requests | Trigger::Growth => {
+                let missing = self.spent_with_faults.saturating_sub(BURST);
+                missing.saturating_mul(100).checked_div(rules.overhead.saturating_mul(COST)).unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+
     fn refill(&mut self, rules: &Rules, now: u64) {
         let elapsed = now.saturating_sub(self.refilled_at);
         // Rarely enough that rounding loses nothing.
         if elapsed >= MILLISECOND {
-            self.spent = self.spent.saturating_sub((elapsed / 100).saturating_mul(rules.overhead));
+            let earned = (elapsed / 100).saturating_mul(rules.overhead);
+            self.spent = self.spent.saturating_sub(earned);
+            self.spent_with_faults = self.spent_with_faults.saturating_sub(earned.saturating_mul(COST));
             self.refilled_at = now;
         }
     }

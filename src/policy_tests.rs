@@ -66,8 +66,9 @@ impl Host {
         });
         match (decision, self.pause) {
             (Decision::Trim(trigger), _) => {
-                self.rss = self.rss.map(|rss| rss.min(self.floor));
-                self.trim(trigger);
+                let before = self.rss;
+                self.rss = before.map(|rss| rss.min(self.floor));
+                self.trim(trigger, before);
             }
             (Decision::Collect { .. }, Some(pause)) => {
                 self.now += pause;
@@ -91,11 +92,12 @@ impl Host {
         }
     }
 
-    fn trim(&mut self, trigger: Trigger) {
+    fn trim(&mut self, trigger: Trigger, before: Option<u64>) {
         self.trims.push((trigger, self.requests));
         self.trims_with.push(self.policy.pause() != 0);
         self.now += self.cost;
-        self.policy.trimmed(&self.rules, self.requests, self.now, self.cost, self.rss);
+        let effect = Trimmed { took: self.cost, before, after: self.rss };
+        self.policy.trimmed(&self.rules, self.requests, self.now, effect);
     }
 
     /// Answers `count` requests, with a wait point and a pause of `pause` nanoseconds after each.
@@ -112,7 +114,7 @@ impl Host {
         let moment = self.moment();
         let decision = self.policy.decide_in_background(&self.rules, moment);
         if let Decision::Trim(trigger) = decision {
-            self.trim(trigger);
+            self.trim(trigger, self.rss);
         }
         decision
     }
@@ -671,10 +673,64 @@ fn extreme_values_overflow_nothing() {
                         Moment { now, requests, in_flight: other, asked, collects: other > 1, collected: interval };
                     policy.decide(&rules, moment, || Some(interval));
                     policy.decide_in_background(&rules, moment);
-                    policy.trimmed(&rules, requests, now, other, Some(interval));
+                    policy.trimmed(
+                        &rules,
+                        requests,
+                        now,
+                        Trimmed { took: other, before: Some(other), after: Some(interval) },
+                    );
                     policy.next_possible(&rules);
                 }
             }
         }
     }
+}
+
+/// A process under load takes back at once all that a trim gives back.
+fn takes_all_back(host: &mut Host, seconds: u64) {
+    let end = host.now + seconds * SECOND;
+    while host.now < end {
+        host.rss = Some(80 * MB);
+        host.answer(1, 10 * MILLISECOND);
+    }
+}
+
+#[test]
+fn page_faults_after_trims_are_paid_for() {
+    let mut host = Host::new(Rules { growth: Growth { bytes: 4 * MB, percent: 0 }, overhead: 1, ..Rules::default() });
+    host.cost = MILLISECOND / 10;
+    takes_all_back(&mut host, 20);
+    let each = host.cost + 40 * MB / BYTES_PER_NANOSECOND;
+    let allowed = (20 * SECOND / 100 * COST + BURST) / each;
+    assert!((allowed - 1..=allowed + 2).contains(&(host.trims.len() as u64)), "{} of {allowed}", host.trims.len());
+}
+
+#[test]
+fn memory_that_stays_away_costs_nothing_more() {
+    let mut host = Host::new(Rules { growth: Growth { bytes: 4 * MB, percent: 0 }, overhead: 1, ..Rules::default() });
+    host.cost = MILLISECOND / 10;
+    for trims in 1..=20 {
+        // A gigabyte once, and then a little again and again.
+        host.rss = Some(if trims == 1 { 1 << 30 } else { 45 * MB });
+        host.answer(1, 10 * MILLISECOND);
+        assert_eq!(host.trims.len(), trims);
+    }
+}
+
+#[test]
+fn quiet_and_who_asks_need_not_wait_for_page_faults_to_be_paid() {
+    let growth = Growth { bytes: 4 * MB, percent: 0 };
+    let mut host = Host::new(Rules { growth, idle: SECOND / 2, overhead: 1, ..Rules::default() });
+    host.cost = MILLISECOND / 10;
+    host.floor = 20 * MB;
+    takes_all_back(&mut host, 5);
+    host.rss = Some(1 << 30);
+    host.policy.spent_with_faults += SECOND;
+    host.asked.signal = true;
+    host.wait_point();
+    assert_eq!(host.trims.last().map(|trim| trim.0), Some(Trigger::Signal));
+    host.rss = Some(80 * MB);
+    host.answer(1, SECOND);
+    host.wait_point();
+    assert_eq!(host.trims.last().map(|trim| trim.0), Some(Trigger::Idle));
 }

@@ -15,7 +15,7 @@ use crate::ancillary;
 use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::descriptors;
 use crate::options::{Options, TABLE};
-use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND};
+use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND, Trimmed};
 use crate::process::program_matches;
 use crate::text::Text;
 use crate::verdict::{Floors, MOST, Point, Verdict, judge};
@@ -318,7 +318,7 @@ proptest! {
                 _ => policy.decide(&rules, moment, || rss),
             };
             match decision {
-                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), took, rss),
+                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), Trimmed { took, before: rss, after: rss.map(|rss| rss / 2) }),
                 Decision::LookAgain(wait) | Decision::Collect { wait, .. } => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
                 Decision::Rest => {}
             }
@@ -345,7 +345,7 @@ proptest! {
             match policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
                 Decision::Trim(_) => {
                     prop_assert!(requests - last >= interval);
-                    policy.trimmed(&rules, requests, now, MILLISECOND, None);
+                    policy.trimmed(&rules, requests, now, Trimmed { took: MILLISECOND, ..Trimmed::default() });
                     last = requests;
                 }
                 _ => prop_assert!(requests - last < interval + jitter),
@@ -369,7 +369,7 @@ proptest! {
                 prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                 now += took;
                 spent += took;
-                policy.trimmed(&rules, requests, now, took, None);
+                policy.trimmed(&rules, requests, now, Trimmed { took, ..Trimmed::default() });
             }
         }
     }
@@ -396,7 +396,7 @@ proptest! {
                     prop_assert!(paid || spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                     now += took;
                     spent += took;
-                    policy.trimmed(&rules, requests, now, took, None);
+                    policy.trimmed(&rules, requests, now, Trimmed { took, ..Trimmed::default() });
                 }
                 Decision::Collect { wait, .. } => {
                     prop_assert!(!paid, "another collection for the same trim");
@@ -424,7 +424,7 @@ proptest! {
             let trims = matches!(decision, Decision::Trim(_));
             prop_assert_eq!(trims, in_flight == 0 || now - since >= defer);
             if trims {
-                policy.trimmed(&rules, requests, now, MILLISECOND, None);
+                policy.trimmed(&rules, requests, now, Trimmed { took: MILLISECOND, ..Trimmed::default() });
                 due = None;
             }
         }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger};
+use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger, Trimmed};
 use crate::process::Process;
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
@@ -160,7 +160,8 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too; the log tells what the release took.
-    policy.trimmed(&runtime.options.rules, requests, end, end.saturating_sub(start), after);
+    let effect = Trimmed { took: end.saturating_sub(start), before, after };
+    policy.trimmed(&runtime.options.rules, requests, end, effect);
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
     let verdict = process.floors.with(|floors| {
