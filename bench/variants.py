@@ -44,14 +44,17 @@ VARIANTS: dict[str, Variant] = {
         "libautotrim, AUTOTRIM_INTERVAL=1024 alone", _alone(interval="1024"), True
     ),
     "growth": Variant(
-        "libautotrim, AUTOTRIM_GROWTH=16M,5% alone", _alone(growth="16M,5%"), True
+        "libautotrim, AUTOTRIM_GROWTH=4M,5% alone", _alone(growth="4M,5%"), True
     ),
     "growth-absolute": Variant(
-        "libautotrim, AUTOTRIM_GROWTH=16M alone", _alone(growth="16M"), True
+        "libautotrim, AUTOTRIM_GROWTH=4M alone", _alone(growth="4M"), True
     ),
     "idle": Variant("libautotrim, AUTOTRIM_IDLE=1s alone", _alone(idle="1s"), True),
     "period": Variant(
         "libautotrim, AUTOTRIM_PERIOD=10s alone", _alone(period="10s"), True
+    ),
+    "overhead": Variant(
+        "libautotrim, AUTOTRIM_OVERHEAD=2", {"AUTOTRIM_OVERHEAD": "2"}, True
     ),
     "gc": Variant("libautotrim, AUTOTRIM_GC=python", {"AUTOTRIM_GC": "python"}, True),
     "patch": Variant("patched: gc.collect() + malloc_trim(0)", patched=True),

@@ -32,6 +32,16 @@ pub enum Arenas {
     AtMost(i32),
 }
 
+/// `AUTOTRIM_TRIM_THRESHOLD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimThreshold {
+    /// As high as glibc's dynamic rule may go, where there is one arena by `AUTOTRIM_ARENAS=auto` and growth is watched; else
+    /// that rule.
+    Auto,
+    /// `M_TRIM_THRESHOLD` in bytes; 0 = glibc's dynamic rule.
+    At(u64),
+}
+
 /// As much of an invalid value as a log line shows.
 pub type Excerpt = Text<48>;
 
@@ -50,8 +60,8 @@ pub struct Options {
     pub write: Option<Payload>,
     /// The signal that asks for a trim; 0 = none.
     pub signal: i32,
-    /// `M_TRIM_THRESHOLD` at start, in bytes; 0 = glibc's dynamic rule.
-    pub trim_threshold: u64,
+    /// `M_TRIM_THRESHOLD` at start.
+    pub trim_threshold: TrimThreshold,
     /// Bytes that a trim keeps at the top of the heap.
     pub pad: u64,
     /// `M_ARENA_MAX` at start.
@@ -110,7 +120,7 @@ pub const TABLE: [Entry; 17] = [
     },
     Entry {
         name: "AUTOTRIM_GROWTH",
-        default: "16M,5%",
+        default: "4M,5%",
         expected: "a size such as 16M, a share of the floor such as 5%, or both as 16M,5%",
         #[cfg(test)]
         meaning: "trim when anonymous RSS is this far above the floor: a size (K, M, G), a share of the floor, \
@@ -154,19 +164,20 @@ pub const TABLE: [Entry; 17] = [
     },
     Entry {
         name: "AUTOTRIM_TRIM_THRESHOLD",
-        default: "0",
-        expected: SIZE,
+        default: "auto",
+        expected: "auto or a size such as 8M (bytes, K, M or G)",
         #[cfg(test)]
-        meaning: "M_TRIM_THRESHOLD at start (bytes, K, M, G), with M_MMAP_THRESHOLD kept high beside it; \
-                  0 = leave glibc's dynamic rule",
-        set: |options, value| size(value).map(|bytes| options.trim_threshold = bytes),
+        meaning: "M_TRIM_THRESHOLD at start (bytes, K, M, G), with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's \
+                  dynamic rule; auto = 64M where `AUTOTRIM_ARENAS=auto` sets one arena and `AUTOTRIM_GROWTH` is on, else 0",
+        set: |options, value| trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
     },
     Entry {
         name: "AUTOTRIM_OVERHEAD",
         default: "1",
         expected: "a percentage from 0 to 100",
         #[cfg(test)]
-        meaning: "most percent of wall time spent trimming (token bucket, 100 ms burst); 0 = no limit",
+        meaning: "most percent of wall time spent trimming (token bucket, 100 ms burst), and twice that with the page faults \
+                  which trims for requests and growth cause; 0 = no limit",
         set: |options, value| {
             number(value).filter(|&percent| percent <= 100).map(|percent| options.rules.overhead = percent)
         },
@@ -265,7 +276,7 @@ impl Options {
             watch: Watch::Unset,
             write: Some(Payload::new()),
             signal: 0,
-            trim_threshold: 0,
+            trim_threshold: TrimThreshold::Auto,
             pad: 0,
             arenas: Arenas::Auto,
             chosen: true,
@@ -379,6 +390,13 @@ fn growth(value: &[u8]) -> Option<Growth> {
         [share @ .., b'%'] => Some(Growth { percent: number(share)?, ..growth }),
         _ => Some(Growth { bytes: size(part)?, ..growth }),
     })
+}
+
+fn trim_threshold(value: &[u8]) -> Option<TrimThreshold> {
+    match value {
+        b"auto" => Some(TrimThreshold::Auto),
+        _ => size(value).map(TrimThreshold::At),
+    }
 }
 
 fn arenas(value: &[u8]) -> Option<Arenas> {

@@ -30,7 +30,7 @@ fn the_defaults_are_those_of_the_table() {
     let expected = Rules {
         interval: 1024,
         jitter: 0,
-        growth: Growth { bytes: 16 << 20, percent: 5 },
+        growth: Growth { bytes: 4 << 20, percent: 5 },
         idle: SECOND,
         period: 0,
         defer: SECOND,
@@ -39,6 +39,7 @@ fn the_defaults_are_those_of_the_table() {
     assert_eq!(options.rules, expected);
     assert!(!options.needs_thread() && !options.gc);
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
+    assert_eq!(options.trim_threshold, TrimThreshold::Auto);
     assert!(options.is_active() && invalid(&options).is_empty() && options.unknown.is_none());
 }
 
@@ -71,7 +72,7 @@ fn good_values_are_taken() {
         overhead: 0,
     };
     assert_eq!(options.rules, expected);
-    assert_eq!((options.trim_threshold, options.pad), (128 << 10, 1 << 20));
+    assert_eq!((options.trim_threshold, options.pad), (TrimThreshold::At(128 << 10), 1 << 20));
     assert_eq!((options.arenas, options.log), (Arenas::AtMost(4), Level::Debug));
     assert!(matches!(options.pressure, Setting::At(path) if path.as_bytes() == b"/run/pressure"));
     assert_eq!(options.signal, 52);

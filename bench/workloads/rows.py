@@ -12,8 +12,8 @@ from bench.variants import OTHERS, PAIR, TRIGGERS, Variant
 from bench.workloads.base import PYTHON, Bench, Workload, mixed_rows
 
 SETTINGS = dict.fromkeys(PAIR, 5) | dict.fromkeys((*OTHERS, "patch"), 3)
-GTHREAD = SETTINGS | dict.fromkeys((*TRIGGERS, "max-requests"), 3)
-SYNC = GTHREAD | dict.fromkeys(TRIGGERS, 2)
+GTHREAD = SETTINGS | dict.fromkeys((*TRIGGERS, "overhead", "max-requests"), 3)
+SYNC = GTHREAD | dict.fromkeys((*TRIGGERS, "overhead"), 2)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 
 use super::{Malloc, Name, named};
-use crate::options::{Arenas, Options};
+use crate::options::{Arenas, Options, TrimThreshold};
 use crate::sys;
 use crate::sys::optional::optional;
 
@@ -16,6 +16,10 @@ type LibcVersion = unsafe extern "C" fn() -> *const c_char;
 /// reusing a 1 MB buffer costs an mmap and all its page faults each time. This is the most that mallopt
 /// takes on 64-bit machines (HEAP_MAX_SIZE / 2, glibc malloc/malloc.c).
 const MMAP_THRESHOLD: c_int = 32 << 20;
+
+/// Where glibc's dynamic rule for `M_TRIM_THRESHOLD` ends: twice the mmap threshold (malloc/malloc.c, `__libc_free`). On the way there
+/// free(3) gives back the top of the heap after each large answer, only to fault it in again for the next: a budget decides that better.
+const TRIM_THRESHOLD: c_int = 2 * MMAP_THRESHOLD;
 
 /// glibc's malloc, where it is the program's.
 #[derive(Clone, Copy)]
@@ -44,16 +48,22 @@ impl Glibc {
     /// Sets malloc up as the options ask, before any other thread exists; `M_ARENA_MAX` as set, 0 = left alone. What
     /// the user set for glibc itself wins over `auto`.
     pub fn prepare(&self, options: &Options) -> i32 {
+        let one_arena = options.arenas == Arenas::Auto && !is_tuned(&ARENAS) && allocates_under_a_lock();
         let arenas = match options.arenas {
             Arenas::AtMost(number) => number,
-            Arenas::Auto if tuned_by_user() => 0,
-            Arenas::Auto => i32::from(allocates_under_a_lock()),
+            Arenas::Auto => i32::from(one_arena),
         };
         if arenas > 0 {
             self.set(libc::M_ARENA_MAX, arenas);
         }
-        if options.trim_threshold > 0 {
-            self.set(libc::M_TRIM_THRESHOLD, i32::try_from(options.trim_threshold).unwrap_or(i32::MAX));
+        let takes_over = one_arena && options.rules.growth.is_on() && !is_tuned(&THRESHOLDS);
+        let threshold = match options.trim_threshold {
+            TrimThreshold::At(bytes) => i32::try_from(bytes).unwrap_or(i32::MAX),
+            TrimThreshold::Auto if takes_over => TRIM_THRESHOLD,
+            TrimThreshold::Auto => 0,
+        };
+        if threshold > 0 {
+            self.set(libc::M_TRIM_THRESHOLD, threshold);
             self.set(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
         }
         arenas
@@ -73,15 +83,28 @@ impl Glibc {
     }
 }
 
-/// Whether the environment already limits glibc's arenas.
-fn tuned_by_user() -> bool {
-    sys::is_set(b"MALLOC_ARENA_MAX")
-        || sys::environment()
-            .filter_map(|assignment| assignment.strip_prefix(b"GLIBC_TUNABLES="))
-            .any(|tunables| tunables.windows(ARENA_TUNABLE.len()).any(|name| name == ARENA_TUNABLE))
-}
+/// What a user may have set for glibc itself: a variable, and a tunable of the same meaning (malloc/arena.c, `ptmalloc_init`).
+type Tuning = (&'static [u8], &'static [u8]);
 
-const ARENA_TUNABLE: &[u8] = b"glibc.malloc.arena_max=";
+const ARENAS: [Tuning; 1] = [(b"MALLOC_ARENA_MAX", b"glibc.malloc.arena_max=")];
+
+/// Any of these freezes the dynamic rule.
+const THRESHOLDS: [Tuning; 4] = [
+    (b"MALLOC_TRIM_THRESHOLD_", b"glibc.malloc.trim_threshold="),
+    (b"MALLOC_MMAP_THRESHOLD_", b"glibc.malloc.mmap_threshold="),
+    (b"MALLOC_TOP_PAD_", b"glibc.malloc.top_pad="),
+    (b"MALLOC_MMAP_MAX_", b"glibc.malloc.mmap_max="),
+];
+
+/// Whether the environment already sets one of these.
+fn is_tuned(tunings: &[Tuning]) -> bool {
+    tunings.iter().any(|&(variable, tunable)| {
+        sys::is_set(variable)
+            || sys::environment()
+                .filter_map(|assignment| assignment.strip_prefix(b"GLIBC_TUNABLES="))
+                .any(|tunables| tunables.windows(tunable.len()).any(|name| name == tunable))
+    })
+}
 
 /// Whether an interpreter lock serialises allocation anyway, so that one arena costs nothing: CPython, but not a
 /// free-threaded build (which alone exports `_Py_MergeZeroLocalRefcount`), and Ruby.
