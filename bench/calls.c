@@ -3,6 +3,7 @@
 //   count            under callgrind: one dump of instructions for each call, named "group|call"
 //   read N           CPU ns of a 1-byte read of /dev/null
 //   look N           CPU ns of one look at RSS, as src/sys/memory.rs takes it
+//   fault N          CPU ns by which the first write to a page of the heap that was given back is dearer than the next
 //   epoll N          CPU ns of one request of a server that waits in epoll_wait, client included
 //   blocking N       the same where it waits in recv
 //   spawn N LIB...   median µs from posix_spawn of `true` to its end, plain and with each LIB preloaded, alternating
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -245,6 +247,25 @@ static void look(void) {
 
 static int time_look(long rounds) { PRINT_CPU_TIME(rounds, look()); }
 
+static double write_to_pages(char *pages, long count) {
+    double start = now(CLOCK_PROCESS_CPUTIME_ID);
+    for (long i = 0; i < count; i++)
+        ((volatile char *)pages)[i * 4096] = 1;
+    return (now(CLOCK_PROCESS_CPUTIME_ID) - start) / count;
+}
+
+static int time_fault(long count) {
+    char *pages = mmap(NULL, count * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(pages != MAP_FAILED, "mmap");
+    // As heaps are where nobody asks for huge pages.
+    madvise(pages, count * 4096, MADV_NOHUGEPAGE);
+    write_to_pages(pages, count);
+    check(madvise(pages, count * 4096, MADV_DONTNEED) == 0, "madvise");
+    double first = write_to_pages(pages, count);
+    printf("%.2f\n", first - write_to_pages(pages, count));
+    return 0;
+}
+
 static void wait_and_serve(struct connection c) {
     struct epoll_event event;
     ask(c);
@@ -324,6 +345,8 @@ int main(int count_of, char **arguments) {
         return time_read(rounds);
     if (strcmp(mode, "look") == 0)
         return time_look(rounds);
+    if (strcmp(mode, "fault") == 0)
+        return time_fault(rounds);
     if (strcmp(mode, "epoll") == 0)
         return time_epoll(rounds);
     if (strcmp(mode, "blocking") == 0)
@@ -332,6 +355,6 @@ int main(int count_of, char **arguments) {
         return time_spawn(rounds, count_of - 3, arguments + 3);
     if (strcmp(mode, "memory") == 0)
         return memory();
-    fputs("usage: calls count | read N | look N | epoll N | blocking N | spawn N LIBRARY... | memory\n", stderr);
+    fputs("usage: calls count | read N | look N | fault N | epoll N | blocking N | spawn N LIBRARY... | memory\n", stderr);
     return 2;
 }

@@ -199,6 +199,8 @@ def time_rows(bench: Bench, rounds: int) -> list[Row]:
         )
     look = statistics.median(bench.number("look", "20000") for _ in range(rounds))
     rows.append(Row("  one look at RSS", f"{look / 1e3:.2f} µs"))
+    fault = statistics.median(bench.number("fault", "16384") for _ in range(rounds))
+    rows.append(Row("  a page taken back after a trim", f"{fault / 1e3:.2f} µs"))
     return rows
 
 

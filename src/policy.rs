@@ -200,6 +200,8 @@ pub struct Policy {
     next_requests: u64,
     /// When the due trim became due; 0 = none is due.
     due_since: u64,
+    /// Until when the budget is known not to allow it.
+    affordable_at: u64,
     trigger: Trigger,
     /// Whether this due trim is already in `counts.deferred`.
     deferred: bool,
@@ -346,11 +348,11 @@ impl Policy {
         // Each answer begins the watch for quiet anew.
         let activity = if rules.idle == 0 { u64::MAX } else { self.seen.saturating_add(1) };
         let requests = self.next_count(rules).min(activity);
+        let quiet = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
         if self.due_since != 0 {
-            return (requests, 0);
+            return (requests, quiet.min(self.affordable_at));
         }
         let look = if rules.growth.is_on() { self.next_look } else { u64::MAX };
-        let quiet = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
         (requests, look.min(quiet).min(self.end_of_period(rules)))
     }
 
@@ -385,13 +387,17 @@ impl Policy {
     /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
     fn find_due(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) {
         let now = moment.now;
+        let quiet = self.watches_for_quiet(rules) && now >= self.quiet_at;
         if self.due_since != 0 {
+            if quiet && moment.in_flight == 0 && self.is_for_work() {
+                // Nobody is about to take the memory back.
+                self.trigger = Trigger::Idle;
+            }
             return;
         }
         if rules.interval != 0 && moment.requests >= self.next_requests {
             return self.set_due(Trigger::Requests, now);
         }
-        let quiet = self.watches_for_quiet(rules) && now >= self.quiet_at;
         if quiet && moment.in_flight > 0 {
             // Someone waits for a long answer: that is no quiet yet, and no reason to look all the time.
             self.quiet_at = now.saturating_add(rules.idle);
@@ -425,6 +431,11 @@ impl Policy {
         }
     }
 
+    /// Whether the trim is due because of requests that were answered: others will follow.
+    fn is_for_work(&self) -> bool {
+        matches!(self.trigger, Trigger::Requests | Trigger::Growth)
+    }
+
     fn watches_for_quiet(&self, rules: &Rules) -> bool {
         rules.idle != 0 && self.quiet_at != 0
     }
@@ -437,25 +448,27 @@ impl Policy {
 
     /// A trim is due: is this the moment?
     fn when_due(&mut self, rules: &Rules, moment: Moment) -> Decision {
-        let waited = moment.now.saturating_sub(self.due_since);
-        if moment.in_flight > 0 && waited < rules.defer {
-            self.counts.deferred += u64::from(!self.deferred);
-            self.deferred = true;
-            return Decision::LookAgain((rules.defer - waited).max(MILLISECOND));
-        }
         // What a collection has freed is given back at once: it has paid for that.
         let wait = match self.pause {
             0 => self.until_affordable(rules, self.took).max(self.until_worth_it(rules)),
             _ => 0,
         };
-        match wait {
-            0 => self.collect_first(rules, moment).unwrap_or(Decision::Trim(self.trigger)),
-            wait => {
-                self.counts.skipped += u64::from(self.skipped_at != moment.requests);
-                self.skipped_at = moment.requests;
-                Decision::LookAgain(wait.max(MILLISECOND))
-            }
+        if wait > 0 {
+            self.counts.skipped += u64::from(self.skipped_at != moment.requests);
+            self.skipped_at = moment.requests;
+            self.affordable_at = moment.now.saturating_add(wait);
+            let quiet = self.is_for_work() && self.watches_for_quiet(rules);
+            let until_quiet = if quiet { self.quiet_at.saturating_sub(moment.now) } else { u64::MAX };
+            return Decision::LookAgain(wait.min(until_quiet).max(MILLISECOND));
         }
+        self.affordable_at = self.affordable_at.min(moment.now);
+        let waited = moment.now.saturating_sub(self.due_since.max(self.affordable_at));
+        if moment.in_flight > 0 && waited < rules.defer {
+            self.counts.deferred += u64::from(!self.deferred);
+            self.deferred = true;
+            return Decision::LookAgain((rules.defer - waited).max(MILLISECOND));
+        }
+        self.collect_first(rules, moment).unwrap_or(Decision::Trim(self.trigger))
     }
 
     /// A trim may happen: is it to wait for a collection?
@@ -492,13 +505,8 @@ impl Policy {
     /// Nanoseconds until the page faults after the last trims are paid for. Who waits in quiet or under pressure, or asks
     /// for a trim, is not about to take the memory back.
     fn until_worth_it(&self, rules: &Rules) -> u64 {
-        match self.trigger {
-            Trigger::Requests | Trigger::Growth => {
-                let missing = self.spent_with_faults.saturating_sub(BURST);
-                missing.saturating_mul(100).checked_div(rules.overhead.saturating_mul(COST)).unwrap_or(0)
-            }
-            _ => 0,
-        }
+        let missing = if self.is_for_work() { self.spent_with_faults.saturating_sub(BURST) } else { 0 };
+        missing.saturating_mul(100).checked_div(rules.overhead.saturating_mul(COST)).unwrap_or(0)
     }
 
     fn refill(&mut self, rules: &Rules, now: u64) {

@@ -718,6 +718,24 @@ fn memory_that_stays_away_costs_nothing_more() {
 }
 
 #[test]
+fn a_trim_that_waits_for_its_budget_comes_when_it_is_quiet() {
+    let growth = Growth { bytes: 4 * MB, percent: 0 };
+    let mut host = Host::new(Rules { growth, idle: SECOND / 2, overhead: 1, ..Rules::default() });
+    host.policy.spent_with_faults = 10 * SECOND;
+    host.rss = Some(80 * MB);
+    host.answer(1, 10 * MILLISECOND);
+    assert_eq!((host.trims.len(), host.policy.is_due()), (0, true));
+    // Before that nothing but an answer need be looked at.
+    assert_eq!(host.policy.next_possible(&host.rules).0, host.requests + 1);
+    assert!(host.policy.next_possible(&host.rules).1 > host.now);
+    host.answer(20, 400 * MILLISECOND);
+    assert_eq!(host.triggers(), []);
+    host.now += 200 * MILLISECOND;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Idle]);
+}
+
+#[test]
 fn quiet_and_who_asks_need_not_wait_for_page_faults_to_be_paid() {
     let growth = Growth { bytes: 4 * MB, percent: 0 };
     let mut host = Host::new(Rules { growth, idle: SECOND / 2, overhead: 1, ..Rules::default() });
