@@ -102,7 +102,8 @@ fn is_tuned(tunings: &[Tuning]) -> bool {
         sys::is_set(variable)
             || sys::environment()
                 .filter_map(|assignment| assignment.strip_prefix(b"GLIBC_TUNABLES="))
-                .any(|tunables| tunables.windows(tunable.len()).any(|name| name == tunable))
+                .flat_map(|tunables| tunables.split(|&byte| byte == b':'))
+                .any(|assignment| assignment.starts_with(tunable))
     })
 }
 
