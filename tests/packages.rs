@@ -9,6 +9,7 @@ use common::log::Log;
 use common::process::{children, clean_environment, end_with_this_test, send_signal};
 use common::{LIMIT, python, root, servers, wait_within};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -274,6 +275,36 @@ fn two_builds_give_the_same_bytes() {
         compared += 1;
     }
     assert!(compared >= 3, "{compared} packages");
+}
+
+/// Names of the components in a bill of materials.
+fn components(bill: &str) -> BTreeSet<String> {
+    let bill: Value = serde_json::from_str(bill).expect("JSON");
+    assert_eq!((bill["bomFormat"].as_str(), bill["specVersion"].as_str()), (Some("CycloneDX"), Some("1.5")));
+    let components = bill["components"].as_array().expect("components").iter();
+    components.map(|component| component["name"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[test]
+fn the_bills_of_materials_name_what_is_compiled_in() {
+    let make = || {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        finish(Command::new(root().join("scripts/materials")).arg(directory.path()).stderr(Stdio::inherit()));
+        ["library", "command"].map(|part| {
+            let name = format!("autotrim-{part}-{}.cyclonedx.json", env!("CARGO_PKG_VERSION"));
+            std::fs::read_to_string(directory.path().join(name)).expect("a bill of materials")
+        })
+    };
+    let bills = make();
+    let library = ["ctor", "libc", "linktime-proc-macro", "once_cell"];
+    assert_eq!(components(&bills[0]), library.map(String::from).into());
+    let command = components(&bills[1]);
+    assert!(command.contains("clap") && command.contains("procfs"), "{command:?}");
+    assert!(!command.contains("proptest") && !command.contains("tempfile"), "{command:?}");
+    for bill in &bills {
+        assert!(!bill.contains("/tmp") && !bill.contains(&root().display().to_string()));
+    }
+    assert!(bills == make(), "two of one commit differ");
 }
 
 /// What scripts/release says of a copy of this commit, in which nothing was done but what `prepare` did.
