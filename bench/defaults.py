@@ -28,9 +28,15 @@ VARIANTS: dict[str, tuple[dict[str, str], bool]] = {
     "interval alone": (OFF | {"AUTOTRIM_INTERVAL": "1024"}, True),
     "idle alone": (OFF | {"AUTOTRIM_IDLE": "1s"}, True),
     "growth=2M": ({"AUTOTRIM_GROWTH": "2M"}, True),
-    "growth=4M": ({"AUTOTRIM_GROWTH": "4M"}, True),
     "growth=8M": ({"AUTOTRIM_GROWTH": "8M"}, True),
-    "growth=32M": ({"AUTOTRIM_GROWTH": "32M"}, True),
+    "growth=16M": ({"AUTOTRIM_GROWTH": "16M"}, True),
+    "overhead=2": ({"AUTOTRIM_OVERHEAD": "2"}, True),
+    "overhead=4": ({"AUTOTRIM_OVERHEAD": "4"}, True),
+    "threshold=0": ({"AUTOTRIM_TRIM_THRESHOLD": "0"}, True),
+    "threshold=0 growth=16M": (
+        {"AUTOTRIM_TRIM_THRESHOLD": "0", "AUTOTRIM_GROWTH": "16M"},
+        True,
+    ),
     "arenas=0": ({"AUTOTRIM_ARENAS": "0"}, True),
     "arenas=0 threshold=128K": (
         {"AUTOTRIM_ARENAS": "0", "AUTOTRIM_TRIM_THRESHOLD": "128K"},
