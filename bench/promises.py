@@ -118,11 +118,15 @@ def _costs(results: Results) -> Iterator[Verdict]:
         at_most = kind == "most"
         holds = found.median <= limit if at_most else found.median >= limit
         usual = found.median <= own.high if at_most else found.median >= own.low
+        measured = _ratio(found)
+        counted = summary.counted_cost(results, "defaults")
+        if name == "cpu_ms_per_request" and counted is not None:
+            measured += f"; trims and faults alone {counted:+.1%}"
         yield Verdict(
             results.workload,
             title,
             f"{sign} {limit:.2f}",
-            _ratio(found),
+            measured,
             holds,
             _note(usual, own),
         )

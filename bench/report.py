@@ -25,6 +25,7 @@ LOAD_COLUMNS = (
     "2 s quiet",
     "trimmed at rest",
     "CPU a request, × plain",
+    "trims and faults alone",
     "throughput, × plain",
     "p50, ms",
     "p99, ms",
@@ -234,6 +235,7 @@ def _load(found: Results) -> Iterator[str]:
                 for figure in ("peak_mib", "quiet_mib", "rest_mib")
             ),
             _times(summary.ratio(found, name, "cpu_ms_per_request")),
+            _share(summary.counted_cost(found, name)),
             _times(summary.ratio(found, name, "throughput")),
             _number(summary.latency(found, name, 50), 2),
             _number(summary.latency(found, name, 99)),
@@ -247,6 +249,10 @@ def _load(found: Results) -> Iterator[str]:
             else LACKING,
         )
     yield f"\nThe floor: {_number(floor)} MiB. Latencies are those of the {phase} phase."
+
+
+def _share(value: float | None) -> str:
+    return LACKING if value is None else f"{value:+.1%}"
 
 
 def _burst(found: Results) -> Iterator[str]:

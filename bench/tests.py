@@ -43,6 +43,7 @@ def run(variant: str, repetition: int, mean: float, **more: object) -> Run:
         "enabled": variant != "plain",
         "trims": 2,
         "trim_share": 0.001,
+        "trim_ms": 22.0,
         "longest_trim_ms": 1.5,
         "samples": [[0.0, mean], [1.0, mean]],
     } | more
@@ -69,6 +70,16 @@ class Summary(unittest.TestCase):
     def test_a_run_without_its_plain_run_gives_no_ratio(self) -> None:
         found = results_of(run("plain", 0, 100.0), run("defaults", 1, 50.0))
         self.assertIsNone(summary.ratio(found, "defaults", "mean_mib"))
+
+    def test_trims_and_page_faults_are_counted_against_plains(self) -> None:
+        found = results_of(
+            run("plain", 0, 100.0, trim_ms=0.0),
+            run("defaults", 0, 50.0, faults_per_request=102.0),
+        )
+        # 22 ms of 220 requests, and 100 page faults more, at 1.0 ms of CPU time each.
+        self.assertAlmostEqual(summary.counted_cost(found, "defaults"), 0.24)
+        self.assertEqual(summary.counted_cost(found, "plain"), 0.0)
+        self.assertIsNone(summary.counted_cost(results_of(), "defaults"))
 
     def test_percentiles_are_those_of_all_rounds_together(self) -> None:
         slow = {"answered": 100, "histogram": {str(client.bucket(500.0)): 100}}
