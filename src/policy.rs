@@ -261,8 +261,7 @@ impl Policy {
         if self.due_since != 0 {
             return self.when_due(rules, moment);
         }
-        let quiet_at = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
-        rest_until(quiet_at.min(self.end_of_period(rules)), now)
+        rest_until(self.beginning_of_quiet(rules).min(self.end_of_period(rules)), now)
     }
 
     /// The same on a thread of our own, which looks after what needs no request: the rest is left to those who answer.
@@ -348,7 +347,7 @@ impl Policy {
         // Each answer begins the watch for quiet anew.
         let activity = if rules.idle == 0 { u64::MAX } else { self.seen.saturating_add(1) };
         let requests = self.next_count(rules).min(activity);
-        let quiet = if self.watches_for_quiet(rules) { self.quiet_at } else { u64::MAX };
+        let quiet = self.beginning_of_quiet(rules);
         if self.due_since != 0 {
             return (requests, quiet.min(self.affordable_at));
         }
@@ -387,7 +386,7 @@ impl Policy {
     /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
     fn find_due(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) {
         let now = moment.now;
-        let quiet = self.watches_for_quiet(rules) && now >= self.quiet_at;
+        let quiet = now >= self.beginning_of_quiet(rules);
         if self.due_since != 0 {
             if quiet && moment.in_flight == 0 && self.is_for_work() {
                 // Nobody is about to take the memory back.
@@ -436,8 +435,9 @@ impl Policy {
         matches!(self.trigger, Trigger::Requests | Trigger::Growth)
     }
 
-    fn watches_for_quiet(&self, rules: &Rules) -> bool {
-        rules.idle != 0 && self.quiet_at != 0
+    /// When it will have been quiet for long enough; never where nobody waits for that.
+    fn beginning_of_quiet(&self, rules: &Rules) -> u64 {
+        if rules.idle != 0 && self.quiet_at != 0 { self.quiet_at } else { u64::MAX }
     }
 
     fn set_due(&mut self, trigger: Trigger, now: u64) {
@@ -457,8 +457,8 @@ impl Policy {
             self.counts.skipped += u64::from(self.skipped_at != moment.requests);
             self.skipped_at = moment.requests;
             self.affordable_at = moment.now.saturating_add(wait);
-            let quiet = self.is_for_work() && self.watches_for_quiet(rules);
-            let until_quiet = if quiet { self.quiet_at.saturating_sub(moment.now) } else { u64::MAX };
+            let quiet_at = if self.is_for_work() { self.beginning_of_quiet(rules) } else { u64::MAX };
+            let until_quiet = quiet_at.saturating_sub(moment.now);
             return Decision::LookAgain(wait.min(until_quiet).max(MILLISECOND));
         }
         self.affordable_at = self.affordable_at.min(moment.now);
@@ -494,19 +494,15 @@ impl Policy {
     /// Nanoseconds until the budget allows once more what took so long last time. It must cover one and a half times that
     /// (trims vary, and the bound must hold), but never more than a full bucket.
     fn until_affordable(&self, rules: &Rules, took: u64) -> u64 {
-        if rules.overhead == 0 {
-            return 0;
-        }
         let price = took.saturating_add(took / 2).min(BURST);
-        let missing = self.spent.saturating_add(price).saturating_sub(BURST);
-        missing.saturating_mul(100) / rules.overhead.max(1)
+        until_earned(self.spent.saturating_add(price), rules.overhead)
     }
 
     /// Nanoseconds until the page faults after the last trims are paid for. Who waits in quiet or under pressure, or asks
     /// for a trim, is not about to take the memory back.
     fn until_worth_it(&self, rules: &Rules) -> u64 {
-        let missing = if self.is_for_work() { self.spent_with_faults.saturating_sub(BURST) } else { 0 };
-        missing.saturating_mul(100).checked_div(rules.overhead.saturating_mul(COST)).unwrap_or(0)
+        let spent = if self.is_for_work() { self.spent_with_faults } else { 0 };
+        until_earned(spent, rules.overhead.saturating_mul(COST))
     }
 
     fn refill(&mut self, rules: &Rules, now: u64) {
@@ -536,6 +532,11 @@ impl Policy {
         self.random ^= self.random << 17;
         self.random
     }
+}
+
+/// Nanoseconds until what was spent is no more than a full bucket, which earns so many percent of the time; 0 percent = no limit.
+fn until_earned(spent: u64, percent: u64) -> u64 {
+    spent.saturating_sub(BURST).saturating_mul(100).checked_div(percent).unwrap_or(0)
 }
 
 /// Nothing is due before `then`; never where that is the end of time.
