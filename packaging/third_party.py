@@ -1,6 +1,6 @@
 """Prints the licences of the crates that are compiled into the command and the library, as their notices ask for.
 
-Reads what cargo has downloaded already: `cargo fetch --locked` first.
+Cargo downloads what it does not have yet: the lock files also name what only tests use.
 """
 
 import json
@@ -20,7 +20,6 @@ def compiled_in(manifest: Path, target: str) -> dict[str, dict]:
         "cargo",
         "metadata",
         "--locked",
-        "--offline",
         "--format-version=1",
         f"--filter-platform={target}",
     ]
