@@ -322,7 +322,7 @@ fn refusal(prepare: &str) -> String {
 fn a_release_needs_a_clean_tree_equal_versions_and_a_changelog() {
     let commit = "git commit --quiet --all --message test";
     let versions = r#"sed -i 's/^version = .*/version = "7.8.9"/' Cargo.toml cli/Cargo.toml"#;
-    let locks = "cargo update --quiet --offline --workspace && cargo update --quiet --offline --workspace --manifest-path cli/Cargo.toml";
+    let locks = "cargo update --quiet --workspace && cargo update --quiet --workspace --manifest-path cli/Cargo.toml";
     assert!(refusal("touch new").contains("there are uncommitted changes"));
     assert!(refusal("true").contains("Cargo.toml has another version than 7.8.9"));
     assert!(refusal(&format!("{versions} && {commit}")).contains("the lock file of Cargo.toml is not up to date"));
