@@ -5,6 +5,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::background::protocol::Setting;
+use crate::errors;
 use crate::options::{Level, TABLE};
 use crate::policy::{Growth, MILLISECOND, Policy, SECOND};
 use crate::sys::{self, files};
@@ -153,12 +154,17 @@ pub fn leak(bytes_per_request: u64, requests: u64) {
     write(runtime, Level::Warn, &mut line);
 }
 
-/// The metrics cannot be written: the system's error number. Said once per process.
+/// The metrics cannot be written: why, by the system's error number. Said once per process.
 pub fn no_metrics(runtime: &Runtime, error: i32) {
     let mut line = begin(runtime, "metrics_failed");
     let path = runtime.options.metrics.as_bytes();
     line.text(" directory=").quoted(path.get(..path.len().saturating_sub(1).min(128)).unwrap_or_default());
-    line.text(" errno=").number(error.unsigned_abs().into());
+    line.text(" error=\"");
+    match errors::words(error) {
+        Some(words) => line.text(words),
+        None => line.text("error ").number(error.unsigned_abs().into()),
+    };
+    line.byte(b'"');
     write(runtime, Level::Warn, &mut line);
 }
 
