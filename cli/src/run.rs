@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::arguments::{Run, assignment};
+use crate::arguments::{Run, assignment, parsed};
+use crate::environment::{invalid, unknown};
 use crate::failure::Failure;
+use crate::options::LIBRARY as VARIABLE;
 use crate::program::{Architecture, Image, Program};
 use crate::target::preload_names;
 
 /// The library's name in every installation.
 const NAME: &str = "libautotrim.so";
-/// Names the library where it is not installed beside the command.
-const VARIABLE: &str = "AUTOTRIM_LIBRARY";
 /// Characters that end a name in LD_PRELOAD, or mean something in it (ld.so(8)).
 const SPECIAL: &[u8] = b": \t\n\r$";
 
@@ -49,6 +49,11 @@ pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         .collect();
     environment.push(("LD_PRELOAD".into(), preload(std::env::var_os("LD_PRELOAD").as_deref(), &library)?));
     environment.extend(arguments.settings.0.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+    // The library says so too, but only once the program serves.
+    let options = parsed(b"", environment.iter().map(|(name, value)| assignment(name, value)));
+    for complaint in invalid(&options).into_iter().chain(unknown(&options)) {
+        eprintln!("autotrim: {complaint}");
+    }
     match replace_this_process(&program.path, &arguments.program, &environment) {
         Err(error) => Err(Failure::not_executable(format!("{}: {error}", program.path.display()))),
         Ok(never) => match never {},
