@@ -16,6 +16,9 @@ use crate::target::preload_names;
 
 /// The library's name in every installation.
 const NAME: &str = "libautotrim.so";
+/// Where cargo leaves this command in the sources: in a directory in this one. And where it leaves the library.
+const BUILT: &str = "cli/target";
+const BUILT_LIBRARY: &str = "target/release";
 /// Characters that end a name in LD_PRELOAD, or mean something in it (ld.so(8)).
 const SPECIAL: &[u8] = b": \t\n\r$";
 
@@ -90,7 +93,10 @@ fn places() -> Vec<PathBuf> {
         // Of a wheel, of RPM, of Debian, and of whoever copies it.
         let multiarch = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
         let libraries = ["lib/autotrim", "lib64", &multiarch, "lib"].map(|place| prefix.join(place).join(NAME));
-        libraries.into_iter().chain([directory.join(NAME)])
+        let is_built = directory.parent().is_some_and(|parent| parent.ends_with(BUILT));
+        let sources = directory.ancestors().nth(3).filter(|_| is_built);
+        let built = sources.map(|sources| sources.join(BUILT_LIBRARY).join(NAME));
+        libraries.into_iter().chain([directory.join(NAME)]).chain(built)
     });
     installed.chain(std::env::var_os(VARIABLE).map(PathBuf::from)).collect()
 }

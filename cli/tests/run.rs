@@ -194,6 +194,35 @@ fn options_in_the_environment_that_mean_nothing_are_told_before_the_program_star
     assert_eq!(finish(&mut corrected).stderr, "");
 }
 
+/// Where cargo has built both, and nowhere that only looks like it.
+#[test]
+fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
+    let directory = open_directory();
+    let root = directory.path().canonicalize().expect("the directory");
+    let place = |path: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+        path
+    };
+    let built = copy(library().to_str().expect("UTF-8"), &place("src/target/release/libautotrim.so"), 0o644);
+    let preload = |command: &Path| {
+        finish(
+            Command::new(command)
+                .args(["run", "sh", "-c", "echo $LD_PRELOAD"])
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin"),
+        )
+    };
+    for profile in ["release", "debug"] {
+        let command =
+            copy(env!("CARGO_BIN_EXE_autotrim"), &place(&format!("src/cli/target/{profile}/autotrim")), 0o755);
+        let finished = preload(&command);
+        assert_eq!(finished.stdout.trim(), built.display().to_string(), "{}", finished.stderr);
+    }
+    let elsewhere = copy(env!("CARGO_BIN_EXE_autotrim"), &place("src/my/tools/bin/autotrim"), 0o755);
+    preload(&elsewhere).says(2, &["libautotrim.so is not in"]);
+}
+
 #[test]
 fn the_library_is_found_where_it_is_installed() {
     let directory = open_directory();
