@@ -24,6 +24,7 @@ mod ancillary;
 mod background;
 mod connection;
 mod descriptors;
+mod errors;
 mod garbage;
 #[allow(unsafe_code)]
 mod hooks;

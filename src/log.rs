@@ -4,15 +4,16 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::background::protocol::Setting;
-use crate::options::{Level, TABLE};
-use crate::policy::{Growth, MILLISECOND, Policy, SECOND};
+use crate::errors;
+use crate::options::{self, Level, TABLE};
+use crate::policy::Policy;
 use crate::sys::{self, files};
 use crate::text::Text;
 use crate::trim::Outcome;
 use crate::{Runtime, background, process, runtime};
 
-type Line = Text<512>;
+/// Holds the longest `enabled` line (a test of the options).
+type Line = Text<1000>;
 
 /// The process has answered its first request, or is about to log its first trim: warns about options that did not parse,
 /// then says what is on. Once.
@@ -36,9 +37,17 @@ pub fn first_answer() {
             write(runtime, Level::Warn, &mut line);
         }
     }
-    if let Some(name) = &options.unknown {
+    for name in options.unknown.iter().flatten() {
         let mut line = begin(runtime, "option_unknown");
         line.text(" variable=").quoted(name.as_bytes());
+        if let Some(nearest) = options::nearest(name.as_bytes()) {
+            line.text(" did_you_mean=").text(nearest);
+        }
+        write(runtime, Level::Warn, &mut line);
+    }
+    if options.more_unknown != 0 {
+        let mut line = begin(runtime, "option_unknown");
+        line.text(" more=").number(options.more_unknown);
         write(runtime, Level::Warn, &mut line);
     }
     enabled(runtime);
@@ -84,22 +93,8 @@ fn enabled(runtime: &Runtime) {
         line.text(" reason=allocator allocator=unknown version=").text(env!("CARGO_PKG_VERSION"));
         return write(runtime, Level::Error, &mut line);
     };
-    let rules = &runtime.options.rules;
     let mut line = begin(runtime, "enabled");
-    line.text(" interval=").number(rules.interval);
-    growth(line.text(" growth="), rules.growth);
-    duration(line.text(" idle="), rules.idle);
-    if rules.period != 0 {
-        duration(line.text(" period="), rules.period);
-    }
-    match &runtime.options.pressure {
-        Setting::Off => {}
-        Setting::Auto => drop(line.text(" pressure=auto")),
-        Setting::At(path) => drop(line.text(" pressure=").quoted(path.as_bytes())),
-    }
-    if runtime.options.signal != 0 {
-        line.text(" signal=").number(runtime.options.signal.unsigned_abs().into());
-    }
+    runtime.options.tell(&mut line);
     if runtime.python.is_some() {
         line.text(" gc=python");
     }
@@ -153,12 +148,17 @@ pub fn leak(bytes_per_request: u64, requests: u64) {
     write(runtime, Level::Warn, &mut line);
 }
 
-/// The metrics cannot be written: the system's error number. Said once per process.
+/// The metrics cannot be written: why, by the system's error number. Said once per process.
 pub fn no_metrics(runtime: &Runtime, error: i32) {
     let mut line = begin(runtime, "metrics_failed");
     let path = runtime.options.metrics.as_bytes();
     line.text(" directory=").quoted(path.get(..path.len().saturating_sub(1).min(128)).unwrap_or_default());
-    line.text(" errno=").number(error.unsigned_abs().into());
+    line.text(" error=\"");
+    match errors::words(error) {
+        Some(words) => line.text(words),
+        None => line.text("error ").number(error.unsigned_abs().into()),
+    };
+    line.byte(b'"');
     write(runtime, Level::Warn, &mut line);
 }
 
@@ -187,29 +187,4 @@ fn write(runtime: &Runtime, level: Level, line: &mut Line) {
     if level <= runtime.options.log {
         files::write_stderr(stderr, line.byte(b'\n').as_bytes());
     }
-}
-
-fn growth(line: &mut Line, growth: Growth) {
-    match growth {
-        Growth { bytes, percent: 0 } => size(line, bytes),
-        Growth { bytes: 0, percent } => line.number(percent).text("%"),
-        Growth { bytes, percent } => size(line, bytes).text(",").number(percent).text("%"),
-    };
-}
-
-fn size(line: &mut Line, bytes: u64) -> &mut Line {
-    for (unit, name) in [(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")] {
-        // checked: the compiler cannot see that no unit is 0, and would keep a panic.
-        if bytes > 0 && bytes.checked_rem(unit) == Some(0) {
-            return line.number(bytes.checked_div(unit).unwrap_or(0)).text(name);
-        }
-    }
-    line.number(bytes)
-}
-
-fn duration(line: &mut Line, time: u64) {
-    match time {
-        time if time % SECOND == 0 => line.number(time / SECOND).text("s"),
-        time => line.number(time / MILLISECOND).text("ms"),
-    };
 }

@@ -1,12 +1,28 @@
 //! The options: ONE table of name, default, meaning and parser. The README's table is rendered from it.
 //!
 //! Pure: values come in as bytes (an environment variable need not be UTF-8). A value that does not parse
-//! leaves the default in place and is remembered for one warn line, written when the process first serves.
+//! leaves the default in place and is remembered for one warn line, written when the process first serves; so is a variable
+//! that looks like an option and is none.
 
-use crate::background::protocol::{Path, Payload, Setting, Watch, path, payload};
-use crate::policy::{Growth, MILLISECOND, Rules, SECOND};
+// By path, because the command includes this file by its path.
+#[path = "options/spelling.rs"]
+mod spelling;
+#[path = "options/values.rs"]
+mod values;
+
+use values::after;
+
+use crate::background::protocol::{Path, Payload, Setting, Watch, payload};
+use crate::policy::{PERCENT, Rules};
 use crate::process::program_matches;
-use crate::text::{Text, number};
+use crate::text::Text;
+
+/// What the name of each option begins with.
+const PREFIX: &str = "AUTOTRIM_";
+/// No option: it tells `autotrim run` where the library is.
+pub const LIBRARY: &str = "AUTOTRIM_LIBRARY";
+/// So many unknown names are remembered: as many as there are options.
+const MOST_UNKNOWN: usize = TABLE.len();
 
 /// How much is written to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +60,8 @@ pub enum TrimThreshold {
 
 /// As much of an invalid value as a log line shows.
 pub type Excerpt = Text<48>;
+/// An option's value as the log shows it: a path may be quoted throughout.
+pub type Shown = Text<{ 2 * values::SHOWN_PATH + 2 }>;
 
 /// All options of this process.
 #[derive(Clone, Copy)]
@@ -76,8 +94,10 @@ pub struct Options {
     pub log: Level,
     /// The value of each option in [`TABLE`] that did not parse.
     pub invalid: [Option<Excerpt>; TABLE.len()],
-    /// The name of a variable that looks like an option and is none.
-    pub unknown: Option<Excerpt>,
+    /// The names of variables that look like options and are none.
+    pub unknown: [Option<Excerpt>; MOST_UNKNOWN],
+    /// How many more there were.
+    pub more_unknown: u64,
     /// The name of this program, which `AUTOTRIM_PROGRAMS` is matched against.
     pub program: &'static [u8],
 }
@@ -93,22 +113,38 @@ pub struct Entry {
     /// What it does, for the README; not in the library itself.
     #[cfg(test)]
     pub meaning: &'static str,
+    /// Takes a value, or changes nothing.
     set: fn(&mut Options, &[u8]) -> Option<()>,
+    /// What the log says of it.
+    told: Told,
 }
 
-const COUNT: &str = "a whole number";
-const SIZE: &str = "a size such as 8M (bytes, K, M or G)";
-const DURATION: &str = "a duration such as 500ms, 2s or 1m";
+/// Whether the `enabled` line tells an option's value, and how it is written, in the same syntax as a value.
+enum Told {
+    /// Always.
+    Always(fn(&Options, &mut Shown)),
+    /// Where it is not the default.
+    Changed(fn(&Options, &mut Shown)),
+    /// Never: what comes of it tells it, or that there is such a line.
+    Never,
+}
+use Told::{Always, Changed, Never};
+
+const COUNT: &str = "a whole number or off";
+const SIZE: &str = "a size such as 8M or 1.5G";
+const DURATION: &str = "a duration such as 500ms, 1.5s, 2m or 1h";
+const SWITCH: &str = "on or off";
 
 /// Every option, in the order of the README.
-pub const TABLE: [Entry; 17] = [
+pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_INTERVAL",
         default: "1024",
         expected: COUNT,
         #[cfg(test)]
         meaning: "trim after every N requests; 0 = off",
-        set: |options, value| number(value).map(|n| options.rules.interval = n),
+        set: |options, value| values::count(value).map(|n| options.rules.interval = n),
+        told: Always(|options, text| values::write_count(text, options.rules.interval)),
     },
     Entry {
         name: "AUTOTRIM_JITTER",
@@ -116,33 +152,36 @@ pub const TABLE: [Entry; 17] = [
         expected: COUNT,
         #[cfg(test)]
         meaning: "up to so many further requests, at random for each trim, so that workers do not trim together",
-        set: |options, value| number(value).map(|n| options.rules.jitter = n),
+        set: |options, value| values::count(value).map(|n| options.rules.jitter = n),
+        told: Changed(|options, text| values::write_count(text, options.rules.jitter)),
     },
     Entry {
         name: "AUTOTRIM_GROWTH",
         default: "4M,5%",
-        expected: "a size such as 16M, a share of the floor such as 5%, or both as 16M,5%",
+        expected: "a size such as 16M, a share of the floor such as 5%, both as 16M,5%, or off",
         #[cfg(test)]
-        meaning: "trim when anonymous RSS is this far above the floor: a size (K, M, G), a share of the floor, \
-                  or both, of which the larger counts; 0 = off",
-        set: |options, value| growth(value).map(|growth| options.rules.growth = growth),
+        meaning: "trim when anonymous RSS is this far above the floor: a size, a share of the floor, or both, of which the \
+                  larger counts; 0 = off",
+        set: |options, value| values::growth(value).map(|growth| options.rules.growth = growth),
+        told: Always(|options, text| values::write_growth(text, options.rules.growth)),
     },
     Entry {
         name: "AUTOTRIM_IDLE",
         default: "1s",
         expected: DURATION,
         #[cfg(test)]
-        meaning: "trim once when no request came for so long after some did, if there is growth to give back \
-                  (ms, s, m; plain = s); 0 = off",
-        set: |options, value| duration(value).map(|time| options.rules.idle = time),
+        meaning: "trim once when no request came for so long after some did, if there is growth to give back; 0 = off",
+        set: |options, value| values::duration(value).map(|time| options.rules.idle = time),
+        told: Always(|options, text| values::write_duration(text, options.rules.idle)),
     },
     Entry {
         name: "AUTOTRIM_PERIOD",
         default: "0",
         expected: DURATION,
         #[cfg(test)]
-        meaning: "trim so long after the last trim, also in processes that serve nothing (ms, s, m; plain = s); 0 = off",
-        set: |options, value| duration(value).map(|time| options.rules.period = time),
+        meaning: "trim so long after the last trim, also in processes that serve nothing; 0 = off",
+        set: |options, value| values::duration(value).map(|time| options.rules.period = time),
+        told: Changed(|options, text| values::write_duration(text, options.rules.period)),
     },
     Entry {
         name: "AUTOTRIM_PRESSURE",
@@ -151,36 +190,40 @@ pub const TABLE: [Entry; 17] = [
         #[cfg(test)]
         meaning: "trim when memory is short: off, auto (what systemd's `MEMORY_PRESSURE_WATCH` says, else the own cgroup, else \
                   the machine), or the path of a pressure file, FIFO or socket",
-        set: |options, value| Setting::parse(value).map(|setting| options.pressure = setting),
+        set: |options, value| values::pressure(value).map(|setting| options.pressure = setting),
+        told: Changed(|options, text| values::write_pressure(text, &options.pressure)),
     },
     Entry {
         name: "AUTOTRIM_SIGNAL",
         default: "off",
-        expected: "off, SIGUSR1, SIGUSR2, SIGRTMIN+n, SIGRTMAX-n or the number of one of these",
+        expected: "off, USR1, USR2, RTMIN+n, RTMAX-n or the number of one of these",
         #[cfg(test)]
         meaning: "trim on this signal: off, a number, or a name such as `SIGRTMIN+18`, which must come with the value 0x300, \
                   as systemd's programs take it",
-        set: |options, value| signal(value).map(|signal| options.signal = signal),
+        set: |options, value| values::signal(value).map(|signal| options.signal = signal),
+        told: Changed(|options, text| values::write_signal(text, options.signal)),
     },
     Entry {
         name: "AUTOTRIM_TRIM_THRESHOLD",
         default: "auto",
-        expected: "auto or a size such as 8M (bytes, K, M or G)",
+        expected: "auto or a size such as 8M or 1.5G",
         #[cfg(test)]
-        meaning: "M_TRIM_THRESHOLD at start (bytes, K, M, G), with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's \
-                  dynamic rule; auto = 64M where `AUTOTRIM_ARENAS=auto` sets one arena and `AUTOTRIM_GROWTH` is on, else 0",
-        set: |options, value| trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
+        meaning: "M_TRIM_THRESHOLD at start, with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's dynamic rule; \
+                  auto = 64M where `AUTOTRIM_ARENAS=auto` sets one arena and `AUTOTRIM_GROWTH` is on, else 0",
+        set: |options, value| values::trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
+        told: Changed(|options, text| values::write_threshold(text, options.trim_threshold)),
     },
     Entry {
         name: "AUTOTRIM_OVERHEAD",
         default: "1",
-        expected: "a percentage from 0 to 100",
+        expected: "a percentage from 0 to 100 such as 1 or 0.5",
         #[cfg(test)]
-        meaning: "most percent of wall time spent trimming (token bucket, 100 ms burst), and twice that with the page faults \
-                  which trims for requests and growth cause; 0 = no limit",
+        meaning: "most percent of wall time spent trimming, such as 1 or 0.5 (token bucket, 100 ms burst), and twice that with \
+                  the page faults which trims for requests and growth cause; 0 = no limit",
         set: |options, value| {
-            number(value).filter(|&percent| percent <= 100).map(|percent| options.rules.overhead = percent)
+            values::share(value).filter(|&share| share <= 100 * PERCENT).map(|share| options.rules.overhead = share)
         },
+        told: Changed(|options, text| values::write_share(text, options.rules.overhead)),
     },
     Entry {
         name: "AUTOTRIM_DEFER",
@@ -188,15 +231,17 @@ pub const TABLE: [Entry; 17] = [
         expected: DURATION,
         #[cfg(test)]
         meaning: "longest wait for a moment when no request is in flight",
-        set: |options, value| duration(value).map(|time| options.rules.defer = time),
+        set: |options, value| values::duration(value).map(|time| options.rules.defer = time),
+        told: Changed(|options, text| values::write_duration(text, options.rules.defer)),
     },
     Entry {
         name: "AUTOTRIM_PAD",
         default: "0",
         expected: SIZE,
         #[cfg(test)]
-        meaning: "bytes to keep at the top of the heap (K, M, G)",
-        set: |options, value| size(value).map(|bytes| options.pad = bytes),
+        meaning: "bytes to keep at the top of the heap",
+        set: |options, value| values::size(value).map(|bytes| options.pad = bytes),
+        told: Changed(|options, text| values::write_size(text, options.pad)),
     },
     Entry {
         name: "AUTOTRIM_ARENAS",
@@ -205,7 +250,8 @@ pub const TABLE: [Entry; 17] = [
         #[cfg(test)]
         meaning: "M_ARENA_MAX at start: a number, 0 = glibc's own, auto = 1 where an interpreter lock serialises \
                   allocation anyway (CPython, Ruby; not free-threaded CPython), else 0",
-        set: |options, value| arenas(value).map(|arenas| options.arenas = arenas),
+        set: |options, value| values::arenas(value).map(|arenas| options.arenas = arenas),
+        told: Never,
     },
     Entry {
         name: "AUTOTRIM_GC",
@@ -213,14 +259,8 @@ pub const TABLE: [Entry; 17] = [
         expected: "off or python",
         #[cfg(test)]
         meaning: "python = before a trim, have CPython collect its cyclic garbage, if AUTOTRIM_OVERHEAD can pay for the pause",
-        set: |options, value| {
-            options.gc = match value {
-                b"off" => false,
-                b"python" => true,
-                _ => return None,
-            };
-            Some(())
-        },
+        set: |options, value| values::collects(value).map(|on| options.gc = on),
+        told: Never,
     },
     Entry {
         name: "AUTOTRIM_PROGRAMS",
@@ -232,6 +272,7 @@ pub const TABLE: [Entry; 17] = [
             options.chosen = program_matches(options.program, value)?;
             Some(())
         },
+        told: Never,
     },
     Entry {
         name: "AUTOTRIM_LOG",
@@ -239,30 +280,26 @@ pub const TABLE: [Entry; 17] = [
         expected: "off, error, warn, info or debug",
         #[cfg(test)]
         meaning: "off, error, warn, info (one line when a process first serves), debug (every trim)",
-        set: |options, value| level(value).map(|level| options.log = level),
+        set: |options, value| values::level(value).map(|level| options.log = level),
+        told: Never,
     },
     Entry {
         name: "AUTOTRIM_METRICS_DIR",
         default: "",
-        expected: "an absolute path",
+        expected: "an absolute path or off",
         #[cfg(test)]
         meaning: "a directory in which each process that serves keeps its counters as `autotrim-PID.prom`, for Prometheus",
-        set: |options, value| directory(value).map(|path| options.metrics = path),
+        set: |options, value| values::directory(value).map(|path| options.metrics = path),
+        told: Never,
     },
     Entry {
         name: "AUTOTRIM_DISABLE",
         default: "0",
-        expected: "0 or 1",
+        expected: SWITCH,
         #[cfg(test)]
-        meaning: "1 = load and do nothing",
-        set: |options, value| {
-            options.disabled = match value {
-                b"0" => false,
-                b"1" => true,
-                _ => return None,
-            };
-            Some(())
-        },
+        meaning: "1 (or yes, true, on) = load and do nothing",
+        set: |options, value| values::switch(value).map(|on| options.disabled = on),
+        told: Never,
     },
 ];
 
@@ -284,10 +321,11 @@ impl Options {
             disabled: false,
             log: Level::Info,
             invalid: [None; TABLE.len()],
-            unknown: None,
+            unknown: [None; MOST_UNKNOWN],
+            more_unknown: 0,
             program,
         };
-        for entry in &TABLE {
+        for entry in TABLE {
             let _ = (entry.set)(&mut options, entry.default.as_bytes());
         }
         options
@@ -301,7 +339,7 @@ impl Options {
         if let Some(value) = assignment.strip_prefix(b"MEMORY_PRESSURE_WRITE=") {
             self.write = payload(value);
         }
-        if !assignment.starts_with(b"AUTOTRIM_") {
+        if after(PREFIX, assignment).is_none() {
             return;
         }
         let mut parts = assignment.splitn(2, |&byte| byte == b'=');
@@ -316,7 +354,32 @@ impl Options {
                 return;
             }
         }
-        self.unknown = Some(excerpt(name));
+        if name == LIBRARY.as_bytes() {
+            return;
+        }
+        match self.unknown.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(excerpt(name)),
+            None => self.more_unknown = self.more_unknown.saturating_add(1),
+        }
+    }
+
+    /// Writes what the `enabled` line tells of the options: ` interval=1024 growth=4M,5% …`.
+    pub fn tell<const N: usize>(&self, line: &mut Text<N>) {
+        for entry in TABLE {
+            let mut value = Shown::new();
+            match entry.told {
+                Always(write) | Changed(write) => write(self, &mut value),
+                Never => continue,
+            }
+            if matches!(entry.told, Always(_)) || value.as_bytes() != entry.default.as_bytes() {
+                line.byte(b' ');
+                let name = after(PREFIX, entry.name.as_bytes()).unwrap_or_default();
+                for letter in name {
+                    line.byte(letter.to_ascii_lowercase());
+                }
+                line.byte(b'=').bytes(value.as_bytes());
+            }
+        }
     }
 
     /// Whether the library is to do anything at all in this process.
@@ -330,101 +393,16 @@ impl Options {
     }
 }
 
+/// The option that a variable of this name was most likely meant to be.
+pub fn nearest(name: &[u8]) -> Option<&'static str> {
+    let word = after(PREFIX, name)?;
+    let names = TABLE.iter().filter_map(|entry| entry.name.strip_prefix(PREFIX));
+    let nearest = spelling::nearest(word, names)?;
+    TABLE.iter().map(|entry| entry.name).find(|name| name.strip_prefix(PREFIX) == Some(nearest))
+}
+
 fn excerpt(value: &[u8]) -> Excerpt {
     *Excerpt::new().bytes(value)
-}
-
-/// A whole number and what stands behind it.
-fn number_and_unit(value: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, unit) = value.split_at_checked(digits)?;
-    Some((number(digits)?, unit))
-}
-
-/// Bytes: plain, or in units of 1024.
-fn size(value: &[u8]) -> Option<u64> {
-    let (number, unit) = number_and_unit(value)?;
-    let factor = match unit {
-        b"" => 1,
-        b"K" | b"k" => 1 << 10,
-        b"M" | b"m" => 1 << 20,
-        b"G" | b"g" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
-/// Nanoseconds; a plain number is seconds.
-fn duration(value: &[u8]) -> Option<u64> {
-    let (number, unit) = number_and_unit(value)?;
-    let factor = match unit {
-        b"ms" => MILLISECOND,
-        b"" | b"s" => SECOND,
-        b"m" => 60 * SECOND,
-        _ => return None,
-    };
-    number.checked_mul(factor)
-}
-
-/// glibc's range of real-time signals for programs; the libc crate asks a function for them.
-const REAL_TIME: core::ops::RangeInclusive<i32> = 34..=64;
-
-/// A signal that means nothing by itself, so that it may mean this; 0 = off.
-fn signal(value: &[u8]) -> Option<i32> {
-    let offset = |prefix: &[u8]| value.strip_prefix(prefix).and_then(number).filter(|&offset| offset <= 30);
-    let signal = match value {
-        b"off" => return Some(0),
-        b"SIGUSR1" => libc::SIGUSR1 as u64,
-        b"SIGUSR2" => libc::SIGUSR2 as u64,
-        _ => match (offset(b"SIGRTMIN+"), offset(b"SIGRTMAX-")) {
-            (Some(offset), _) => 34 + offset,
-            (_, Some(offset)) => 64 - offset,
-            _ => number(value).filter(|&number| number <= 64)?,
-        },
-    } as i32;
-    (REAL_TIME.contains(&signal) || [libc::SIGUSR1, libc::SIGUSR2].contains(&signal)).then_some(signal)
-}
-
-fn growth(value: &[u8]) -> Option<Growth> {
-    value.split(|&byte| byte == b',').try_fold(Growth::default(), |growth, part| match part {
-        [share @ .., b'%'] => Some(Growth { percent: number(share)?, ..growth }),
-        _ => Some(Growth { bytes: size(part)?, ..growth }),
-    })
-}
-
-fn trim_threshold(value: &[u8]) -> Option<TrimThreshold> {
-    match value {
-        b"auto" => Some(TrimThreshold::Auto),
-        _ => size(value).map(TrimThreshold::At),
-    }
-}
-
-fn arenas(value: &[u8]) -> Option<Arenas> {
-    match value {
-        b"auto" => Some(Arenas::Auto),
-        _ => Some(Arenas::AtMost(i32::try_from(number(value)?).ok()?)),
-    }
-}
-
-/// Absolute: the program may change its directory. Without a slash at its end, which would make a symbolic link of a
-/// directory.
-fn directory(value: &[u8]) -> Option<Path> {
-    let end = value.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last.saturating_add(1));
-    match value.get(..end)? {
-        [] => value.is_empty().then(Path::new),
-        value => path(value).map(|mut path| *path.byte(0)),
-    }
-}
-
-fn level(value: &[u8]) -> Option<Level> {
-    Some(match value {
-        b"off" => Level::Off,
-        b"error" => Level::Error,
-        b"warn" => Level::Warn,
-        b"info" => Level::Info,
-        b"debug" => Level::Debug,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

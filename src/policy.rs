@@ -10,6 +10,8 @@
 pub const MILLISECOND: u64 = 1_000_000;
 /// One second in nanoseconds.
 pub const SECOND: u64 = 1_000 * MILLISECOND;
+/// One percent: shares are millionths, so that a small fraction of a percent is none of zero.
+pub const PERCENT: u64 = 10_000;
 
 /// Capacity of the token bucket: time that may be spent trimming in one burst.
 const BURST: u64 = 100 * MILLISECOND;
@@ -25,7 +27,7 @@ const BYTES_PER_NANOSECOND: u64 = 4;
 const LOOK_EVERY: u64 = 5 * MILLISECOND;
 /// Growth below which a quiet moment is left alone: a trim releases whole pages, and so little is noise. Of a
 /// large floor it is a share: the walk over a large heap should bring something.
-const QUIET_GROWTH: Growth = Growth { bytes: 256 * 1024, percent: 2 };
+const QUIET_GROWTH: Growth = Growth { bytes: 256 * 1024, share: 2 * PERCENT };
 
 /// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
 const COLLECTED_WITHIN: u64 = SECOND;
@@ -79,19 +81,19 @@ impl Trigger {
 pub struct Growth {
     /// Bytes over the floor.
     pub bytes: u64,
-    /// Percent of the floor.
-    pub percent: u64,
+    /// A share of the floor, as [`PERCENT`] counts.
+    pub share: u64,
 }
 
 impl Growth {
     /// Whether the growth rule is on.
     pub const fn is_on(self) -> bool {
-        self.bytes != 0 || self.percent != 0
+        self.bytes != 0 || self.share != 0
     }
 
     /// The RSS from which on a trim is due.
     pub const fn limit(self, floor: u64) -> u64 {
-        let share = (floor / 100).saturating_mul(self.percent);
+        let share = part(floor, self.share);
         floor.saturating_add(if share > self.bytes { share } else { self.bytes })
     }
 }
@@ -111,7 +113,7 @@ pub struct Rules {
     pub period: u64,
     /// Longest wait for nothing in flight, in nanoseconds.
     pub defer: u64,
-    /// Most percent of the wall clock spent trimming, and collecting; 0 = no limit.
+    /// The largest share of the wall clock spent trimming, and collecting, as [`PERCENT`] counts; 0 = no limit.
     pub overhead: u64,
 }
 
@@ -290,8 +292,8 @@ impl Policy {
         self.pause = self.pause.saturating_add(took);
         self.last_pause = took;
         // Trims alone would leave nothing for the next one: two thirds of what both may take are its own.
-        let share = took.saturating_add(took / 2).saturating_mul(100).checked_div(rules.overhead);
-        self.pause_from = now.saturating_add(share.unwrap_or(0));
+        let share = whole(took.saturating_add(took / 2), rules.overhead);
+        self.pause_from = now.saturating_add(share);
         if self.due_since == 0 {
             self.set_due(self.trigger, now);
         }
@@ -509,7 +511,7 @@ impl Policy {
         let elapsed = now.saturating_sub(self.refilled_at);
         // Rarely enough that rounding loses nothing.
         if elapsed >= MILLISECOND {
-            let earned = (elapsed / 100).saturating_mul(rules.overhead);
+            let earned = part(elapsed, rules.overhead);
             self.spent = self.spent.saturating_sub(earned);
             self.spent_with_faults = self.spent_with_faults.saturating_sub(earned.saturating_mul(COST));
             self.refilled_at = now;
@@ -534,9 +536,20 @@ impl Policy {
     }
 }
 
-/// Nanoseconds until what was spent is no more than a full bucket, which earns so many percent of the time; 0 percent = no limit.
-fn until_earned(spent: u64, percent: u64) -> u64 {
-    spent.saturating_sub(BURST).saturating_mul(100).checked_div(percent).unwrap_or(0)
+/// Nanoseconds until what was spent is no more than a full bucket, which earns this share of the time; 0 = no limit.
+fn until_earned(spent: u64, share: u64) -> u64 {
+    whole(spent.saturating_sub(BURST), share)
+}
+
+/// This share of a whole, rounded down.
+const fn part(whole: u64, share: u64) -> u64 {
+    // In two steps, or a long time would overflow.
+    (whole / 1_000).saturating_mul(share) / (100 * PERCENT / 1_000)
+}
+
+/// The whole that `part` is this share of; 0 where the share is.
+fn whole(part: u64, share: u64) -> u64 {
+    part.saturating_mul(100 * PERCENT).checked_div(share).unwrap_or(0)
 }
 
 /// Nothing is due before `then`; never where that is the end of time.

@@ -14,8 +14,8 @@ use proptest::sample::select;
 use crate::ancillary;
 use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::descriptors;
-use crate::options::{Options, TABLE};
-use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, Policy, Rules, SECOND, Trimmed};
+use crate::options::{Options, TABLE, nearest};
+use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, PERCENT, Policy, Rules, SECOND, Trimmed};
 use crate::process::program_matches;
 use crate::text::Text;
 use crate::verdict::{Floors, MOST, Point, Verdict, judge};
@@ -39,7 +39,8 @@ fn number() -> impl Strategy<Value = u64> {
 /// Nearly a value: digits and units in any order, what `AUTOTRIM_PROGRAMS` takes, and any bytes at all.
 fn value() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
-        "[0-9]{0,22}(|K|k|M|m|G|g|ms|s|%)(,[0-9]{0,22}[KMG%]?)?".prop_map(String::into_bytes),
+        "[0-9]{0,22}([.][0-9]{0,22})? ?(|K|k|MB|MiB|m|G|g|ms|us|s|h|d|%)(,[0-9]{0,22}[KMG%]?)?"
+            .prop_map(String::into_bytes),
         "[-+ 0-9a-zA-Z.,%!*?=]{0,60}".prop_map(String::into_bytes),
         vec(any::<u8>(), 0..100),
     ]
@@ -72,7 +73,7 @@ proptest! {
     #[test]
     fn a_value_is_taken_or_changes_nothing_and_is_remembered(entry in 0..TABLE.len(), value in value()) {
         let options = taken(TABLE[entry].name, &value);
-        prop_assert!(options.unknown.is_none());
+        prop_assert!(options.unknown.iter().all(Option::is_none));
         if !invalid(&options).is_empty() {
             prop_assert_eq!(invalid(&options), [entry]);
             prop_assert_eq!(settings(&options), settings(&Options::new(b"gunicorn")));
@@ -115,6 +116,62 @@ proptest! {
         match product(&digits, time) {
             Some(time) => prop_assert_eq!(options.rules.idle, time),
             None => prop_assert!(!invalid(&options).is_empty()),
+        }
+    }
+
+    /// Exact, and what is less than one byte or nanosecond cut off; never a zero that was none.
+    #[test]
+    fn fractions_are_cut_off_at_the_end(
+        digits in "[0-9]{0,12}", fraction in "[0-9]{1,9}",
+        (size, bytes) in select(vec![("K", 1u64 << 10), ("MB", 1 << 20), ("gib", 1 << 30)]),
+        (unit, time) in select(vec![("us", 1_000), ("ms", MILLISECOND), ("", SECOND), ("h", 3600 * SECOND), ("D", 86_400 * SECOND)]),
+    ) {
+        let expected = |factor: u64| {
+            let tenths = 10u128.pow(fraction.len() as u32);
+            let amount = format!("0{digits}{fraction}").parse::<u128>().expect("digits");
+            let product: u64 = (amount * u128::from(factor) / tenths).try_into().ok()?;
+            (product != 0 || amount == 0).then_some(product)
+        };
+        let options = taken("AUTOTRIM_PAD", format!("{digits}.{fraction}{size}").as_bytes());
+        match expected(bytes) {
+            Some(bytes) => prop_assert_eq!((options.pad, invalid(&options)), (bytes, vec![])),
+            None => prop_assert!(!invalid(&options).is_empty()),
+        }
+        let options = taken("AUTOTRIM_IDLE", format!("{digits}.{fraction}{unit}").as_bytes());
+        match expected(time) {
+            Some(time) => prop_assert_eq!((options.rules.idle, invalid(&options)), (time, vec![])),
+            None => prop_assert!(!invalid(&options).is_empty()),
+        }
+    }
+
+    /// What the log says of an option can be set, and means the same.
+    #[test]
+    fn what_the_line_tells_reads_back(assignments in vec((0..TABLE.len(), value()), 0..20)) {
+        let told = |options: &Options| {
+            let mut line = Text::<2000>::new();
+            options.tell(&mut line);
+            String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
+        };
+        let mut options = Options::new(b"gunicorn");
+        for (entry, value) in assignments {
+            options.take(&[TABLE[entry].name.as_bytes(), b"=", &value].concat());
+        }
+        let mut again = Options::new(b"gunicorn");
+        for field in told(&options).split(' ').filter(|field| !field.is_empty() && !field.starts_with("pressure=")) {
+            let (name, value) = field.split_once('=').expect("a value");
+            again.take(format!("AUTOTRIM_{}={value}", name.to_uppercase()).as_bytes());
+        }
+        again.pressure = options.pressure;
+        prop_assert_eq!(invalid(&again), Vec::<usize>::new());
+        prop_assert_eq!(told(&again), told(&options));
+        prop_assert_eq!((again.rules, again.pad, again.signal), (options.rules, options.pad, options.signal));
+        prop_assert_eq!(again.trim_threshold, options.trim_threshold);
+    }
+
+    #[test]
+    fn a_name_is_near_or_not(name in "[ -~]{0,60}") {
+        if let Some(nearest) = nearest(&[b"AUTOTRIM_", name.as_bytes()].concat()) {
+            prop_assert!(TABLE.iter().any(|entry| entry.name == nearest));
         }
     }
 
@@ -279,18 +336,24 @@ proptest! {
 // ---- policy --------------------------------------------------------------------------------------------------------
 
 fn rules() -> impl Strategy<Value = Rules> {
-    let growth = (number(), number()).prop_map(|(bytes, percent)| Growth { bytes, percent });
-    (number(), number(), growth, number(), number(), number(), prop_oneof![0..=100u64, number()]).prop_map(
-        |(interval, jitter, growth, idle, period, defer, overhead)| Rules {
-            interval,
-            jitter,
-            growth,
-            idle,
-            period,
-            defer,
-            overhead,
+    let growth = (number(), number()).prop_map(|(bytes, share)| Growth { bytes, share });
+    (number(), number(), growth, number(), number(), number(), prop_oneof![0..=100 * PERCENT, number()]).prop_map(
+        |(interval, jitter, growth, idle, period, defer, overhead)| {
+            // A new option need not be named here.
+            #[allow(clippy::needless_update)]
+            Rules { interval, jitter, growth, idle, period, defer, overhead, ..Rules::default() }
         },
     )
+}
+
+/// From a thousandth of a percent to all of the time, small ones often.
+fn overhead() -> impl Strategy<Value = u64> {
+    prop_oneof![10..=PERCENT, PERCENT..=100 * PERCENT]
+}
+
+/// This share of a time.
+fn part(time: u64, share: u64) -> u64 {
+    (u128::from(time) * u128::from(share) / u128::from(100 * PERCENT)) as u64
 }
 
 /// A wait point: time, requests, in flight, RSS, what a trim would take, and what a collection took.
@@ -327,8 +390,8 @@ proptest! {
     }
 
     #[test]
-    fn a_limit_is_above_its_floor(bytes in number(), percent in number(), floor in number()) {
-        let limit = Growth { bytes, percent }.limit(floor);
+    fn a_limit_is_above_its_floor(bytes in number(), share in number(), floor in number()) {
+        let limit = Growth { bytes, share }.limit(floor);
         prop_assert!(limit >= floor);
         prop_assert!(limit - floor >= bytes.min(u64::MAX - floor));
     }
@@ -355,7 +418,7 @@ proptest! {
 
     #[test]
     fn trims_stay_within_their_share_of_the_clock(
-        overhead in 1..=100u64, visits in vec((0..2 * SECOND, 0..SECOND), 1..60),
+        overhead in overhead(), visits in vec((0..2 * SECOND, 0..SECOND), 1..60),
     ) {
         // A trim is due at every visit.
         let rules = Rules { interval: 1, overhead, ..Rules::default() };
@@ -365,7 +428,7 @@ proptest! {
             now += passed;
             if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
                 // What the one before it left was within the burst and the share.
-                let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
+                let allowed = 100 * MILLISECOND + part(now - start, overhead);
                 prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                 now += took;
                 spent += took;
@@ -376,7 +439,7 @@ proptest! {
 
     #[test]
     fn collections_and_trims_stay_within_their_share_of_the_clock(
-        overhead in 1..=100u64,
+        overhead in overhead(),
         visits in vec((0..2 * SECOND, 0..SECOND, proptest::option::of(1_000..SECOND)), 1..60),
     ) {
         // A trim is due at every visit; the main thread comes by at once, later, or never.
@@ -390,7 +453,7 @@ proptest! {
             let moment = Moment { now, requests, collects: true, collected: core::mem::take(&mut collected), ..Moment::default() };
             let decision = policy.decide(&rules, moment, || None);
             // What a collection has freed is given back at once; all else begins within the burst and the share.
-            let allowed = 100 * MILLISECOND + (now - start) * overhead / 100;
+            let allowed = 100 * MILLISECOND + part(now - start, overhead);
             match decision {
                 Decision::Trim(_) => {
                     prop_assert!(paid || spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");

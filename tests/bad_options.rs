@@ -122,6 +122,47 @@ fn every_option_checks_its_value() {
     assert_eq!(log.event("enabled").lines.len(), 1);
 }
 
+/// One line for each process that warns and each variable; the nearest option where one is near.
+#[test]
+fn every_misspelt_option_is_told_with_the_nearest() {
+    let misspelt = [
+        ("AUTOTRIM_INTERVALL", Some("AUTOTRIM_INTERVAL")),
+        ("AUTOTRIM_OVERHED", Some("AUTOTRIM_OVERHEAD")),
+        ("autotrim_idle", Some("AUTOTRIM_IDLE")),
+        ("AUTOTRIM_COLOUR", None),
+    ];
+    let start = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_LIBRARY", "/the/command's/own");
+    let mut server = misspelt.iter().fold(start, |gunicorn, (name, _)| gunicorn.env(name, "5")).start();
+    serves(&server);
+    let log = server.stop_and_read_log();
+    let lines = log.event("option_unknown").lines;
+    let processes = log.event("option_unknown").pids().len();
+    for (name, nearest) in misspelt {
+        let about: Vec<_> = lines.iter().filter(|line| line.text("variable") == name).collect();
+        assert_eq!(about.len(), processes, "{name}: {log:?}");
+        for line in about {
+            assert_eq!(line.fields.get("did_you_mean").map(String::as_str), nearest, "{line:?}");
+        }
+    }
+    assert_eq!((lines.len(), processes), (misspelt.len(), 1), "{log:?}");
+    assert_eq!(log.event("enabled").numbers("interval"), [1024]);
+}
+
+/// More than the library remembers: it says how many.
+#[test]
+fn a_hundred_misspelt_options_are_told_in_a_few_lines() {
+    let mut gunicorn = Gunicorn::preloaded(Worker::Sync);
+    for number in 0..100 {
+        gunicorn = gunicorn.env(&format!("AUTOTRIM_{number}_{}", "X".repeat(300)), "5");
+    }
+    let mut server = gunicorn.start();
+    serves(&server);
+    let lines = server.stop_and_read_log().event("option_unknown").lines;
+    let more: u64 = lines.iter().filter(|line| line.fields.contains_key("more")).map(|line| line.number("more")).sum();
+    assert!(lines.len() < 30, "{} lines", lines.len());
+    assert_eq!(lines.iter().filter(|line| line.fields.contains_key("variable")).count() as u64 + more, 100);
+}
+
 /// AUTOTRIM_LOG=error leaves warnings out.
 #[test]
 fn a_warning_obeys_the_log_level() {

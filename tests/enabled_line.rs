@@ -75,7 +75,52 @@ fn with_every_trigger_off_nothing_is_said() {
 
 #[test]
 fn a_disabled_library_is_silent() {
-    assert_eq!(log_with(&[EACH_REQUEST, DEBUG, ("AUTOTRIM_DISABLE", "1")]).lines, []);
+    for on in ["1", "yes", "true", "ON"] {
+        assert_eq!(log_with(&[EACH_REQUEST, DEBUG, ("AUTOTRIM_DISABLE", on)]).lines, [], "{on}");
+    }
+    for off in ["0", "no", "False", ""] {
+        let log = log_with(&[EACH_REQUEST, DEBUG, ("AUTOTRIM_DISABLE", off)]);
+        assert_eq!(log.event("enabled").lines.len(), 1, "{off:?}: {log:?}");
+        assert_eq!(log.event("option_invalid").lines, [], "{off:?}");
+    }
+}
+
+/// As people write them; the line tells what the library made of it, in one way.
+#[test]
+fn values_are_understood_as_people_write_them() {
+    let enabled = |options: &[(&str, &str)]| {
+        let log = log_with(options);
+        assert_eq!(log.lines.len(), 1, "nothing but the one line: {log:?}");
+        log.event("enabled").lines[0].clone()
+    };
+    let line = enabled(&[
+        ("AUTOTRIM_INTERVAL", "off"),
+        ("AUTOTRIM_GROWTH", "8MB, 2.5%"),
+        ("AUTOTRIM_IDLE", "1.5s"),
+        ("AUTOTRIM_PERIOD", "1h"),
+        ("AUTOTRIM_SIGNAL", "rtmin+2"),
+        ("AUTOTRIM_OVERHEAD", "0.5"),
+        ("AUTOTRIM_PAD", "1MiB"),
+        ("AUTOTRIM_DEFER", "100ms"),
+        ("AUTOTRIM_JITTER", "OFF"),
+        ("AUTOTRIM_LOG", "Info"),
+    ]);
+    for (field, value) in [
+        ("interval", "0"),
+        ("growth", "8M,2.5%"),
+        ("idle", "1500ms"),
+        ("period", "3600s"),
+        ("signal", "36"),
+        ("overhead", "0.5"),
+        ("pad", "1M"),
+        ("defer", "100ms"),
+    ] {
+        assert_eq!(line.text(field), value, "{line:?}");
+    }
+    assert!(!line.fields.contains_key("jitter"), "what is as by default is not told: {line:?}");
+    let line = enabled(&[("AUTOTRIM_GROWTH", "off"), ("AUTOTRIM_IDLE", "off"), ("AUTOTRIM_SIGNAL", "RTMIN+18")]);
+    assert_eq!((line.text("growth"), line.text("idle"), line.text("signal")), ("0", "0", "52"));
+    assert_eq!(log_with(&[("AUTOTRIM_LOG", "warning")]).lines, [], "it is a level, and enabled is above it");
 }
 
 #[test]

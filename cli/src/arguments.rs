@@ -46,8 +46,9 @@ pub enum Command {
 /// The command becomes the program: no process of its own remains, and signals and exit codes are the program's. An
 /// LD_PRELOAD that is set already is kept, and the library joined to it.
 ///
-/// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib64, ../lib and its own directory; and
-/// at AUTOTRIM_LIBRARY.
+/// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib64, ../lib and its own directory (and
+/// where cargo builds it, if this command is where cargo builds that); and at AUTOTRIM_LIBRARY. Options in the environment that
+/// the library would not understand are told at once.
 #[derive(Args)]
 #[command(
     after_help = "Exit codes: the program's own; 2 if the library cannot be loaded into it, 126 if it cannot be \

@@ -9,13 +9,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::arguments::{Doctor, assignment};
+use crate::arguments::{Doctor, assignment, parsed};
 use crate::block::Unread;
 use crate::failure::Failure;
-use crate::options::TABLE;
+use crate::options::{Options, TABLE};
 use crate::program::{Image, Program};
 use crate::target::{Target, read_file};
-use crate::{allocator, run, status, units};
+use crate::{allocator, environment, run, status, units};
 use findings::{Findings, Level};
 
 /// `AT_SECURE` of getauxval(3).
@@ -56,6 +56,9 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
             None => {
                 findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display()));
                 findings.add("start", Level::Info, "autotrim run -- CMD".into());
+                // It would be started with this command's own environment.
+                let own = std::env::vars_os().map(|(name, value)| assignment(&name, &value));
+                complaints(&parsed(b"", own), &mut findings);
             }
         },
         Err(failure) => findings.add("library", Level::Problem, failure.to_string()),
@@ -142,20 +145,16 @@ fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
     }
 }
 
+/// What is wrong with the options.
+fn complaints(options: &Options, findings: &mut Findings) {
+    environment::invalid(options).into_iter().for_each(|text| findings.add("options", Level::Problem, text));
+    environment::unknown(options).into_iter().for_each(|text| findings.add("options", Level::Warning, text));
+}
+
 /// What the environment says, as the library read it.
 fn options(target: &Target, findings: &mut Findings) {
     let (Some(environment), Some(options)) = (target.environment(), target.options()) else { return };
-    for (entry, value) in TABLE.iter().zip(&options.invalid) {
-        if let Some(value) = value {
-            let value = units::printable(&String::from_utf8_lossy(value.as_bytes()));
-            let text = format!("{}={value} is not {}: {} is used", entry.name, entry.expected, entry.default);
-            findings.add("options", Level::Problem, text);
-        }
-    }
-    if let Some(name) = &options.unknown {
-        let name = units::printable(&String::from_utf8_lossy(name.as_bytes()));
-        findings.add("options", Level::Warning, format!("{name} is set and is no option of the library"));
-    }
+    complaints(&options, findings);
     if !options.is_active() {
         let text = "AUTOTRIM_DISABLE, AUTOTRIM_PROGRAMS or the lack of any trigger leaves this process alone";
         findings.add("options", Level::Problem, text.into());

@@ -36,6 +36,7 @@ mod arguments;
 mod block;
 mod cgroup;
 mod doctor;
+mod environment;
 mod failure;
 mod memory;
 mod metrics;

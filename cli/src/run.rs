@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::arguments::{Run, assignment};
+use crate::arguments::{Run, assignment, parsed};
+use crate::environment::{invalid, unknown};
 use crate::failure::Failure;
+use crate::options::LIBRARY as VARIABLE;
 use crate::program::{Architecture, Image, Program};
 use crate::target::preload_names;
 
 /// The library's name in every installation.
 const NAME: &str = "libautotrim.so";
-/// Names the library where it is not installed beside the command.
-const VARIABLE: &str = "AUTOTRIM_LIBRARY";
+/// Where cargo leaves this command in the sources: in a directory in this one. And where it leaves the library.
+const BUILT: &str = "cli/target";
+const BUILT_LIBRARY: &str = "target/release";
 /// Characters that end a name in LD_PRELOAD, or mean something in it (ld.so(8)).
 const SPECIAL: &[u8] = b": \t\n\r$";
 
@@ -49,6 +52,11 @@ pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         .collect();
     environment.push(("LD_PRELOAD".into(), preload(std::env::var_os("LD_PRELOAD").as_deref(), &library)?));
     environment.extend(arguments.settings.0.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+    // The library says so too, but only once the program serves.
+    let options = parsed(b"", environment.iter().map(|(name, value)| assignment(name, value)));
+    for complaint in invalid(&options).into_iter().chain(unknown(&options)) {
+        eprintln!("autotrim: {complaint}");
+    }
     match replace_this_process(&program.path, &arguments.program, &environment) {
         Err(error) => Err(Failure::not_executable(format!("{}: {error}", program.path.display()))),
         Ok(never) => match never {},
@@ -85,7 +93,10 @@ fn places() -> Vec<PathBuf> {
         // Of a wheel, of RPM, of Debian, and of whoever copies it.
         let multiarch = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
         let libraries = ["lib/autotrim", "lib64", &multiarch, "lib"].map(|place| prefix.join(place).join(NAME));
-        libraries.into_iter().chain([directory.join(NAME)])
+        let is_built = directory.parent().is_some_and(|parent| parent.ends_with(BUILT));
+        let sources = directory.ancestors().nth(3).filter(|_| is_built);
+        let built = sources.map(|sources| sources.join(BUILT_LIBRARY).join(NAME));
+        libraries.into_iter().chain([directory.join(NAME)]).chain(built)
     });
     installed.chain(std::env::var_os(VARIABLE).map(PathBuf::from)).collect()
 }

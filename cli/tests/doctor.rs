@@ -137,13 +137,53 @@ fn a_preload_whose_file_is_missing_is_named() {
 
 #[test]
 fn options_that_do_not_parse_or_turn_everything_off_are_named() {
-    let wrong =
-        Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_INTERVAL", "often").env("AUTOTRIM_INTERVALL", "1").start();
+    let wrong = Gunicorn::preloaded(Worker::Sync)
+        .env("AUTOTRIM_INTERVAL", "often")
+        .env("AUTOTRIM_METRICS_DIR", "metrics")
+        .env("AUTOTRIM_INTERVALL", "1")
+        .env("AUTOTRIM_GROW", "1M")
+        .env("AUTOTRIM_COLOUR", "red")
+        .start();
     let finished = doctor(wrong.worker());
-    has(&finished, "options", "problem", "AUTOTRIM_INTERVAL=often is not a whole number: 1024 is used");
-    has(&finished, "options", "warning", "AUTOTRIM_INTERVALL");
+    has(&finished, "options", "problem", "AUTOTRIM_INTERVAL=often is not a whole number or off: 1024 is used");
+    has(
+        &finished,
+        "options",
+        "problem",
+        "AUTOTRIM_METRICS_DIR=metrics is not an absolute path or off: nothing is used",
+    );
+    has(
+        &finished,
+        "options",
+        "warning",
+        "AUTOTRIM_INTERVALL is set and is no option of the library: did you mean AUTOTRIM_INTERVAL?",
+    );
+    has(
+        &finished,
+        "options",
+        "warning",
+        "AUTOTRIM_GROW is set and is no option of the library: did you mean AUTOTRIM_GROWTH?",
+    );
+    assert!(
+        found(&finished, "options")
+            .iter()
+            .any(|(_, text)| text.ends_with("AUTOTRIM_COLOUR is set and is no option of the library"))
+    );
     let off = Gunicorn::preloaded(Worker::Sync).env("AUTOTRIM_PROGRAMS", "!guni*").start();
     has(&doctor(off.worker()), "options", "problem", "leaves this process alone");
+}
+
+/// As `autotrim run` would start it.
+#[test]
+fn a_program_would_get_this_environment() {
+    let mut command = autotrim();
+    command.args(["doctor", "--json", "--library"]).arg(library()).args(["--", "sh"]);
+    let well = finish(&mut command);
+    assert_eq!((well.code, found(&well, "options")), (Some(0), vec![]));
+    let finished = finish(command.env("AUTOTRIM_IDEL", "1s").env("AUTOTRIM_IDLE", "soon"));
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "options", "problem", "AUTOTRIM_IDLE=soon is not a duration");
+    has(&finished, "options", "warning", "did you mean AUTOTRIM_IDLE?");
 }
 
 /// A request that takes long is in flight all the time: no moment for a trim.

@@ -168,6 +168,61 @@ fn a_value_that_the_library_would_not_take_is_refused() {
     finish(&mut run()).says(2, &["CMD"]);
 }
 
+/// At once: the library itself speaks only when a program serves.
+#[test]
+fn options_in_the_environment_that_mean_nothing_are_told_before_the_program_starts() {
+    let mut command = run();
+    command.args(["--", "sh", "-c", "echo started >&2"]);
+    assert_eq!(finish(command.env("AUTOTRIM_IDLE", "1.5s").env("AUTOTRIM_DISABLE", "yes")).stderr, "started\n");
+    command.env("AUTOTRIM_INTERVALL", "5").env("autotrim_growth", "8M").env("AUTOTRIM_COLOUR", "\x1b[31m");
+    let finished = finish(command.env("AUTOTRIM_IDLE", "so\x1bon"));
+    let mut lines: Vec<&str> = finished.stderr.lines().collect();
+    assert_eq!((finished.code, lines.pop()), (Some(0), Some("started")), "{}", finished.stderr);
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "autotrim: AUTOTRIM_COLOUR is set and is no option of the library",
+            "autotrim: AUTOTRIM_IDLE=so?on is not a duration such as 500ms, 1.5s, 2m or 1h: 1s is used",
+            "autotrim: AUTOTRIM_INTERVALL is set and is no option of the library: did you mean AUTOTRIM_INTERVAL?",
+            "autotrim: autotrim_growth is set and is no option of the library: did you mean AUTOTRIM_GROWTH?",
+        ]
+    );
+    // A flag takes the place of what the environment has.
+    let mut corrected = run();
+    corrected.args(["--idle", "2s", "--", "true"]).env("AUTOTRIM_IDLE", "soon");
+    assert_eq!(finish(&mut corrected).stderr, "");
+}
+
+/// Where cargo has built both, and nowhere that only looks like it.
+#[test]
+fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
+    let directory = open_directory();
+    let root = directory.path().canonicalize().expect("the directory");
+    let place = |path: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+        path
+    };
+    let built = copy(library().to_str().expect("UTF-8"), &place("src/target/release/libautotrim.so"), 0o644);
+    let preload = |command: &Path| {
+        finish(
+            Command::new(command)
+                .args(["run", "sh", "-c", "echo $LD_PRELOAD"])
+                .env_clear()
+                .env("PATH", "/usr/bin:/bin"),
+        )
+    };
+    for profile in ["release", "debug"] {
+        let command =
+            copy(env!("CARGO_BIN_EXE_autotrim"), &place(&format!("src/cli/target/{profile}/autotrim")), 0o755);
+        let finished = preload(&command);
+        assert_eq!(finished.stdout.trim(), built.display().to_string(), "{}", finished.stderr);
+    }
+    let elsewhere = copy(env!("CARGO_BIN_EXE_autotrim"), &place("src/my/tools/bin/autotrim"), 0o755);
+    preload(&elsewhere).says(2, &["libautotrim.so is not in"]);
+}
+
 #[test]
 fn the_library_is_found_where_it_is_installed() {
     let directory = open_directory();

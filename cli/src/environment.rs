@@ -1,0 +1,29 @@
+//! What is wrong with an environment, for the library: said before it can say so itself.
+
+use crate::options::{Options, TABLE, nearest};
+use crate::units::printable;
+
+/// The values that do not parse, each with what is used in its place.
+pub fn invalid(options: &Options) -> Vec<String> {
+    let values = TABLE.iter().zip(&options.invalid).filter_map(|(entry, value)| Some((entry, value.as_ref()?)));
+    values
+        .map(|(entry, value)| {
+            let default = if entry.default.is_empty() { "nothing" } else { entry.default };
+            format!("{}={} is not {}: {default} is used", entry.name, shown(value.as_bytes()), entry.expected)
+        })
+        .collect()
+}
+
+/// The variables that look like options and are none, each with the option that comes nearest.
+pub fn unknown(options: &Options) -> Vec<String> {
+    let names = options.unknown.iter().flatten().map(|name| {
+        let hint = nearest(name.as_bytes()).map(|nearest| format!(": did you mean {nearest}?")).unwrap_or_default();
+        format!("{} is set and is no option of the library{hint}", shown(name.as_bytes()))
+    });
+    let more = Some(options.more_unknown).filter(|&more| more != 0);
+    names.chain(more.map(|more| format!("{more} more variables like that are no options of the library"))).collect()
+}
+
+fn shown(text: &[u8]) -> String {
+    printable(&String::from_utf8_lossy(text))
+}

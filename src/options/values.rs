@@ -1,0 +1,304 @@
+//! PURE: what people write for numbers, sizes, durations, shares and switches; and the same as the log writes it.
+//!
+//! Nothing is guessed: what could mean two things is refused. A value that is not zero never becomes zero, which means
+//! something else.
+
+use super::{Arenas, Level, Shown, TrimThreshold};
+use crate::background::protocol::{Path, Setting, path};
+use crate::policy::{Growth, MILLISECOND, PERCENT, SECOND};
+use crate::text::number;
+
+/// As much of a path as the log shows.
+pub const SHOWN_PATH: usize = 200;
+
+/// Bytes in a unit. All of them count in 1024s, as in PostgreSQL and nginx.
+const SIZES: [(&str, u64); 11] = [
+    ("", 1),
+    ("B", 1),
+    ("K", 1 << 10),
+    ("KB", 1 << 10),
+    ("KiB", 1 << 10),
+    ("M", 1 << 20),
+    ("MB", 1 << 20),
+    ("MiB", 1 << 20),
+    ("G", 1 << 30),
+    ("GB", 1 << 30),
+    ("GiB", 1 << 30),
+];
+
+/// Nanoseconds in a unit. A plain number is seconds; there are no months that `m` could mean.
+const DURATIONS: [(&str, u64); 10] = [
+    ("", SECOND),
+    ("s", SECOND),
+    ("sec", SECOND),
+    ("ms", MILLISECOND),
+    ("us", MILLISECOND / 1_000),
+    ("ns", 1),
+    ("m", 60 * SECOND),
+    ("min", 60 * SECOND),
+    ("h", 3_600 * SECOND),
+    ("d", 24 * 3_600 * SECOND),
+];
+
+/// Shares: percent, with or without the sign.
+const SHARES: [(&str, u64); 2] = [("", PERCENT), ("%", PERCENT)];
+
+/// glibc's range of real-time signals for programs; the libc crate asks a function for them.
+const REAL_TIME: core::ops::RangeInclusive<i32> = 34..=64;
+
+/// On or off, in the words of most programs. Nothing at all is off, as for a shell.
+pub fn switch(value: &[u8]) -> Option<bool> {
+    let is_one_of = |words: &[&str]| words.iter().any(|word| is(value, word));
+    match () {
+        () if is_one_of(&["1", "yes", "true", "on"]) => Some(true),
+        () if is_one_of(&["0", "no", "false", "off", ""]) => Some(false),
+        () => None,
+    }
+}
+
+/// Whether it is this word, in capitals or not.
+pub fn is(value: &[u8], word: &str) -> bool {
+    value.eq_ignore_ascii_case(word.as_bytes())
+}
+
+/// What follows `prefix`, in capitals or not.
+pub fn after<'a>(prefix: &str, text: &'a [u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    is(start, prefix).then_some(rest)
+}
+
+/// What `parse` makes of it; or 0, where it is a word for off.
+fn or_off(value: &[u8], parse: impl FnOnce(&[u8]) -> Option<u64>) -> Option<u64> {
+    if is_off(value) { Some(0) } else { parse(value) }
+}
+
+/// Nothing at all is no word for off here: it is more likely a variable of somebody's script that was not set.
+fn is_off(value: &[u8]) -> bool {
+    !value.is_empty() && switch(value) == Some(false)
+}
+
+/// A whole number.
+pub fn count(value: &[u8]) -> Option<u64> {
+    or_off(value, number)
+}
+
+/// Bytes.
+pub fn size(value: &[u8]) -> Option<u64> {
+    or_off(value, |value| in_units(value, &SIZES))
+}
+
+/// Nanoseconds.
+pub fn duration(value: &[u8]) -> Option<u64> {
+    or_off(value, |value| in_units(value, &DURATIONS))
+}
+
+/// A share in the units of [`PERCENT`].
+pub fn share(value: &[u8]) -> Option<u64> {
+    in_units(value, &SHARES)
+}
+
+/// A size, a share or both: each once.
+pub fn growth(value: &[u8]) -> Option<Growth> {
+    if is_off(value) {
+        return Some(Growth::default());
+    }
+    let (mut bytes, mut part_of_floor) = (None, None);
+    for part in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+        let (slot, number) = match part.ends_with(b"%") {
+            true => (&mut part_of_floor, share(part)?),
+            false => (&mut bytes, in_units(part, &SIZES)?),
+        };
+        if slot.replace(number).is_some() {
+            return None;
+        }
+    }
+    Some(Growth { bytes: bytes.unwrap_or(0), share: part_of_floor.unwrap_or(0) })
+}
+
+/// A signal that means nothing by itself, so that it may mean this; 0 = off. With `SIG` in front or without.
+pub fn signal(value: &[u8]) -> Option<i32> {
+    if switch(value) == Some(false) {
+        return Some(0);
+    }
+    let name = after("SIG", value).unwrap_or(value);
+    let named = match (after("RTMIN", name), after("RTMAX", name)) {
+        (Some(offset), _) => Some(34u64.saturating_add(offset_by(offset, b'+')?)),
+        (_, Some(offset)) => 64u64.checked_sub(offset_by(offset, b'-')?),
+        _ if is(name, "USR1") => Some(libc::SIGUSR1 as u64),
+        _ if is(name, "USR2") => Some(libc::SIGUSR2 as u64),
+        _ => number(value),
+    };
+    let signal = i32::try_from(named?).ok()?;
+    (REAL_TIME.contains(&signal) || [libc::SIGUSR1, libc::SIGUSR2].contains(&signal)).then_some(signal)
+}
+
+/// What follows RTMIN or RTMAX: nothing, or a sign and a number.
+fn offset_by(text: &[u8], sign: u8) -> Option<u64> {
+    match text {
+        [] => Some(0),
+        [first, digits @ ..] if *first == sign => number(digits),
+        _ => None,
+    }
+}
+
+/// `AUTOTRIM_PRESSURE`.
+pub fn pressure(value: &[u8]) -> Option<Setting> {
+    match switch(value) {
+        Some(true) => Some(Setting::Auto),
+        Some(false) => Some(Setting::Off),
+        None if is(value, "auto") => Some(Setting::Auto),
+        None => Setting::parse(value),
+    }
+}
+
+/// `AUTOTRIM_GC`: there is one kind of garbage to collect.
+pub fn collects(value: &[u8]) -> Option<bool> {
+    if is(value, "python") { Some(true) } else { switch(value) }
+}
+
+/// `AUTOTRIM_TRIM_THRESHOLD`.
+pub fn trim_threshold(value: &[u8]) -> Option<TrimThreshold> {
+    if is(value, "auto") { Some(TrimThreshold::Auto) } else { size(value).map(TrimThreshold::At) }
+}
+
+/// `AUTOTRIM_ARENAS`.
+pub fn arenas(value: &[u8]) -> Option<Arenas> {
+    if is(value, "auto") {
+        return Some(Arenas::Auto);
+    }
+    Some(Arenas::AtMost(i32::try_from(count(value)?).ok()?))
+}
+
+/// Absolute: the program may change its directory. Without a slash at its end, which would make a symbolic link of a
+/// directory.
+pub fn directory(value: &[u8]) -> Option<Path> {
+    if switch(value) == Some(false) {
+        return Some(Path::new());
+    }
+    let end = value.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last.saturating_add(1));
+    path(value.get(..end)?).map(|mut path| *path.byte(0))
+}
+
+/// `AUTOTRIM_LOG`.
+pub fn level(value: &[u8]) -> Option<Level> {
+    let levels = [
+        ("error", Level::Error),
+        ("warn", Level::Warn),
+        ("warning", Level::Warn),
+        ("info", Level::Info),
+        ("debug", Level::Debug),
+    ];
+    if is_off(value) {
+        return Some(Level::Off);
+    }
+    levels.into_iter().find(|(name, _)| is(value, name)).map(|(_, level)| level)
+}
+
+/// A number with one of these units behind it, blanks between them or not.
+fn in_units(value: &[u8], units: &[(&str, u64)]) -> Option<u64> {
+    let length = value.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+    let (amount, unit) = value.split_at_checked(length)?;
+    let unit = unit.trim_ascii_start();
+    let &(_, factor) = units.iter().find(|(name, _)| is(unit, name))?;
+    times(amount, factor)
+}
+
+/// A decimal number of `factor`s, whatever is beyond a whole one cut off.
+fn times(amount: &[u8], factor: u64) -> Option<u64> {
+    let point = amount.iter().position(|&byte| byte == b'.');
+    let Some((whole, [_, fraction @ ..])) = point.and_then(|point| amount.split_at_checked(point)) else {
+        return number(amount)?.checked_mul(factor);
+    };
+    // There is no part of a byte. A second point is no digit.
+    if factor == 1 || fraction.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let whole = if whole.is_empty() { 0 } else { number(whole)? };
+    // From the last digit to the first, so that any number of them fits: what each step cuts off is less than one.
+    let part = fraction
+        .iter()
+        .rev()
+        .fold(0u64, |part, digit| u64::from(digit.wrapping_sub(b'0')).saturating_mul(factor).saturating_add(part) / 10);
+    let product = whole.checked_mul(factor)?.checked_add(part)?;
+    (product != 0 || fraction.iter().all(|&digit| digit == b'0')).then_some(product)
+}
+
+// ---- as the log writes it, in the same syntax ----------------------------------------------------------------------
+
+/// Writes a number.
+pub fn write_count(text: &mut Shown, number: u64) {
+    text.number(number);
+}
+
+/// Writes bytes in the largest unit that leaves no rest.
+pub fn write_size(text: &mut Shown, bytes: u64) {
+    write_in_units(text, bytes, &[(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")]);
+}
+
+/// Writes a duration; units above the second would make it harder to compare.
+pub fn write_duration(text: &mut Shown, time: u64) {
+    write_in_units(text, time, &[(SECOND, "s"), (MILLISECOND, "ms"), (MILLISECOND / 1_000, "us"), (1, "ns")]);
+}
+
+/// Writes a share in percent, without the sign.
+pub fn write_share(text: &mut Shown, share: u64) {
+    text.number(share / PERCENT);
+    let mut rest = share % PERCENT;
+    if rest != 0 {
+        text.byte(b'.');
+    }
+    while rest != 0 {
+        rest *= 10;
+        text.number(rest / PERCENT);
+        rest %= PERCENT;
+    }
+}
+
+/// Writes both, or the one that is there.
+pub fn write_growth(text: &mut Shown, growth: Growth) {
+    if growth.bytes != 0 || growth.share == 0 {
+        write_size(text, growth.bytes);
+    }
+    if growth.bytes != 0 && growth.share != 0 {
+        text.byte(b',');
+    }
+    if growth.share != 0 {
+        write_share(text, growth.share);
+        text.byte(b'%');
+    }
+}
+
+fn write_in_units(text: &mut Shown, number: u64, units: &[(u64, &str)]) {
+    // checked: the compiler cannot see that no unit is 0, and would keep a panic.
+    let divides = |&&(unit, _): &&(u64, &str)| number.checked_rem(unit) == Some(0);
+    match units.iter().find(divides) {
+        Some(&(unit, name)) if number != 0 => text.number(number.checked_div(unit).unwrap_or(0)).text(name),
+        _ => text.number(number),
+    };
+}
+
+/// Writes what tells of pressure.
+pub fn write_pressure(text: &mut Shown, setting: &Setting) {
+    match setting {
+        Setting::Off => text.text("off"),
+        Setting::Auto => text.text("auto"),
+        Setting::At(path) => text.quoted(path.as_bytes().get(..SHOWN_PATH).unwrap_or(path.as_bytes())),
+    };
+}
+
+/// Writes a signal's number.
+pub fn write_signal(text: &mut Shown, signal: i32) {
+    match signal {
+        0 => text.text("off"),
+        signal => text.number(signal.unsigned_abs().into()),
+    };
+}
+
+/// Writes `M_TRIM_THRESHOLD`.
+pub fn write_threshold(text: &mut Shown, threshold: TrimThreshold) {
+    if let TrimThreshold::At(bytes) = threshold {
+        write_size(text, bytes);
+    } else {
+        text.text("auto");
+    }
+}
