@@ -8,6 +8,7 @@ mod fixture;
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::{Connection, get, request};
 use common::metrics::{Metrics, file, names};
+use common::opened::open_directory;
 use common::process::{clean_environment, end_with_this_test, send_signal};
 use common::{LIMIT, wait_within};
 use fixture::Fixture;
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 const NOBODY: u32 = 4_194_999;
 
 fn directory() -> TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory");
+    let directory = open_directory();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).expect("its mode");
     directory
 }

@@ -5,9 +5,10 @@ mod common;
 mod configuration;
 mod matrix;
 
+use common::opened::open_directory;
 use common::process::clean_environment;
 use common::{LIMIT, wait_within};
-use configuration::{open_to_all, printed, without_rights};
+use configuration::{printed, without_rights};
 use matrix::{Case, Outcome, Place, Running, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -37,9 +38,8 @@ fn own_directory(path: &Path) {
 fn cluster() -> &'static Path {
     static CLUSTER: OnceLock<TempDir> = OnceLock::new();
     let directory = CLUSTER.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = open_directory();
         let data = directory.path().join("data");
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).expect("its permissions");
         own_directory(&data);
         let mut initdb = without_rights(program("initdb"), &data);
         initdb.args(["--no-sync", "--auth", "trust", "--username", "test", "--encoding", "UTF8", "--locale", "C"]);
@@ -51,7 +51,6 @@ fn cluster() -> &'static Path {
 }
 
 fn postgresql(place: &Place) -> Command {
-    open_to_all(place);
     let data = place.path("data");
     let copied = Command::new("cp").arg("-a").arg(cluster().join("data")).arg(&data).status();
     assert!(copied.is_ok_and(|status| status.success()), "the database cluster could not be copied");

@@ -197,7 +197,7 @@ fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     if is_root("a setuid copy") {
         let program = waiting_program(directory.path(), "cc", &[]);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
-        let program = copy(program.to_str().expect("UTF-8"), &directory.path().join("setuid"), 0o755);
+        let program = copy(&program, &directory.path().join("setuid"), 0o755);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).expect("its mode");
         let mut command = Command::new(&program);

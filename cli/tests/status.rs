@@ -166,10 +166,10 @@ fn a_process_that_serves_nothing_is_shown_once_it_has_trimmed() {
 #[test]
 fn a_library_replaced_by_an_upgrade_is_still_read() {
     let directory = open_directory();
-    let installed = copy(library().to_str().expect("UTF-8"), &directory.path().join("libautotrim.so"), 0o755);
+    let installed = copy(&library(), &directory.path().join("libautotrim.so"), 0o755);
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", &installed).start();
     assert_eq!(get(server.port, "/small").status(), 200);
-    let upgrade = copy("/bin/true", &directory.path().join("upgrade"), 0o755);
+    let upgrade = copy(Path::new("/bin/true"), &directory.path().join("upgrade"), 0o755);
     std::fs::rename(upgrade, &installed).expect("the upgrade");
     let process =
         wait_within(LIMIT, "the request", || Some(only(&status(server.worker()))).filter(|p| p["requests"] == 1));
@@ -179,7 +179,7 @@ fn a_library_replaced_by_an_upgrade_is_still_read() {
 #[test]
 fn a_library_of_another_name_is_known_by_its_preload() {
     let directory = open_directory();
-    let renamed = copy(library().to_str().expect("UTF-8"), &directory.path().join("memory.so"), 0o755);
+    let renamed = copy(&library(), &directory.path().join("memory.so"), 0o755);
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", &renamed).start();
     let process = only(&status(server.worker()));
     assert_eq!(process["library"].as_str(), renamed.to_str(), "{process}");

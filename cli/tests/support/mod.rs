@@ -5,11 +5,12 @@
 pub mod common;
 
 use std::ffi::OsStr;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+pub use common::opened::{copy, open_directory, script};
+
+use common::opened::open_copy;
 use common::process::{clean_environment, end_with_this_test, has_mapped};
 use common::{LIMIT, wait_within};
 use serde_json::Value;
@@ -37,8 +38,7 @@ pub fn finish_as_nobody(command: &Command) -> Finished {
     let visible = |path: &OsStr| {
         let path = Path::new(path);
         let is_ours = path == Path::new(env!("CARGO_BIN_EXE_autotrim")) || path == common::library();
-        let text = path.to_str().expect("UTF-8");
-        if is_ours { copy(text, &directory.path().join(path.file_name().expect("a name")), 0o755) } else { text.into() }
+        if is_ours { open_copy(path, directory.path()) } else { path.to_owned() }
     };
     let mut other = Command::new("setpriv");
     end_with_this_test(clean_environment(&mut other))
@@ -141,27 +141,6 @@ pub fn waiting_program(directory: &Path, compiler: &str, flags: &[&str]) -> Path
     let compiled = Command::new(compiler).args(flags).arg("-o").args([&program, &source]).status();
     assert!(compiled.expect("a C compiler").success(), "{compiler} {flags:?}");
     program
-}
-
-/// A copy of a program, with this mode.
-pub fn copy(program: &str, to: &Path, mode: u32) -> PathBuf {
-    std::fs::copy(program, to).expect("a copy");
-    std::fs::set_permissions(to, Permissions::from_mode(mode)).expect("its mode");
-    to.to_owned()
-}
-
-/// An executable script.
-pub fn script(path: &Path, text: &str) -> PathBuf {
-    std::fs::write(path, text).expect("a script");
-    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("its mode");
-    path.to_owned()
-}
-
-/// A directory that every user may look into.
-pub fn open_directory() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
-    directory
 }
 
 /// Whether the test runs as root, as what it shows needs; says so where not.
