@@ -106,8 +106,8 @@ fn a_cgroup_full_of_page_cache_is_told_from_a_process_that_grows() {
     };
     let directory = open_directory();
     let file = directory.path().join("file");
-    let _other = group.start("exec sleep 60");
-    let running = group.start(&format!("dd if=/dev/zero of={} bs=1M count=64 && exec sleep 60", file.display()));
+    let _other = group.start("exec sleep 600");
+    let running = group.start(&format!("dd if=/dev/zero of={} bs=1M count=64 && exec sleep 600", file.display()));
     let finished = wait_within(LIMIT, "a file of 64 MB", || {
         let finished = doctor(running.pid());
         found(&finished, "cgroup")
@@ -151,17 +151,14 @@ fn options_that_do_not_parse_or_turn_everything_off_are_named() {
 fn growth_that_finds_no_moment_is_told() {
     let gunicorn = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_DEFER", "10m");
     let server = gunicorn.start();
-    let marker = server.path("open");
-    let path = format!("/small?seconds=15&marker={}", marker.display());
-    std::thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(get(server.port, &path).text(), "hello"));
-        wait_within(LIMIT, "the request's handler", || marker.exists().then_some(()));
+    let answer = server.while_one_is_open(|| {
         get(server.port, "/fragment");
         wait_within(LIMIT, "a word about growth", || {
             let noted = found(&doctor(server.worker()), "growth");
             noted.iter().any(|(level, text)| level == "warning" && text.contains("no trim for 10 s")).then_some(())
         });
     });
+    assert_eq!(answer.text(), "hello");
     wait_within(LIMIT, "the trim", || found(&doctor(server.worker()), "growth").is_empty().then_some(()));
 }
 
@@ -307,8 +304,8 @@ fn connections_that_come_past_the_library_are_found() {
     compiler.args(["-D_GNU_SOURCE", "-pthread", "-o"]).arg(&program).arg(source).arg("-luring");
     assert!(compiler.status().expect("cc").success());
     let mut command = Command::new(&program);
-    // Its own client comes once, and again in a minute.
-    clean_environment(&mut command).args(["epoll", "3", "60000"]).env("LD_PRELOAD", library());
+    // Its own client comes once, and again in ten minutes.
+    clean_environment(&mut command).args(["epoll", "3", "600000"]).env("LD_PRELOAD", library());
     let running = Running::start(&mut command).has_become(&program);
     let port: u16 = wait_within(LIMIT, "its port", || {
         let (_, text) = found(&doctor(running.pid()), "connections").pop()?;

@@ -197,7 +197,7 @@ pub fn early_413(running: &Running) -> Outcome {
 pub fn half_close(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
     connection.send(&request("GET", "/slow", CLOSE, b""));
-    running.wait_until_read(&connection);
+    running.wait_until_read(connection.local_port());
     std::thread::sleep(Duration::from_millis(50));
     connection.finish_sending();
     answered(running, connection.try_receive())

@@ -14,7 +14,7 @@ fn leaving_after(running: &Running, sent: &[u8], pause: Duration) -> Outcome {
         let mut connection = Connection::open(running.port());
         connection.send(sent);
         if !sent.is_empty() {
-            running.wait_until_read(&connection);
+            running.wait_until_read(connection.local_port());
         }
         std::thread::sleep(pause);
         connection.answered_after_leaving()
@@ -52,7 +52,7 @@ pub fn reset(running: &Running) -> Outcome {
     for _ in 0..CLIENTS {
         let mut connection = Connection::open(running.port());
         connection.send(&request("GET", "/slow", "", b""));
-        running.wait_until_read(&connection);
+        running.wait_until_read(connection.local_port());
         std::thread::sleep(READ_BY_NOW);
         connection.reset();
     }

@@ -187,12 +187,12 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Waits until the server has accepted this connection and read all that has come on it, or closed it; not for ever, as a
-    /// server need not.
-    pub fn wait_until_read(&self, connection: &Connection) {
+    /// Waits until the server has accepted the connection from this port and read all that has come on it, or closed it; not for
+    /// ever, as a server need not.
+    pub fn wait_until_read(&self, client: u16) {
         const LONGEST: Duration = Duration::from_secs(5);
         let start = Instant::now();
-        while has_unread(self.port(), connection.local_port()) && start.elapsed() < LONGEST {
+        while has_unread(self.port(), client) && start.elapsed() < LONGEST {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -200,7 +200,7 @@ impl<'a> Running<'a> {
     /// Whether something comes on this connection: within so long, or later where the server only has had no processor yet.
     pub fn answers_within(&self, connection: &Connection, limit: Duration) -> bool {
         connection.is_readable_within(limit) || {
-            self.wait_until_read(connection);
+            self.wait_until_read(connection.local_port());
             self.wait_for_rest();
             connection.is_readable_within(Duration::from_millis(10))
         }
