@@ -14,8 +14,8 @@ use support::common::http::{Connection, get};
 use support::common::process::{children, clean_environment};
 use support::common::{LIMIT, library, python, root, servers, wait_within};
 use support::{
-    Finished, Running, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root, open_directory, script,
-    waiting_program,
+    Finished, NO_USER, Running, as_another_user, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root,
+    open_copy, open_directory, script, waiting_program,
 };
 
 /// The findings on one subject: level and text.
@@ -133,6 +133,32 @@ fn a_server_without_the_library_is_told_how_to_get_it() {
 fn a_preload_whose_file_is_missing_is_named() {
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", "/no/such/libautotrim.so").start();
     has(&doctor(server.worker()), "library", "problem", "/no/such/libautotrim.so cannot be read");
+}
+
+#[test]
+fn a_preload_that_the_processs_user_may_not_read_is_named() {
+    if !is_root("a process of another user") {
+        return;
+    }
+    let directory = open_directory();
+    let private = directory.path().join("private");
+    std::fs::create_dir(&private).expect("a directory");
+    std::fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("its mode");
+    let closed = open_copy(&library(), &private);
+    let program = waiting_program(directory.path(), "cc", &[]);
+    let words = format!("{} has mode 0700", private.display());
+    let running = Running::start(as_another_user(&program).env("LD_PRELOAD", &closed)).has_become(&program);
+    let finished = doctor(running.pid());
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "library", "problem", &words);
+    has(&finished, "library", "problem", &format!("(id {NO_USER}) may not read {}", closed.display()));
+    // Before it is started; its owner it is not closed to.
+    let unstarted = finish(autotrim().args(["doctor", "--json", "--library"]).arg(&closed).arg("--").arg(&program));
+    assert_eq!(unstarted.code, Some(0));
+    has(&unstarted, "library", "warning", &words);
+    std::os::unix::fs::chown(&private, Some(NO_USER), None).expect("chown");
+    let running = Running::start(as_another_user(&program).env("LD_PRELOAD", &closed)).has_become(&program);
+    has(&doctor(running.pid()), "library", "good", "is loaded");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use support::common::log::Log;
 use support::common::process::{children, has_mapped};
 use support::common::{LIMIT, library, python, servers, wait_within};
 use support::{
-    Running, autotrim, copy, finish, finish_as_nobody, is_root, open_directory, run, script, waiting_program,
+    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, is_root, open_copy, open_directory, run, script,
+    waiting_program,
 };
 
 #[test]
@@ -52,7 +53,12 @@ fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
 
 #[test]
 fn the_exit_code_and_the_output_are_the_programs() {
-    let finished = finish(run().args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]));
+    let directory = open_directory();
+    // In a private place it would have something to say, to root.
+    let library = open_copy(&library(), directory.path());
+    let mut command = autotrim();
+    command.arg("run").arg("--library").arg(library).args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    let finished = finish(&mut command);
     assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(7), "out\n", "err\n"));
 }
 
@@ -207,6 +213,37 @@ fn a_library_that_cannot_be_named_or_is_none_is_refused() {
     with(&spaced).says(2, &["LD_PRELOAD cannot name"]);
     with(Path::new("/etc/passwd")).says(2, &["not a shared library"]);
     with(Path::new("/no/such.so")).says(2, &["/no/such.so"]);
+}
+
+/// The dynamic linker leaves a preload out, with one line at most, that the user of the moment may not read.
+#[test]
+fn a_library_that_other_users_cannot_read_is_told_of_to_root() {
+    if !is_root("a program that could change its user") {
+        return;
+    }
+    let directory = open_directory();
+    let private = directory.path().join("private");
+    std::fs::create_dir(&private).expect("a directory");
+    copy_mode(&private, 0o700);
+    let start = |library: &Path| finish(autotrim().arg("run").arg("--library").arg(library).args(["--", "true"]));
+    let open = open_copy(&library(), directory.path());
+    let (closed, unreadable) = (open_copy(&library(), &private), directory.path().join("unreadable.so"));
+    copy(&library(), &unreadable, 0o600);
+    let link = directory.path().join("link.so");
+    std::os::unix::fs::symlink(&closed, &link).expect("a link");
+    for (library, why) in [(&closed, &private), (&unreadable, &unreadable), (&link, &private)] {
+        let finished = start(library);
+        finished.says(
+            0,
+            &["other users may not read", &library.display().to_string(), &format!("{} has mode 0", why.display())],
+        );
+    }
+    assert_eq!(start(&open).says(0, &[]).stderr, "");
+    // Whoever is not root stays who it is.
+    std::os::unix::fs::chown(&private, Some(NO_USER), Some(NO_USER)).expect("chown");
+    let mut other = autotrim();
+    other.args(["run", "--library"]).arg(&closed).args(["--", "true"]);
+    assert_eq!(finish_as_nobody(&other).says(0, &[]).stderr, "");
 }
 
 #[test]

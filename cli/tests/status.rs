@@ -266,7 +266,7 @@ fn watching_in_a_terminal_redraws_with_colours_unless_they_are_unwanted() {
         let mut watching = end_with_this_test(&mut command).stdout(Stdio::piped()).spawn().expect("script");
         let (mut output, mut drawn) = (watching.stdout.take().expect("its output"), Vec::new());
         let mut piece = [0; 4096];
-        while drawn.windows(HOME.len()).filter(|part| part == HOME).count() < 4 {
+        while drawn.windows(HOME.len()).filter(|part| *part == HOME).count() < 4 {
             let length = output.read(&mut piece).expect("its output");
             assert!(length > 0, "{:?}", String::from_utf8_lossy(&drawn));
             drawn.extend_from_slice(&piece[..length]);

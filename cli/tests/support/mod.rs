@@ -8,15 +8,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-pub use common::opened::{copy, open_directory, script};
+#[allow(unused_imports)]
+pub use common::opened::{copy, open_copy, open_directory, script};
 
-use common::opened::open_copy;
 use common::process::{clean_environment, end_with_this_test, has_mapped};
 use common::{LIMIT, wait_within};
 use serde_json::Value;
 
 /// A user and group without any rights, that nobody is: others may run servers as `nobody`.
-const NO_USER: &str = "59999";
+pub const NO_USER: u32 = 59999;
 
 /// The command under test, in an environment of its own.
 pub fn autotrim() -> Command {
@@ -42,11 +42,23 @@ pub fn finish_as_nobody(command: &Command) -> Finished {
     };
     let mut other = Command::new("setpriv");
     end_with_this_test(clean_environment(&mut other))
-        .args(["--reuid", NO_USER, "--regid", NO_USER, "--clear-groups"])
+        .args(as_nobody())
         .arg(visible(command.get_program()))
         .args(command.get_args().map(visible))
         .stdin(Stdio::null());
     finish(&mut other)
+}
+
+/// What setpriv is told.
+fn as_nobody() -> [String; 3] {
+    [format!("--reuid={NO_USER}"), format!("--regid={NO_USER}"), "--clear-groups".into()]
+}
+
+/// A command that runs this program as another user.
+pub fn as_another_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    clean_environment(&mut command).args(as_nobody()).arg(program);
+    command
 }
 
 /// What a finished command left.
