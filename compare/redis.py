@@ -123,7 +123,8 @@ def build() -> Path:
         sources.need("make", "cc", "tclsh")
         jobs = f"-j{os.cpu_count() or 1}"
         how = ["MALLOC=libc", "OPTIMIZATION=-O1", "BUILD_TLS=no", "USE_SYSTEMD=no"]
-        sources.call(["make", jobs, *how, *BUILT], tree)
+        # Redis's top Makefile hands each target to a make of its own in src, and those would run side by side there.
+        sources.call(["make", "-C", "src", jobs, *how, *BUILT], tree)
     return tree
 
 

@@ -7,7 +7,8 @@ use common::script::Script;
 
 /// A server that trims, and so logs its counts, after each request.
 fn server(how: &str) -> Script {
-    let options = [("AUTOTRIM_INTERVAL", "1"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_IDLE", "0")];
+    let options =
+        [("AUTOTRIM_INTERVAL", "1"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_IDLE", "0"), ("AUTOTRIM_OVERHEAD", "0")];
     Script::start("forking.py", &[how], &options)
 }
 

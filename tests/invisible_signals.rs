@@ -9,8 +9,9 @@ use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
 use common::log::Line;
 use common::process::{children, send_signal};
+use common::{LIMIT, wait_within};
 use fixture::Fixture;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn interrupted(how: &str, signal: i32) {
     Fixture::new("interrupted").argument(how).argument(signal.to_string()).is_unchanged_to_the_last_trim();
@@ -40,7 +41,7 @@ fn a_real_time_signal_during_a_trim_ends_that_wait() {
 /// Blocked in the first part of a wait that is cut in two.
 #[test]
 fn a_cancelled_thread_ends_in_the_first_part_of_its_wait() {
-    let fixture = Fixture::new("cancel").argument("blocked").env("AUTOTRIM_IDLE", "10s");
+    let fixture = Fixture::new("cancel").argument("blocked").env("AUTOTRIM_IDLE", "600s");
     fixture.is_unchanged_to_the_last_trim();
 }
 
@@ -89,31 +90,22 @@ fn a_handler_sees_the_mask_of_the_thread_it_interrupts_in_accept_and_recv() {
     Fixture::new("signal_context").is_unchanged_to_the_last_trim();
 }
 
-/// How long gunicorn's sync worker sleeps in select between two looks at the world: a lost signal costs as much.
-const SLEEP: Duration = Duration::from_secs(15);
-
-/// How long the worker takes to end after SIGTERM in the middle of a trim at its select.
-fn stop_worker(server: &Server) -> Duration {
+/// Has the worker end by SIGTERM in the middle of a trim at its select, which otherwise lasts much longer than a test waits.
+fn stop_worker(server: &Server) {
     get(server.port, "/maze");
     get(server.port, "/small");
     let worker = server.worker();
     // The answer is out, and the trim that follows takes 75 ms.
     std::thread::sleep(Duration::from_millis(10));
-    let sent = Instant::now();
     send_signal(worker, libc::SIGTERM);
-    while children(server.master()).contains(&worker) {
-        assert!(sent.elapsed() < 2 * SLEEP, "the worker does not end: {}", server.stderr());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    sent.elapsed()
+    wait_within(LIMIT, "the worker's end", || (!children(server.master()).contains(&worker)).then_some(()));
 }
 
 #[test]
 fn sigterm_during_a_trim_ends_an_idle_gunicorn_worker() {
-    let plain = stop_worker(&Gunicorn::plain(Worker::Sync).start());
-    let server = Gunicorn::preloaded(Worker::Sync).trimming_every(1).env("AUTOTRIM_OVERHEAD", "0").start();
-    let preloaded = stop_worker(&server);
-    assert!(plain < SLEEP / 3 && preloaded < SLEEP / 3, "plain {plain:?}, preloaded {preloaded:?}");
+    stop_worker(&Gunicorn::plain(Worker::Sync).start());
+    let server = Gunicorn::preloaded(Worker::Sync).trimming_every(1).start();
+    stop_worker(&server);
     let log = server.log();
     let long = |line: &&Line| line.number("requests") == 2 && line.number("took_us") > 40_000;
     assert_eq!(log.event("trim").lines.iter().filter(long).count(), 1, "no long trim to interrupt: {log:?}");

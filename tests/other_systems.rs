@@ -16,8 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const TRIMS_BY_COUNT: [(&str, &str); 4] =
-    [("AUTOTRIM_INTERVAL", "5"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_IDLE", "0"), ("AUTOTRIM_LOG", "debug")];
+const TRIMS_BY_COUNT: [(&str, &str); 5] = [
+    ("AUTOTRIM_INTERVAL", "5"),
+    ("AUTOTRIM_GROWTH", "0"),
+    ("AUTOTRIM_IDLE", "0"),
+    ("AUTOTRIM_OVERHEAD", "0"),
+    ("AUTOTRIM_LOG", "debug"),
+];
 
 /// The log of a process that answered 20 requests and trimmed after each fifth, and has nothing else to say.
 fn assert_trims_of_20_requests(log: &Log, allocator: &str) {

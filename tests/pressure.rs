@@ -43,7 +43,7 @@ fn is_at_rest(worker: &Script) {
     let before = cpu_time(worker.pid());
     std::thread::sleep(Duration::from_secs(1));
     let used = cpu_time(worker.pid()) - before;
-    assert!(used < Duration::from_millis(300), "{used:?} of CPU time in a second");
+    assert!(used < Duration::from_millis(150), "{used:?} of CPU time in a second");
 }
 
 /// systemd's own test: a byte in a FIFO that the environment names.
@@ -56,21 +56,26 @@ fn a_fifo_tells_of_pressure() {
     wait_within(LIMIT, "the FIFO", || open_files(worker.pid()).contains(&path.display().to_string()).then_some(()));
     assert_eq!(trims(&worker), 0);
     let mut fifo = OpenOptions::new().write(true).open(&path).expect("the FIFO");
+    let start = Instant::now();
     fifo.write_all(b"x").expect("write");
     let trim = wait_for_trims(&worker, 1);
     assert!(trim.number("rss_before_kb") > trim.number("rss_after_kb") + 40_000, "{trim:?}");
-    // Held off: told again and again, it trims once in two seconds.
-    let start = Instant::now();
-    while start.elapsed() < HOLD_OFF * 2 {
+    // Held off: told again and again, it trims once in two seconds at most, and does so again and again.
+    let mut number = 1;
+    while number < 4 {
         fifo.write_all(&[b'x'; 1000]).expect("write");
         std::thread::sleep(Duration::from_millis(50));
+        number = trims(&worker);
+        // Counted from before the first byte: a look that comes late only sees more time.
+        let most = 1 + start.elapsed().as_secs() / HOLD_OFF.as_secs();
+        assert!(number as u64 <= most, "{number} trims in {:?}", start.elapsed());
+        assert!(start.elapsed() < LIMIT, "{number} trims in {LIMIT:?}");
     }
-    let number = trims(&worker);
-    assert!((2..=3).contains(&number), "{number} trims in {:?}", start.elapsed());
     // The last writer leaves: that is no event, and none without end.
     drop(fifo);
     is_at_rest(&worker);
     std::thread::sleep(HOLD_OFF);
+    let number = trims(&worker);
     OpenOptions::new().write(true).open(&path).expect("the FIFO").write_all(b"x").expect("write");
     wait_for_trims(&worker, number + 1);
 }
@@ -212,12 +217,10 @@ impl Squeeze {
 impl Drop for Squeeze {
     fn drop(&mut self) {
         for directory in [&self.limit, &self.pressure] {
-            for pid in std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
-                common::process::send_signal(pid.parse().expect("a process id"), libc::SIGKILL);
-            }
-            for _ in 0..100 {
-                if std::fs::remove_dir(directory).is_ok() || !directory.exists() {
-                    break;
+            let start = Instant::now();
+            while std::fs::remove_dir(directory).is_err() && directory.exists() && start.elapsed() < LIMIT {
+                for pid in std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default().lines() {
+                    common::process::send_signal(pid.parse().expect("a process id"), libc::SIGKILL);
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }

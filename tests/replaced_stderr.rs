@@ -9,7 +9,8 @@ const REQUESTS: usize = 3;
 /// Runs tests/servers/replaced_stderr.py, checks that it served, and returns it.
 fn served_with(how: &str) -> Script {
     let arguments = [how, "data", &REQUESTS.to_string()];
-    let mut server = Script::start("replaced_stderr.py", &arguments, &[("AUTOTRIM_INTERVAL", "1")]);
+    let mut server =
+        Script::start("replaced_stderr.py", &arguments, &[("AUTOTRIM_INTERVAL", "1"), ("AUTOTRIM_OVERHEAD", "0")]);
     for _ in 0..REQUESTS {
         assert_eq!(server.get("/path").text(), "/path");
     }

@@ -5,7 +5,7 @@ mod common;
 mod configuration;
 mod matrix;
 
-use configuration::{filled, is_root, open_to_all, printed};
+use configuration::{filled, is_root, printed};
 use matrix::{Mode, Place, Server};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -14,7 +14,6 @@ use std::process::Command;
 const MODULES: &str = "/usr/lib/apache2/modules";
 
 fn apache(place: &Place, model: &str, processes: &str) -> Command {
-    open_to_all(place);
     let http2 = format!("LoadModule http2_module {MODULES}/mod_http2.so\nProtocols h2c http/1.1");
     let tls = format!(
         "SSLEngine on\nSSLCertificateFile {}\nSSLCertificateKeyFile {}",

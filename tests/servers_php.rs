@@ -5,14 +5,12 @@ mod common;
 mod configuration;
 mod matrix;
 
-use common::servers;
-use configuration::{filled, is_root, open_to_all, printed};
+use configuration::{filled, is_root, printed};
 use matrix::{Exactness, Mode, Place, Ready, Server, case};
 use std::process::Command;
 
 /// The server under test.
 fn php_fpm(place: &Place) -> Command {
-    open_to_all(place);
     let user = if is_root() { "user = nobody\ngroup = nogroup" } else { "" };
     let mut command = Command::new(program());
     // No php.ini of this machine.
@@ -22,7 +20,7 @@ fn php_fpm(place: &Place) -> Command {
 
 /// What the clients talk to.
 fn nginx(place: &Place, keepalive: &str, keep_conn: &str) -> Command {
-    let app = servers().join("app.php");
+    let app = place.servers.join("app.php");
     let values = [
         ("user", if is_root() { "user root;" } else { "" }),
         ("keepalive", keepalive),

@@ -5,9 +5,10 @@ mod common;
 mod configuration;
 mod matrix;
 
+use common::opened::open_directory;
 use common::process::clean_environment;
 use common::{LIMIT, wait_within};
-use configuration::{open_to_all, printed, without_rights};
+use configuration::{printed, without_rights};
 use matrix::{Case, Outcome, Place, Running, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -15,7 +16,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 use tempfile::TempDir;
 
 /// Where Debian keeps the newest version's programs.
@@ -37,9 +37,8 @@ fn own_directory(path: &Path) {
 fn cluster() -> &'static Path {
     static CLUSTER: OnceLock<TempDir> = OnceLock::new();
     let directory = CLUSTER.get_or_init(|| {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = open_directory();
         let data = directory.path().join("data");
-        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).expect("its permissions");
         own_directory(&data);
         let mut initdb = without_rights(program("initdb"), &data);
         initdb.args(["--no-sync", "--auth", "trust", "--username", "test", "--encoding", "UTF8", "--locale", "C"]);
@@ -51,7 +50,6 @@ fn cluster() -> &'static Path {
 }
 
 fn postgresql(place: &Place) -> Command {
-    open_to_all(place);
     let data = place.path("data");
     let copied = Command::new("cp").arg("-a").arg(cluster().join("data")).arg(&data).status();
     assert!(copied.is_ok_and(|status| status.success()), "the database cluster could not be copied");
@@ -129,9 +127,12 @@ fn large(running: &Running) -> Outcome {
 fn cancelled(running: &Running) -> Outcome {
     let (mut waiting, mut cancelling) = (Psql::open(&url(running)), Psql::open(&url(running)));
     let pid = waiting.ask("SELECT pg_backend_pid()");
-    writeln!(waiting.input, "SELECT pg_sleep(30);").expect("a query");
-    std::thread::sleep(Duration::from_millis(50));
-    let done = cancelling.ask(&format!("SELECT pg_cancel_backend({pid})"));
+    writeln!(waiting.input, "SELECT pg_sleep(600);").expect("a query");
+    // One message for the server, and one answer: waits until the other query runs, and cancels it.
+    let asleep = format!("SELECT FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+    let look_again = "PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();";
+    let wait = format!("DO $$ BEGIN WHILE NOT EXISTS ({asleep}) LOOP {look_again} END LOOP; END $$");
+    let done = cancelling.ask(&format!("{wait} \\; SELECT pg_cancel_backend({pid})"));
     let answers = vec![done, waiting.ask("SELECT 'goes on'")];
     Outcome { truth: START + 3 + START + 1, answers, held: Some(Box::new((waiting, cancelling))) }
 }
@@ -159,7 +160,7 @@ fn by_pgbench(running: &Running, protocol: &str, queries: usize) -> Outcome {
     const CLIENTS: u64 = 2;
     let directory = tempfile::tempdir().expect("a temporary directory");
     let script = directory.path().join("script");
-    let text = format!("{}\\shell touch :client_id\n\\sleep 30 s\n", "SELECT :client_id;\n".repeat(queries));
+    let text = format!("{}\\shell touch :client_id\n\\sleep 600 s\n", "SELECT :client_id;\n".repeat(queries));
     std::fs::write(&script, text).expect("a script");
     let mut command = Command::new(program("pgbench"));
     clean_environment(&mut command)

@@ -5,6 +5,7 @@ mod common;
 mod configuration;
 mod matrix;
 
+use common::LIMIT;
 use common::process::clean_environment;
 use configuration::printed;
 use matrix::{Case, Exactness, Outcome, Place, Running, Server};
@@ -29,8 +30,12 @@ struct Client {
 impl Client {
     fn open(running: &Running) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", running.port())).expect("connect to Redis");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
         Self { stream: BufReader::new(stream) }
+    }
+
+    fn port(&self) -> u16 {
+        self.stream.get_ref().local_addr().expect("the client's address").port()
     }
 
     fn send(&mut self, bytes: &[u8]) {
@@ -130,7 +135,8 @@ fn blocked(running: &Running) -> Outcome {
             (Client::open(running), Client::open(running), Client::open(running));
         leaving.send(b"BLPOP elsewhere 0\r\n");
         waiting.send(b"BLPOP list 0\r\n");
-        std::thread::sleep(Duration::from_millis(50));
+        running.wait_until_read(leaving.port());
+        running.wait_until_read(waiting.port());
         drop(leaving);
         let pushed = pushing.ask("RPUSH list value");
         vec![pushed, waiting.receive()]
@@ -142,7 +148,7 @@ fn subscribed(running: &Running) -> Outcome {
     counted_by_redis(running, 0, || {
         let (mut subscriber, mut publisher) = (Client::open(running), Client::open(running));
         subscriber.send(b"SUBSCRIBE channel\r\n");
-        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(subscriber.receive(), "*3", "the beginning of the answer");
         (0..10).map(|number| publisher.ask(&format!("PUBLISH channel {number}"))).collect()
     })
 }
@@ -165,7 +171,7 @@ fn pipelining_benchmark(running: &Running) -> Outcome {
 fn leaving(running: &Running) -> Outcome {
     let mut client = Client::open(running);
     client.send(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$100\r\nhalf");
-    std::thread::sleep(Duration::from_millis(50));
+    running.wait_until_read(client.port());
     drop((client, Client::open(running)));
     Outcome::default()
 }

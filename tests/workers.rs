@@ -12,9 +12,6 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// Importing Celery or Pulp takes seconds on a busy machine.
-const START: Duration = Duration::from_secs(60);
-
 /// A program that runs until it is dropped; its output is in a file.
 struct Running {
     child: Child,
@@ -42,7 +39,7 @@ impl Running {
     /// Waits for a text in what the program wrote.
     fn wait_for(&self, text: &str) {
         let written = || self.read("stdout") + &self.read("stderr");
-        wait_within(START, text, || written().contains(text).then_some(()));
+        wait_within(LIMIT, text, || written().contains(text).then_some(()));
     }
 
     fn stop(&mut self) -> ExitStatus {

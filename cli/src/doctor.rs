@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::options::{Options, TABLE};
 use crate::program::{Image, Program};
 use crate::target::{Target, read_file};
-use crate::{allocator, environment, run, status, units};
+use crate::{access, allocator, environment, run, status, units};
 use findings::{Findings, Level};
 
 /// `AT_SECURE` of getauxval(3).
@@ -55,6 +55,9 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
             Some(why) => findings.add("library", Level::Problem, why),
             None => {
                 findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display()));
+                if let Some(closed) = access::closed_to_others(&path) {
+                    findings.add("library", Level::Warning, closed);
+                }
                 findings.add("start", Level::Info, "autotrim run -- CMD".into());
                 // It would be started with this command's own environment.
                 let own = std::env::vars_os().map(|(name, value)| assignment(&name, &value));
@@ -136,6 +139,11 @@ fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
         let set = if preloads.is_empty() { "LD_PRELOAD was not set" } else { "LD_PRELOAD does not name it" };
         return format!("not loaded: {set} when the process started; {START}");
     };
+    let user = access::User::of(&target.status);
+    if let Some(closed) = access::closed(named, &user, |part| target.path_in_root(part)) {
+        let (named, id) = (named.display(), target.status.fuid);
+        return format!("not loaded: the process's user (id {id}) may not read {named}: {closed}");
+    }
     let path = target.path_in_root(named);
     match read_file(&path) {
         Err(error) => format!("not loaded: {} cannot be read where the process looks for it: {error}", named.display()),

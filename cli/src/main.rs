@@ -1,6 +1,6 @@
 //! `autotrim`: starts servers under `libautotrim.so`, and shows from outside what it does in them.
 //!
-//! - [`run`] starts a program with the library; [`program`] tells beforehand whether that can work.
+//! - [`run`] starts a program with the library; [`program`] and [`access`] tell beforehand whether that can work.
 //! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
 //!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes.
 //!
@@ -31,6 +31,7 @@ mod text;
 #[path = "../../src/verdict.rs"]
 mod verdict;
 
+mod access;
 mod allocator;
 mod arguments;
 mod block;

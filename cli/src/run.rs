@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::access;
 use crate::arguments::{Run, assignment, parsed};
 use crate::environment::{invalid, unknown};
 use crate::failure::Failure;
@@ -45,6 +46,9 @@ pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     }
     if program.image.as_ref().is_some_and(Image::is_musl) {
         eprintln!("autotrim: {} uses musl, whose malloc the library leaves alone: it will do nothing", name.display());
+    }
+    if let Some(closed) = access::closed_to_others(&library) {
+        eprintln!("autotrim: {closed}");
     }
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(name, _)| name != VARIABLE && name != "LD_PRELOAD")

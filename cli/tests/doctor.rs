@@ -14,8 +14,8 @@ use support::common::http::{Connection, get};
 use support::common::process::{children, clean_environment};
 use support::common::{LIMIT, library, python, root, servers, wait_within};
 use support::{
-    Finished, Running, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root, open_directory, script,
-    waiting_program,
+    Finished, NO_USER, Running, as_another_user, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root,
+    open_copy, open_directory, script, waiting_program,
 };
 
 /// The findings on one subject: level and text.
@@ -106,8 +106,8 @@ fn a_cgroup_full_of_page_cache_is_told_from_a_process_that_grows() {
     };
     let directory = open_directory();
     let file = directory.path().join("file");
-    let _other = group.start("exec sleep 60");
-    let running = group.start(&format!("dd if=/dev/zero of={} bs=1M count=64 && exec sleep 60", file.display()));
+    let _other = group.start("exec sleep 600");
+    let running = group.start(&format!("dd if=/dev/zero of={} bs=1M count=64 && exec sleep 600", file.display()));
     let finished = wait_within(LIMIT, "a file of 64 MB", || {
         let finished = doctor(running.pid());
         found(&finished, "cgroup")
@@ -133,6 +133,32 @@ fn a_server_without_the_library_is_told_how_to_get_it() {
 fn a_preload_whose_file_is_missing_is_named() {
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", "/no/such/libautotrim.so").start();
     has(&doctor(server.worker()), "library", "problem", "/no/such/libautotrim.so cannot be read");
+}
+
+#[test]
+fn a_preload_that_the_processs_user_may_not_read_is_named() {
+    if !is_root("a process of another user") {
+        return;
+    }
+    let directory = open_directory();
+    let private = directory.path().join("private");
+    std::fs::create_dir(&private).expect("a directory");
+    std::fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("its mode");
+    let closed = open_copy(&library(), &private);
+    let program = waiting_program(directory.path(), "cc", &[]);
+    let words = format!("{} has mode 0700", private.display());
+    let running = Running::start(as_another_user(&program).env("LD_PRELOAD", &closed)).has_become(&program);
+    let finished = doctor(running.pid());
+    assert_eq!(finished.code, Some(1));
+    has(&finished, "library", "problem", &words);
+    has(&finished, "library", "problem", &format!("(id {NO_USER}) may not read {}", closed.display()));
+    // Before it is started; its owner it is not closed to.
+    let unstarted = finish(autotrim().args(["doctor", "--json", "--library"]).arg(&closed).arg("--").arg(&program));
+    assert_eq!(unstarted.code, Some(0));
+    has(&unstarted, "library", "warning", &words);
+    std::os::unix::fs::chown(&private, Some(NO_USER), None).expect("chown");
+    let running = Running::start(as_another_user(&program).env("LD_PRELOAD", &closed)).has_become(&program);
+    has(&doctor(running.pid()), "library", "good", "is loaded");
 }
 
 #[test]
@@ -191,17 +217,14 @@ fn a_program_would_get_this_environment() {
 fn growth_that_finds_no_moment_is_told() {
     let gunicorn = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_DEFER", "10m");
     let server = gunicorn.start();
-    let marker = server.path("open");
-    let path = format!("/small?seconds=15&marker={}", marker.display());
-    std::thread::scope(|scope| {
-        scope.spawn(|| assert_eq!(get(server.port, &path).text(), "hello"));
-        wait_within(LIMIT, "the request's handler", || marker.exists().then_some(()));
+    let answer = server.while_one_is_open(|| {
         get(server.port, "/fragment");
         wait_within(LIMIT, "a word about growth", || {
             let noted = found(&doctor(server.worker()), "growth");
             noted.iter().any(|(level, text)| level == "warning" && text.contains("no trim for 10 s")).then_some(())
         });
     });
+    assert_eq!(answer.text(), "hello");
     wait_within(LIMIT, "the trim", || found(&doctor(server.worker()), "growth").is_empty().then_some(()));
 }
 
@@ -237,7 +260,7 @@ fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     if is_root("a setuid copy") {
         let program = waiting_program(directory.path(), "cc", &[]);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
-        let program = copy(program.to_str().expect("UTF-8"), &directory.path().join("setuid"), 0o755);
+        let program = copy(&program, &directory.path().join("setuid"), 0o755);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o4755)).expect("its mode");
         let mut command = Command::new(&program);
@@ -347,8 +370,8 @@ fn connections_that_come_past_the_library_are_found() {
     compiler.args(["-D_GNU_SOURCE", "-pthread", "-o"]).arg(&program).arg(source).arg("-luring");
     assert!(compiler.status().expect("cc").success());
     let mut command = Command::new(&program);
-    // Its own client comes once, and again in a minute.
-    clean_environment(&mut command).args(["epoll", "3", "60000"]).env("LD_PRELOAD", library());
+    // Its own client comes once, and again in ten minutes.
+    clean_environment(&mut command).args(["epoll", "3", "600000"]).env("LD_PRELOAD", library());
     let running = Running::start(&mut command).has_become(&program);
     let port: u16 = wait_within(LIMIT, "its port", || {
         let (_, text) = found(&doctor(running.pid()), "connections").pop()?;

@@ -12,7 +12,8 @@ use support::common::log::Log;
 use support::common::process::{children, has_mapped};
 use support::common::{LIMIT, library, python, servers, wait_within};
 use support::{
-    Running, autotrim, copy, finish, finish_as_nobody, is_root, open_directory, run, script, waiting_program,
+    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, is_root, open_copy, open_directory, run, script,
+    waiting_program,
 };
 
 #[test]
@@ -52,7 +53,12 @@ fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
 
 #[test]
 fn the_exit_code_and_the_output_are_the_programs() {
-    let finished = finish(run().args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]));
+    let directory = open_directory();
+    // In a private place it would have something to say, to root.
+    let library = open_copy(&library(), directory.path());
+    let mut command = autotrim();
+    command.arg("run").arg("--library").arg(library).args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    let finished = finish(&mut command);
     assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(7), "out\n", "err\n"));
 }
 
@@ -112,7 +118,7 @@ fn programs_that_cannot_preload_are_refused() {
     let mut foreign = std::fs::read("/bin/true").expect("/bin/true");
     // e_machine: aarch64, or x86-64 where that is what we are.
     foreign[18..20].copy_from_slice(&if cfg!(target_arch = "aarch64") { 62u16 } else { 183u16 }.to_ne_bytes());
-    let foreign_path = copy("/bin/true", &path("foreign"), 0o755);
+    let foreign_path = copy(Path::new("/bin/true"), &path("foreign"), 0o755);
     std::fs::write(&foreign_path, foreign).expect("the foreign program");
     refused(&foreign_path, &["another architecture"]);
 }
@@ -128,15 +134,15 @@ fn programs_that_gain_privileges_are_refused() {
         finish(run().arg("--").arg(program)).says(2, &[word, "ignores preloads"]);
     };
     for (name, mode, word) in [("setuid", 0o4755, "is setuid"), ("setgid", 0o2755, "is setgid")] {
-        let program = copy("/bin/true", &path(name), 0o755);
+        let program = copy(Path::new("/bin/true"), &path(name), 0o755);
         std::os::unix::fs::chown(&program, Some(1), Some(1)).expect("chown");
         copy_mode(&program, mode);
         refused(&program, word);
     }
     // Its owner gains nothing by it.
-    let own = copy("/bin/true", &path("own"), 0o4755);
+    let own = copy(Path::new("/bin/true"), &path("own"), 0o4755);
     assert_eq!(finish(run().arg("--").arg(&own)).code, Some(0));
-    let capable = copy("/bin/true", &path("capable"), 0o755);
+    let capable = copy(Path::new("/bin/true"), &path("capable"), 0o755);
     let granted = Command::new("setcap").arg("cap_net_bind_service=ep").arg(&capable).status().expect("setcap");
     assert!(granted.success());
     finish_as_nobody(run().arg("--").arg(&capable)).says(2, &["file capabilities"]);
@@ -150,7 +156,7 @@ fn copy_mode(program: &Path, mode: u32) {
 #[test]
 fn a_program_that_is_not_there_or_not_executable_is_told_as_env_does() {
     let directory = open_directory();
-    let plain = copy("/bin/true", &directory.path().join("plain"), 0o644);
+    let plain = copy(Path::new("/bin/true"), &directory.path().join("plain"), 0o644);
     finish(run().args(["--", "no-such-program"])).says(127, &["no-such-program: not found"]);
     finish(run().args(["--", "/no/such/program"])).says(127, &["not found"]);
     finish(run().arg("--").arg(plain)).says(126, &["not executable"]);
@@ -229,7 +235,7 @@ fn the_library_is_found_where_it_is_installed() {
     let root = directory.path();
     std::fs::create_dir_all(root.join("bin")).expect("bin");
     std::fs::create_dir_all(root.join("lib/autotrim")).expect("lib");
-    let command = copy(env!("CARGO_BIN_EXE_autotrim"), &root.join("bin/autotrim"), 0o755);
+    let command = copy(Path::new(env!("CARGO_BIN_EXE_autotrim")), &root.join("bin/autotrim"), 0o755);
     let preload = |variable: Option<&Path>| {
         let mut installed = Command::new(&command);
         installed
@@ -247,7 +253,7 @@ fn the_library_is_found_where_it_is_installed() {
     );
     // From the last place to the first.
     for place in ["bin/libautotrim.so", "lib/libautotrim.so", "lib/autotrim/libautotrim.so"] {
-        copy(library().to_str().expect("UTF-8"), &root.join(place), 0o644);
+        copy(&library(), &root.join(place), 0o644);
         let found = preload(Some(&library())).stdout;
         let found = std::fs::canonicalize(found.trim()).unwrap_or_else(|error| panic!("{found}: {error}"));
         assert_eq!(found, root.join(place).canonicalize().expect("the place"));
@@ -257,11 +263,42 @@ fn the_library_is_found_where_it_is_installed() {
 #[test]
 fn a_library_that_cannot_be_named_or_is_none_is_refused() {
     let directory = open_directory();
-    let spaced = copy(library().to_str().expect("UTF-8"), &directory.path().join("a b.so"), 0o644);
+    let spaced = copy(&library(), &directory.path().join("a b.so"), 0o644);
     let with = |path: &Path| finish(autotrim().arg("run").arg("--library").arg(path).args(["--", "true"]));
     with(&spaced).says(2, &["LD_PRELOAD cannot name"]);
     with(Path::new("/etc/passwd")).says(2, &["not a shared library"]);
     with(Path::new("/no/such.so")).says(2, &["/no/such.so"]);
+}
+
+/// The dynamic linker leaves a preload out, with one line at most, that the user of the moment may not read.
+#[test]
+fn a_library_that_other_users_cannot_read_is_told_of_to_root() {
+    if !is_root("a program that could change its user") {
+        return;
+    }
+    let directory = open_directory();
+    let private = directory.path().join("private");
+    std::fs::create_dir(&private).expect("a directory");
+    copy_mode(&private, 0o700);
+    let start = |library: &Path| finish(autotrim().arg("run").arg("--library").arg(library).args(["--", "true"]));
+    let open = open_copy(&library(), directory.path());
+    let (closed, unreadable) = (open_copy(&library(), &private), directory.path().join("unreadable.so"));
+    copy(&library(), &unreadable, 0o600);
+    let link = directory.path().join("link.so");
+    std::os::unix::fs::symlink(&closed, &link).expect("a link");
+    for (library, why) in [(&closed, &private), (&unreadable, &unreadable), (&link, &private)] {
+        let finished = start(library);
+        finished.says(
+            0,
+            &["other users may not read", &library.display().to_string(), &format!("{} has mode 0", why.display())],
+        );
+    }
+    assert_eq!(start(&open).says(0, &[]).stderr, "");
+    // Whoever is not root stays who it is.
+    std::os::unix::fs::chown(&private, Some(NO_USER), Some(NO_USER)).expect("chown");
+    let mut other = autotrim();
+    other.args(["run", "--library"]).arg(&closed).args(["--", "true"]);
+    assert_eq!(finish_as_nobody(&other).says(0, &[]).stderr, "");
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::common::gunicorn::{Gunicorn, Server, Worker};
 use support::common::http::get;
-use support::common::process::clean_environment;
+use support::common::process::{clean_environment, end_with_this_test};
 use support::common::{LIMIT, library, python, servers, wait_within};
 use support::{
     Running, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root, open_directory, waiting_program,
@@ -166,10 +166,10 @@ fn a_process_that_serves_nothing_is_shown_once_it_has_trimmed() {
 #[test]
 fn a_library_replaced_by_an_upgrade_is_still_read() {
     let directory = open_directory();
-    let installed = copy(library().to_str().expect("UTF-8"), &directory.path().join("libautotrim.so"), 0o755);
+    let installed = copy(&library(), &directory.path().join("libautotrim.so"), 0o755);
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", &installed).start();
     assert_eq!(get(server.port, "/small").status(), 200);
-    let upgrade = copy("/bin/true", &directory.path().join("upgrade"), 0o755);
+    let upgrade = copy(Path::new("/bin/true"), &directory.path().join("upgrade"), 0o755);
     std::fs::rename(upgrade, &installed).expect("the upgrade");
     let process =
         wait_within(LIMIT, "the request", || Some(only(&status(server.worker()))).filter(|p| p["requests"] == 1));
@@ -179,7 +179,7 @@ fn a_library_replaced_by_an_upgrade_is_still_read() {
 #[test]
 fn a_library_of_another_name_is_known_by_its_preload() {
     let directory = open_directory();
-    let renamed = copy(library().to_str().expect("UTF-8"), &directory.path().join("memory.so"), 0o755);
+    let renamed = copy(&library(), &directory.path().join("memory.so"), 0o755);
     let server = Gunicorn::plain(Worker::Sync).env("LD_PRELOAD", &renamed).start();
     let process = only(&status(server.worker()));
     assert_eq!(process["library"].as_str(), renamed.to_str(), "{process}");
@@ -250,21 +250,33 @@ fn watching_as_json_writes_a_document_a_line() {
 
 #[test]
 fn watching_in_a_terminal_redraws_with_colours_unless_they_are_unwanted() {
+    /// Where each drawing begins.
+    const HOME: &[u8] = b"\x1b[H";
     let server = server().start();
     serve(&server, "/fragment", 20, 10);
     let watched = |colour: &str| {
-        // script(1) gives it a terminal; timeout ends it.
-        let line = format!("timeout 2 {} status --watch 0.2 {}", env!("CARGO_BIN_EXE_autotrim"), server.worker());
+        // script(1) gives it a terminal, and takes it away when it is ended; so does timeout, if nothing comes.
+        let (command, worker) = (env!("CARGO_BIN_EXE_autotrim"), server.worker());
+        let line = format!("timeout {} {command} status --watch 0.2 {worker}", LIMIT.as_secs());
         let mut command = Command::new("script");
         clean_environment(&mut command).args(["-qc", &line, "/dev/null"]).env("TERM", "xterm").stdin(Stdio::null());
-        (if colour.is_empty() { &mut command } else { command.env("NO_COLOR", colour) })
-            .output()
-            .expect("script")
-            .stdout
+        if !colour.is_empty() {
+            command.env("NO_COLOR", colour);
+        }
+        let mut watching = end_with_this_test(&mut command).stdout(Stdio::piped()).spawn().expect("script");
+        let (mut output, mut drawn) = (watching.stdout.take().expect("its output"), Vec::new());
+        let mut piece = [0; 4096];
+        while drawn.windows(HOME.len()).filter(|part| *part == HOME).count() < 4 {
+            let length = output.read(&mut piece).expect("its output");
+            assert!(length > 0, "{:?}", String::from_utf8_lossy(&drawn));
+            drawn.extend_from_slice(&piece[..length]);
+        }
+        watching.kill().expect("kill");
+        watching.wait().expect("wait");
+        drawn
     };
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let (coloured, plain) = (text(watched("")), text(watched("1")));
-    assert!(coloured.matches("\x1b[H").count() > 2, "{coloured:?}");
     let verdict = only(&status(server.worker()))["verdict"].as_str().expect("a verdict").to_owned();
     assert!(coloured.contains(&verdict) && coloured.contains("\x1b[38;5;"), "{coloured:?}");
     assert!(plain.contains(&verdict) && !plain.contains("\x1b[38;5;"), "{plain:?}");

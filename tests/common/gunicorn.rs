@@ -1,5 +1,6 @@
 //! Real gunicorn servers: started plain or under the library, watched through their log, always stopped.
 
+use super::http::{Answer, get};
 use super::log::{Line, Log};
 use super::process::{anonymous_kb, children, clean_environment, end_with_this_test, has_mapped, send_signal};
 use super::{LIMIT, library, python, servers, wait_within};
@@ -9,6 +10,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// gunicorn's `--timeout` in seconds, of which a sync worker sleeps half in its select, and a stop's `--graceful-timeout`.
+/// Either is much longer than `LIMIT`: what should have ended a wait and did not fails the test, and no busy machine does.
+const TIMEOUT: &str = "600";
+const GRACEFUL_TIMEOUT: &str = "300";
 
 /// gunicorn's worker classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +85,13 @@ impl Gunicorn {
         self
     }
 
-    /// Trims by count only, after every `interval` requests, and logs each trim.
+    /// Trims by count only, after every `interval` requests, and logs each trim. Whatever trims cost: on a busy machine they take
+    /// long.
     pub fn trimming_every(self, interval: u32) -> Self {
         self.env("AUTOTRIM_INTERVAL", interval.to_string())
             .env("AUTOTRIM_GROWTH", "0")
             .env("AUTOTRIM_IDLE", "0")
+            .env("AUTOTRIM_OVERHEAD", "0")
             .env("AUTOTRIM_LOG", "debug")
     }
 
@@ -96,7 +104,8 @@ impl Gunicorn {
         let mut command = Command::new(python().with_file_name("gunicorn"));
         clean_environment(&mut command)
             .args(["--bind", "127.0.0.1:0", "--worker-class", self.worker.class()])
-            .args(["--workers", &self.workers.to_string(), "--keep-alive", "30", "--graceful-timeout", "15"])
+            .args(["--workers", &self.workers.to_string(), "--keep-alive", "30"])
+            .args(["--timeout", TIMEOUT, "--graceful-timeout", GRACEFUL_TIMEOUT])
             .arg("--pythonpath")
             .arg(servers())
             .arg("--config")
@@ -119,6 +128,15 @@ impl Gunicorn {
             assert!(server.workers().iter().all(preloaded), "the library is not loaded: {}", server.stderr());
         }
         server
+    }
+}
+
+/// A file that is made when this is dropped, also by a test that fails.
+struct MadeAtLast(PathBuf);
+
+impl Drop for MadeAtLast {
+    fn drop(&mut self) {
+        let _ = File::create(&self.0);
     }
 }
 
@@ -199,28 +217,44 @@ impl Server {
         workers
     }
 
+    /// Opens a request, runs `meanwhile` while its handler is at work, and only then has it answer; the answer.
+    pub fn while_one_is_open(&self, meanwhile: impl FnOnce()) -> Answer {
+        let (open, end) = (self.path("open"), self.path("end"));
+        for file in [&open, &end] {
+            let _ = std::fs::remove_file(file);
+        }
+        let path = format!("/small?marker={}&until={}", open.display(), end.display());
+        std::thread::scope(|scope| {
+            let request = scope.spawn(|| get(self.port, &path));
+            {
+                let _end = MadeAtLast(end);
+                wait_within(LIMIT, "the open request's handler", || open.exists().then_some(()));
+                meanwhile();
+            }
+            request.join().expect("the open request")
+        })
+    }
+
     /// Sends a signal to the master.
     pub fn signal(&self, signal: i32) {
         send_signal(self.master(), signal);
     }
 
-    /// Stops the server gracefully; its exit status and how long that took.
-    pub fn stop(&mut self) -> (ExitStatus, Duration) {
+    /// Stops the server gracefully; its exit status. A signal that a worker's wait has lost fails this.
+    pub fn stop(&mut self) -> ExitStatus {
         self.stop_with(libc::SIGTERM)
     }
 
     /// Stops the server with a signal of the caller's choice.
-    pub fn stop_with(&mut self, signal: i32) -> (ExitStatus, Duration) {
+    pub fn stop_with(&mut self, signal: i32) -> ExitStatus {
         self.seen.extend(self.workers());
-        let start = Instant::now();
         self.signal(signal);
-        let exit = self.wait_for_exit(LIMIT).unwrap_or_else(|| panic!("does not stop: {}", self.stderr()));
-        (exit, start.elapsed())
+        self.wait_for_exit(LIMIT).unwrap_or_else(|| panic!("does not stop: {}", self.stderr()))
     }
 
     /// Stops the server gracefully and returns the whole log.
     pub fn stop_and_read_log(&mut self) -> Log {
-        let (exit, _) = self.stop();
+        let exit = self.stop();
         assert!(exit.success(), "{exit}: {}", self.stderr());
         self.log()
     }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// No answer of the tests takes longer; a server that hangs fails the test instead of stopping it.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = super::LIMIT;
 
 /// One answer, byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -141,6 +141,11 @@ impl Connection {
     /// Says that no more is to come; the answer can still be received.
     pub fn finish_sending(&self) {
         self.stream.shutdown(Shutdown::Write).expect("shutdown");
+    }
+
+    /// The client's own port.
+    pub fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("the client's address").port()
     }
 
     /// Whether something can be received, the end included, within so long.

@@ -154,7 +154,7 @@ pub fn expect_continue(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
     connection.send(head);
     let mut outcome = Outcome::default();
-    if connection.is_readable_within(Duration::from_millis(500)) {
+    if running.answers_within(&connection, Duration::from_millis(500)) {
         let interim = String::from_utf8_lossy(&connection.receive_head()).into_owned();
         assert!(interim.starts_with("HTTP/1.1 100 "), "{interim}");
         outcome.answers.push(interim);
@@ -197,6 +197,7 @@ pub fn early_413(running: &Running) -> Outcome {
 pub fn half_close(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
     connection.send(&request("GET", "/slow", CLOSE, b""));
+    running.wait_until_read(connection.local_port());
     std::thread::sleep(Duration::from_millis(50));
     connection.finish_sending();
     answered(running, connection.try_receive())
@@ -208,7 +209,7 @@ pub fn pipelined(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
     connection.send(&[two, request("GET", "/small", CLOSE, b"")].concat());
     let mut answers = Vec::new();
-    while answers.len() < 3 && connection.is_readable_within(Duration::from_secs(1)) {
+    while answers.len() < 3 && running.answers_within(&connection, Duration::from_secs(1)) {
         let Some(answer) = connection.try_receive() else { break };
         answers.push(answer);
     }

@@ -13,6 +13,9 @@ fn leaving_after(running: &Running, sent: &[u8], pause: Duration) -> Outcome {
     let answered = |_: &usize| {
         let mut connection = Connection::open(running.port());
         connection.send(sent);
+        if !sent.is_empty() {
+            running.wait_until_read(connection.local_port());
+        }
         std::thread::sleep(pause);
         connection.answered_after_leaving()
     };
@@ -20,7 +23,7 @@ fn leaving_after(running: &Running, sent: &[u8], pause: Duration) -> Outcome {
     Outcome { truth, answers: vec![format!("{truth} of {CLIENTS} answered")], held: None }
 }
 
-/// Long enough for the server to have read what came, much shorter than /slow takes.
+/// For a server behind the one that has read what came to have read it, too; much shorter than /slow takes.
 const READ_BY_NOW: Duration = Duration::from_millis(50);
 
 /// Clients that send nothing.
@@ -49,10 +52,11 @@ pub fn reset(running: &Running) -> Outcome {
     for _ in 0..CLIENTS {
         let mut connection = Connection::open(running.port());
         connection.send(&request("GET", "/slow", "", b""));
+        running.wait_until_read(connection.local_port());
         std::thread::sleep(READ_BY_NOW);
         connection.reset();
     }
-    // Until the server has tried.
+    // Until the server has tried; while it has not, the request is in flight, and that is waited for.
     std::thread::sleep(Duration::from_millis(400));
     Outcome::default()
 }

@@ -1,5 +1,6 @@
 //! Where a server under test lives: its own directory, free ports, the files it serves, a certificate.
 
+use super::common::opened::{Opened, open_directory};
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -21,15 +22,17 @@ pub enum Mode {
 /// The bytes of /stream and /file.
 pub const BIG: usize = 5 << 20;
 
-/// What all starts of a server share: the answers of two runs can be equal only if the files are.
+/// What all starts of a server share: the answers of two runs can be equal only if the files are. Servers that change their
+/// user read all of it, too.
 pub struct Site {
     directory: TempDir,
+    opened: Opened,
 }
 
 impl Site {
-    /// `small` ("hello\n") and `file` (5 MiB), a certificate for localhost and its key.
+    /// `small` ("hello\n") and `file` (5 MiB), a certificate for localhost and its key, the library and tests/servers.
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        let directory = open_directory();
         let write = |name: &str, bytes: &[u8]| {
             let path = directory.path().join(name);
             std::fs::write(&path, bytes).expect("a file of the site");
@@ -44,15 +47,17 @@ impl Site {
         write("certificate.pem", made.cert.pem().as_bytes());
         write("key.pem", made.signing_key.serialize_pem().as_bytes());
         write("certificate.der", made.cert.der());
-        // Servers that change their user read the site too.
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(directory.path(), readable).expect("a directory's permissions");
-        Self { directory }
+        let opened = Opened::within(directory.path());
+        Self { directory, opened }
     }
 
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The library under test, where every user may read it.
+    pub fn library(&self) -> PathBuf {
+        self.opened.library.clone()
     }
 }
 
@@ -61,6 +66,8 @@ pub struct Place {
     directory: TempDir,
     /// The files to serve: `small`, `file`.
     pub site: PathBuf,
+    /// tests/servers, where every user may read it.
+    pub servers: PathBuf,
     /// Where the clients connect, on 127.0.0.1.
     pub port: u16,
     /// A second port, for a program behind the first.
@@ -71,8 +78,9 @@ pub struct Place {
 impl Place {
     pub fn new(site: &Site, mode: Mode) -> Self {
         Self {
-            directory: tempfile::tempdir().expect("a temporary directory"),
+            directory: open_directory(),
             site: site.path().to_owned(),
+            servers: site.opened.servers.clone(),
             port: free_port(),
             backend: free_port(),
             mode,

@@ -1,6 +1,7 @@
 //! One server through all of it: the cases plain, the cases preloaded, the steady load, the symbols.
 
 use super::case::Case;
+use super::common::LIMIT;
 use super::page;
 use super::place::{Mode, Site};
 use super::row::{CaseRow, Measured, Row};
@@ -10,7 +11,7 @@ use super::{steady, symbols};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Long enough for any server of the matrix to notice that its clients have left.
+/// Between two cases a server may take so long to notice that its clients have left; after the last one it has to.
 const LEFT: Duration = Duration::from_secs(3);
 
 /// Plays every case, writes the row, and panics with all that does not hold.
@@ -60,15 +61,18 @@ impl Found {
         let running = Running::start(server, site, &Setting::plain(mode));
         let plain: Vec<_> = cases.iter().map(|case| (case.play)(&running).answers).collect();
         running.stop();
-        let running = Running::start(server, site, &Setting::counting(mode));
+        let running = Running::start(server, site, &Setting::counting(mode, site));
         for (case, plain) in cases.iter().zip(plain) {
             self.count(&running, case, &plain);
         }
-        if !running.wait_for_closed_connections(LEFT) {
+        if !running.wait_for_closed_connections(LIMIT) {
             self.wrong.push(format!("{mode:?}: connections stay open when the clients have left"));
         }
         // The number goes before the server's own close returns, but a thread may be in between.
-        std::thread::sleep(Duration::from_millis(20));
+        let start = Instant::now();
+        while server.leftover.is_none() && running.followed() > 0 && start.elapsed() < LEFT {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         self.followed += running.followed();
         running.stop();
     }

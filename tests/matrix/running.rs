@@ -1,12 +1,13 @@
 //! A server that runs: its processes, their counts, its output; dropping it stops it.
 
+use super::common::http::Connection;
 use super::common::log::Log;
 use super::common::process::{children, clean_environment, end_with_this_test, has_mapped, send_signal};
 use super::common::stats::{Counts, counts, followed};
 use super::common::{LIMIT, library, wait_within};
 use super::place::{Mode, Place, Site};
 use super::server::{Ready, Server, Start};
-use procfs::process::all_processes;
+use procfs::process::{Process, all_processes};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,7 +21,7 @@ const NOTHING: Counts = Counts { requests: 0, in_flight: 0, trims: 0 };
 /// How the server is run.
 pub struct Setting {
     pub mode: Mode,
-    /// Objects to preload, the library first; none for a plain run.
+    /// Objects to preload, the library first; none for a plain run. Every user may read them.
     pub preload: Vec<PathBuf>,
     pub environment: Vec<(&'static str, OsString)>,
 }
@@ -32,15 +33,15 @@ impl Setting {
     }
 
     /// Under the library, with nothing to do but count. (With no trigger on at all it would not even do that.)
-    pub fn counting(mode: Mode) -> Self {
-        Self::preloaded(mode, &[("AUTOTRIM_INTERVAL", "1000000000")])
+    pub fn counting(mode: Mode, site: &Site) -> Self {
+        Self::preloaded(mode, site, &[("AUTOTRIM_INTERVAL", "1000000000")])
     }
 
     /// Under the library, logging, with the other triggers off.
-    pub fn preloaded(mode: Mode, options: &[(&'static str, &str)]) -> Self {
+    pub fn preloaded(mode: Mode, site: &Site, options: &[(&'static str, &str)]) -> Self {
         let others = [("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_IDLE", "0"), ("AUTOTRIM_LOG", "debug")];
         let environment = others.iter().chain(options).map(|&(name, value)| (name, value.into())).collect();
-        Self { mode, preload: vec![library()], environment }
+        Self { mode, preload: vec![site.library()], environment }
     }
 }
 
@@ -168,7 +169,7 @@ impl<'a> Running<'a> {
     /// while; or what they are after a longer one.
     pub fn settled(&self, before: Counts, expected: impl Fn(u64) -> bool) -> Counts {
         const CALM: Duration = Duration::from_millis(40);
-        const LONGEST: Duration = Duration::from_millis(1_500);
+        const LONGEST: Duration = LIMIT;
         let start = Instant::now();
         let mut calm_since = Instant::now();
         let mut counts = self.counts();
@@ -183,6 +184,38 @@ impl<'a> Running<'a> {
             if calm_since.elapsed() >= CALM && (as_expected || start.elapsed() >= LONGEST) {
                 return now;
             }
+        }
+    }
+
+    /// Waits until the server has accepted the connection from this port and read all that has come on it, or closed it; not for
+    /// ever, as a server need not.
+    pub fn wait_until_read(&self, client: u16) {
+        const LONGEST: Duration = Duration::from_secs(5);
+        let start = Instant::now();
+        while has_unread(self.port(), client) && start.elapsed() < LONGEST {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Whether something comes on this connection: within so long, or later where the server only has had no processor yet.
+    pub fn answers_within(&self, connection: &Connection, limit: Duration) -> bool {
+        connection.is_readable_within(limit) || {
+            self.wait_until_read(connection.local_port());
+            self.wait_for_rest();
+            connection.is_readable_within(Duration::from_millis(10))
+        }
+    }
+
+    /// Waits until no thread of the server has had anything to do for a while; not for ever, as a server need not rest.
+    fn wait_for_rest(&self) {
+        const LOOKS: usize = 10;
+        const LONGEST: Duration = Duration::from_secs(10);
+        let (start, mut calm) = (Instant::now(), 0);
+        while calm < LOOKS && start.elapsed() < LONGEST {
+            std::thread::sleep(Duration::from_millis(5));
+            let beside =
+                self.programs[1..].iter().flat_map(|program| [vec![program.id()], children(program.id())].concat());
+            calm = if self.processes().into_iter().chain(beside).all(is_asleep) { calm + 1 } else { 0 };
         }
     }
 
@@ -260,24 +293,40 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Whether a socket on this port of ours is in a state that `wanted` accepts (net/tcp_states.h, in hexadecimal).
-fn has_socket(port: u16, wanted: impl Fn(&str) -> bool) -> bool {
+/// Whether the kernel knows a socket on this port of ours whose line `wanted` accepts: its fields as in proc(5), from the
+/// number on.
+fn has_socket(port: u16, wanted: impl Fn(&[&str]) -> bool) -> bool {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let end = format!(":{port:04X}");
     let is_wanted = |line: &str| {
-        let mut fields = line.split_ascii_whitespace().skip(1).step_by(2);
-        fields.next().is_some_and(|local| local.ends_with(&end)) && fields.next().is_some_and(&wanted)
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        fields.len() > 9 && fields[1].ends_with(&end) && wanted(&fields)
     };
     tables.iter().flat_map(|table| table.lines()).any(is_wanted)
 }
 
 fn is_listening(port: u16) -> bool {
-    has_socket(port, |state| state == "0A")
+    has_socket(port, |fields| fields[3] == "0A")
 }
 
 /// Whether the server's side of a connection is open: in no state of TIME_WAIT, CLOSE, LISTEN.
 fn has_connection(port: u16) -> bool {
-    has_socket(port, |state| !matches!(state, "06" | "07" | "0A"))
+    has_socket(port, |fields| !matches!(fields[3], "06" | "07" | "0A"))
+}
+
+/// Whether the server's side of this client's connection has bytes that nobody has read, or is not accepted: it then has no
+/// inode.
+fn has_unread(port: u16, client: u16) -> bool {
+    let end = format!(":{client:04X}");
+    has_socket(port, |fields| fields[2].ends_with(&end) && (fields[9] == "0" || !fields[4].ends_with(":00000000")))
+}
+
+/// Whether no thread of a process runs, or would if there were a processor free.
+fn is_asleep(pid: u32) -> bool {
+    let threads = Process::new(pid as i32).and_then(|process| process.tasks());
+    threads.is_ok_and(|mut threads| {
+        threads.all(|thread| thread.and_then(|thread| thread.stat()).is_ok_and(|stat| stat.state == 'S'))
+    })
 }
 
 /// Waits until something listens on the port.

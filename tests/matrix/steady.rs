@@ -29,7 +29,7 @@ pub fn http_load(running: &Running) {
 
 /// Runs the server under its steady load.
 pub fn measure(server: &Server, site: &Site) -> Steady {
-    let running = Running::start(server, site, &Setting::preloaded(Mode::Plain, &OPTIONS));
+    let running = Running::start(server, site, &Setting::preloaded(Mode::Plain, site, &OPTIONS));
     let before = running.counts();
     (server.steady_load)(&running);
     let after = running.settled(before, |_| true);

@@ -1,5 +1,6 @@
 //! Which of the hooked functions a server uses on its connections, recorded by tests/fixtures/records_symbols.c.
 
+use super::common::opened::open_copy;
 use super::fixture::shared_object;
 use super::place::{Mode, Site};
 use super::running::{Running, Setting};
@@ -14,9 +15,9 @@ const NAME: usize = 24;
 /// Plays all cases without TLS on a server that is recorded; the names, sorted.
 pub fn seen(server: &Server, site: &Site) -> Vec<String> {
     let file = site.path().join(format!("symbols.{}", server.file_name()));
-    let mut setting = Setting::counting(Mode::Plain);
+    let mut setting = Setting::counting(Mode::Plain, site);
     // In front of the library, whose own waits (ppoll for poll, say) are none of the server's.
-    setting.preload.insert(0, shared_object("records_symbols"));
+    setting.preload.insert(0, open_copy(&shared_object("records_symbols"), site.path()));
     setting.environment.push(("SYMBOLS_FILE", file.clone().into()));
     let running = Running::start(server, site, &setting);
     for case in &server.cases {

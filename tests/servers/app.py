@@ -13,8 +13,8 @@ path        answer
 /500        raises
 other       404
 
-?seconds=S waits before answering, ?marker=PATH creates that file before the wait: the caller then knows that the
-request is in the handler.
+?marker=PATH creates that file: the caller then knows that the request is in the handler. ?until=PATH waits before answering
+until that file is there, ?seconds=S so long.
 """
 
 import asyncio
@@ -37,13 +37,19 @@ class CutShort(ConnectionResetError):
         super().__init__(errno.ECONNRESET, "request body cut short")
 
 
-def prepare(query):
-    """Create the marker file if one was asked for; the seconds to wait before answering."""
+def waits(query):
+    """Create the marker file if one was asked for; the seconds to wait before answering, one wait after the other."""
     values = parse_qs(query)
     for marker in values.get("marker", []):
         with open(marker, "w", encoding="ascii"):
             pass
-    return float(values.get("seconds", ["0"])[0])
+    for until in values.get("until", []):
+        # Not for ever: its test may have failed.
+        end = time.monotonic() + 300
+        while not os.path.exists(until) and time.monotonic() < end:
+            yield 0.02
+    for seconds in values.get("seconds", []):
+        yield float(seconds)
 
 
 def respond(path, body_length, query=""):
@@ -91,8 +97,7 @@ def wsgi(environ, start_response):
         if not piece:
             raise CutShort
         length += len(piece)
-    seconds = prepare(environ["QUERY_STRING"])
-    if seconds:
+    for seconds in waits(environ["QUERY_STRING"]):
         time.sleep(seconds)
     status, pieces, announced = respond(
         environ["PATH_INFO"], length, environ["QUERY_STRING"]
@@ -116,8 +121,7 @@ async def asgi(scope, receive, send):
         length += len(message.get("body", b""))
         more = message.get("more_body", False)
     query = scope["query_string"].decode("ascii")
-    seconds = prepare(query)
-    if seconds:
+    for seconds in waits(query):
         await asyncio.sleep(seconds)
     status, pieces, announced = respond(scope["path"], length, query)
     headers = [

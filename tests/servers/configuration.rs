@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use super::matrix::Place;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -19,15 +19,14 @@ pub fn is_root() -> bool {
 ///
 /// Known everywhere: port, backend, directory, site. A name without a value is a mistake.
 pub fn filled(place: &Place, name: &str, values: &[(&str, &str)]) -> PathBuf {
-    let scripts = super::common::servers();
-    let mut text = std::fs::read_to_string(scripts.join(name)).expect("a configuration file");
+    let mut text = std::fs::read_to_string(place.servers.join(name)).expect("a configuration file");
     let path = |path: &Path| path.to_str().expect("a path in UTF-8").to_owned();
     let known = [
         ("port", place.port.to_string()),
         ("backend", place.backend.to_string()),
         ("directory", path(place.directory())),
         ("site", path(&place.site)),
-        ("scripts", path(&scripts)),
+        ("scripts", path(&place.servers)),
     ];
     let given = values.iter().map(|&(name, value)| (name, value.to_owned()));
     for (name, value) in known.into_iter().chain(given) {
@@ -41,12 +40,6 @@ pub fn filled(place: &Place, name: &str, values: &[(&str, &str)]) -> PathBuf {
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit())
-}
-
-/// Lets a process that has given up root come into the server's directory.
-pub fn open_to_all(place: &Place) {
-    let all = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(place.directory(), all).expect("the directory's permissions");
 }
 
 /// A program that refuses to run as root, and a file tree that is to be its own.

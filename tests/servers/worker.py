@@ -3,9 +3,11 @@ works until it is ended.
 
 HOW is one of
 - wait: in one select after the other
+- forked: the same, after it has forked once
 - compute: in short waits for six seconds, and then no more; it only computes
 """
 
+import os
 import select
 import sys
 
@@ -16,6 +18,14 @@ def wait():
     """Wait for ever."""
     while True:
         select.select([], [], [], 60)
+
+
+def forked():
+    """Fork, and wait for ever."""
+    if (child := os.fork()) == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    wait()
 
 
 def compute():
@@ -33,7 +43,7 @@ def main():
     """Work."""
     heap.fragment()
     print(0, flush=True)
-    {"wait": wait, "compute": compute}[sys.argv[1]]()
+    {"wait": wait, "forked": forked, "compute": compute}[sys.argv[1]]()
 
 
 if __name__ == "__main__":

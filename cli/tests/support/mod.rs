@@ -5,17 +5,18 @@
 pub mod common;
 
 use std::ffi::OsStr;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+
+#[allow(unused_imports)]
+pub use common::opened::{copy, open_copy, open_directory, script};
 
 use common::process::{clean_environment, end_with_this_test, has_mapped};
 use common::{LIMIT, wait_within};
 use serde_json::Value;
 
 /// A user and group without any rights, that nobody is: others may run servers as `nobody`.
-const NO_USER: &str = "59999";
+pub const NO_USER: u32 = 59999;
 
 /// The command under test, in an environment of its own.
 pub fn autotrim() -> Command {
@@ -37,16 +38,27 @@ pub fn finish_as_nobody(command: &Command) -> Finished {
     let visible = |path: &OsStr| {
         let path = Path::new(path);
         let is_ours = path == Path::new(env!("CARGO_BIN_EXE_autotrim")) || path == common::library();
-        let text = path.to_str().expect("UTF-8");
-        if is_ours { copy(text, &directory.path().join(path.file_name().expect("a name")), 0o755) } else { text.into() }
+        if is_ours { open_copy(path, directory.path()) } else { path.to_owned() }
     };
     let mut other = Command::new("setpriv");
     end_with_this_test(clean_environment(&mut other))
-        .args(["--reuid", NO_USER, "--regid", NO_USER, "--clear-groups"])
+        .args(as_nobody())
         .arg(visible(command.get_program()))
         .args(command.get_args().map(visible))
         .stdin(Stdio::null());
     finish(&mut other)
+}
+
+/// What setpriv is told.
+fn as_nobody() -> [String; 3] {
+    [format!("--reuid={NO_USER}"), format!("--regid={NO_USER}"), "--clear-groups".into()]
+}
+
+/// A command that runs this program as another user.
+pub fn as_another_user(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    clean_environment(&mut command).args(as_nobody()).arg(program);
+    command
 }
 
 /// What a finished command left.
@@ -141,27 +153,6 @@ pub fn waiting_program(directory: &Path, compiler: &str, flags: &[&str]) -> Path
     let compiled = Command::new(compiler).args(flags).arg("-o").args([&program, &source]).status();
     assert!(compiled.expect("a C compiler").success(), "{compiler} {flags:?}");
     program
-}
-
-/// A copy of a program, with this mode.
-pub fn copy(program: &str, to: &Path, mode: u32) -> PathBuf {
-    std::fs::copy(program, to).expect("a copy");
-    std::fs::set_permissions(to, Permissions::from_mode(mode)).expect("its mode");
-    to.to_owned()
-}
-
-/// An executable script.
-pub fn script(path: &Path, text: &str) -> PathBuf {
-    std::fs::write(path, text).expect("a script");
-    std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("its mode");
-    path.to_owned()
-}
-
-/// A directory that every user may look into.
-pub fn open_directory() -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("its mode");
-    directory
 }
 
 /// Whether the test runs as root, as what it shows needs; says so where not.
