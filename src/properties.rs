@@ -146,7 +146,7 @@ proptest! {
 
     /// What the log says of an option can be set, and means the same.
     #[test]
-    fn what_the_line_tells_reads_back(assignments in vec((0..TABLE.len(), value()), 0..20)) {
+    fn what_the_line_tells_reads_back(assignments in vec((0..TABLE.len(), value()), 0..8)) {
         let told = |options: &Options| {
             let mut line = Line::new();
             options.tell(&mut line);
