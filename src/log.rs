@@ -5,15 +5,11 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::errors;
-use crate::options::{self, Level, TABLE};
+use crate::options::{self, Level, Line, TABLE};
 use crate::policy::Policy;
 use crate::sys::{self, files};
-use crate::text::Text;
 use crate::trim::Outcome;
 use crate::{Runtime, background, process, runtime};
-
-/// Holds the longest `enabled` line (a test of the options).
-type Line = Text<1000>;
 
 /// The process has answered its first request, or is about to log its first trim: warns about options that did not parse,
 /// then says what is on. Once.
@@ -155,7 +151,7 @@ pub fn no_metrics(runtime: &Runtime, error: i32) {
     line.text(" directory=").quoted(path.get(..path.len().saturating_sub(1).min(128)).unwrap_or_default());
     line.text(" error=\"");
     match errors::words(error) {
-        Some(words) => line.text(words),
+        Some(words) => line.bytes(words),
         None => line.text("error ").number(error.unsigned_abs().into()),
     };
     line.byte(b'"');

@@ -60,8 +60,8 @@ pub enum TrimThreshold {
 
 /// As much of an invalid value as a log line shows.
 pub type Excerpt = Text<48>;
-/// An option's value as the log shows it: a path may be quoted throughout.
-pub type Shown = Text<{ 2 * values::SHOWN_PATH + 2 }>;
+/// A line of the log; it holds the longest that tells of the options.
+pub type Line = Text<1000>;
 
 /// All options of this process.
 #[derive(Clone, Copy)]
@@ -122,9 +122,9 @@ pub struct Entry {
 /// Whether the `enabled` line tells an option's value, and how it is written, in the same syntax as a value.
 enum Told {
     /// Always.
-    Always(fn(&Options, &mut Shown)),
+    Always(fn(&Options, &mut Line)),
     /// Where it is not the default.
-    Changed(fn(&Options, &mut Shown)),
+    Changed(fn(&Options, &mut Line)),
     /// Never: what comes of it tells it, or that there is such a line.
     Never,
 }
@@ -364,20 +364,19 @@ impl Options {
     }
 
     /// Writes what the `enabled` line tells of the options: ` interval=1024 growth=4M,5% …`.
-    pub fn tell<const N: usize>(&self, line: &mut Text<N>) {
+    pub fn tell(&self, line: &mut Line) {
         for entry in TABLE {
-            let mut value = Shown::new();
-            match entry.told {
-                Always(write) | Changed(write) => write(self, &mut value),
-                Never => continue,
+            let (Always(write) | Changed(write)) = entry.told else { continue };
+            let before = line.as_bytes().len();
+            line.byte(b' ');
+            for letter in after(PREFIX, entry.name.as_bytes()).unwrap_or_default() {
+                line.byte(letter.to_ascii_lowercase());
             }
-            if matches!(entry.told, Always(_)) || value.as_bytes() != entry.default.as_bytes() {
-                line.byte(b' ');
-                let name = after(PREFIX, entry.name.as_bytes()).unwrap_or_default();
-                for letter in name {
-                    line.byte(letter.to_ascii_lowercase());
-                }
-                line.byte(b'=').bytes(value.as_bytes());
+            let value = line.byte(b'=').as_bytes().len();
+            write(self, line);
+            let is_default = line.as_bytes().get(value..) == Some(entry.default.as_bytes());
+            if is_default && matches!(entry.told, Changed(_)) {
+                line.truncate(before);
             }
         }
     }

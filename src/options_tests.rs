@@ -23,7 +23,7 @@ fn unknown(options: &Options) -> Vec<String> {
 
 /// The value as the log writes it; `None` for those that it never does.
 fn told(options: &Options, entry: &Entry) -> Option<String> {
-    let mut text = Shown::new();
+    let mut text = Line::new();
     match entry.told {
         Always(write) | Changed(write) => write(options, &mut text),
         Never => return None,
@@ -228,7 +228,7 @@ fn words_may_be_in_capitals() {
 #[test]
 fn the_line_tells_what_is_on_by_default_and_what_was_changed() {
     let line = |assignments: &[&[u8]]| {
-        let mut line = Text::<1000>::new();
+        let mut line = Line::new();
         taken(assignments).tell(&mut line);
         String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
     };
@@ -257,7 +257,7 @@ fn the_longest_line_fits() {
     let rest = "autotrim: pid=4194304 program=\"\" event=enabled".len()
         + 2 * 64
         + " gc=python arenas=2147483647 allocator=tcmalloc-google-2.36 version=10.10.10\n".len();
-    assert!(options + rest <= 1000, "{options} and {rest}");
+    assert!(options + rest <= Line::new().room(), "{options} and {rest}");
 }
 
 #[test]

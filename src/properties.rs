@@ -14,7 +14,7 @@ use proptest::sample::select;
 use crate::ancillary;
 use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::descriptors;
-use crate::options::{Options, TABLE, nearest};
+use crate::options::{Line, Options, TABLE, nearest};
 use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, PERCENT, Policy, Rules, SECOND, Trimmed};
 use crate::process::program_matches;
 use crate::text::Text;
@@ -146,9 +146,9 @@ proptest! {
 
     /// What the log says of an option can be set, and means the same.
     #[test]
-    fn what_the_line_tells_reads_back(assignments in vec((0..TABLE.len(), value()), 0..20)) {
+    fn what_the_line_tells_reads_back(assignments in vec((0..TABLE.len(), value()), 0..8)) {
         let told = |options: &Options| {
-            let mut line = Text::<2000>::new();
+            let mut line = Line::new();
             options.tell(&mut line);
             String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
         };

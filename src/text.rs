@@ -19,6 +19,11 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Takes back what was appended after so many bytes.
+    pub fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+
     /// Begins anew.
     pub fn clear(&mut self) {
         self.length = 0;
@@ -85,6 +90,12 @@ fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
 #[inline(never)]
 fn append(room: &mut [u8], bytes: &[u8]) -> usize {
     room.iter_mut().zip(bytes).map(|(slot, &byte)| *slot = byte).count()
+}
+
+/// Whether both are the same, in capitals or not. Out of line: it is asked often, and never in a hurry.
+#[inline(never)]
+pub fn same(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.eq_ignore_ascii_case(right))
 }
 
 /// A whole number in decimal, and nothing else.

@@ -1,5 +1,7 @@
 //! PURE: which word is meant by a misspelt one.
 
+use crate::text::same;
+
 /// Longer words than this are nobody's option, and nearest to none.
 const LONGEST: usize = 40;
 
@@ -21,7 +23,7 @@ pub fn nearest<'a>(word: &[u8], names: impl Iterator<Item = &'a str>) -> Option<
 
 /// Whether `text` begins or ends with `part`, which is long enough to be no accident.
 fn has_part(text: &[u8], part: &[u8]) -> bool {
-    let same = |range: Option<&[u8]>| range.is_some_and(|range| range.eq_ignore_ascii_case(part));
+    let same = |range: Option<&[u8]>| range.is_some_and(|range| same(range, part));
     let rest = text.len().saturating_sub(part.len());
     part.len() >= 3 && (same(text.get(..part.len())) || same(text.get(rest..)))
 }

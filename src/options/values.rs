@@ -3,62 +3,59 @@
 //! Nothing is guessed: what could mean two things is refused. A value that is not zero never becomes zero, which means
 //! something else.
 
-use super::{Arenas, Level, Shown, TrimThreshold};
+use super::{Arenas, Level, Line, TrimThreshold};
 use crate::background::protocol::{Path, Setting, path};
 use crate::policy::{Growth, MILLISECOND, PERCENT, SECOND};
-use crate::text::number;
+use crate::text::{number, same};
 
 /// As much of a path as the log shows.
 pub const SHOWN_PATH: usize = 200;
 
-/// Bytes in a unit. All of them count in 1024s, as in PostgreSQL and nginx.
-const SIZES: [(&str, u64); 11] = [
-    ("", 1),
-    ("B", 1),
-    ("K", 1 << 10),
-    ("KB", 1 << 10),
-    ("KiB", 1 << 10),
-    ("M", 1 << 20),
-    ("MB", 1 << 20),
-    ("MiB", 1 << 20),
-    ("G", 1 << 30),
-    ("GB", 1 << 30),
-    ("GiB", 1 << 30),
-];
+/// The names of units, those of one size separated by blanks, and how large each is.
+type Units = (&'static str, &'static [u64]);
 
-/// Nanoseconds in a unit. A plain number is seconds; there are no months that `m` could mean.
-const DURATIONS: [(&str, u64); 10] = [
-    ("", SECOND),
-    ("s", SECOND),
-    ("sec", SECOND),
-    ("ms", MILLISECOND),
-    ("us", MILLISECOND / 1_000),
-    ("ns", 1),
-    ("m", 60 * SECOND),
-    ("min", 60 * SECOND),
-    ("h", 3_600 * SECOND),
-    ("d", 24 * 3_600 * SECOND),
-];
+/// Bytes. All units count in 1024s, as in PostgreSQL and nginx.
+const SIZES: Units = (" B|K KB KiB|M MB MiB|G GB GiB", &[1, 1 << 10, 1 << 20, 1 << 30]);
+
+/// Nanoseconds. A plain number is seconds; there are no months that `m` could mean.
+const DURATIONS: Units = (
+    " s sec|ms|us|ns|m min|h|d",
+    &[SECOND, MILLISECOND, MILLISECOND / 1_000, 1, 60 * SECOND, 3_600 * SECOND, 24 * 3_600 * SECOND],
+);
 
 /// Shares: percent, with or without the sign.
-const SHARES: [(&str, u64); 2] = [("", PERCENT), ("%", PERCENT)];
+const SHARES: Units = (" %", &[PERCENT]);
 
 /// glibc's range of real-time signals for programs; the libc crate asks a function for them.
 const REAL_TIME: core::ops::RangeInclusive<i32> = 34..=64;
 
 /// On or off, in the words of most programs. Nothing at all is off, as for a shell.
 pub fn switch(value: &[u8]) -> Option<bool> {
-    let is_one_of = |words: &[&str]| words.iter().any(|word| is(value, word));
     match () {
-        () if is_one_of(&["1", "yes", "true", "on"]) => Some(true),
-        () if is_one_of(&["0", "no", "false", "off", ""]) => Some(false),
+        () if is_one_of(value, b"1 yes true on") => Some(true),
+        () if value.is_empty() || is_one_of(value, b"0 no false off") => Some(false),
         () => None,
     }
 }
 
 /// Whether it is this word, in capitals or not.
-pub fn is(value: &[u8], word: &str) -> bool {
-    value.eq_ignore_ascii_case(word.as_bytes())
+fn is(value: &[u8], word: &str) -> bool {
+    same(value, word.as_bytes())
+}
+
+/// Whether it is one of these words, which blanks separate.
+fn is_one_of(value: &[u8], words: &[u8]) -> bool {
+    words.split(|&byte| byte == b' ').any(|word| same(value, word))
+}
+
+/// What bars separate.
+fn places(words: &'static str) -> impl Iterator<Item = &'static [u8]> {
+    words.as_bytes().split(|&byte| byte == b'|')
+}
+
+/// The one of `all` at whose place one of the words is; bars separate the places.
+fn named<T: Copy>(value: &[u8], words: &'static str, all: &[T]) -> Option<T> {
+    places(words).zip(all).find(|(words, _)| is_one_of(value, words)).map(|(_, &one)| one)
 }
 
 /// What follows `prefix`, in capitals or not.
@@ -84,17 +81,17 @@ pub fn count(value: &[u8]) -> Option<u64> {
 
 /// Bytes.
 pub fn size(value: &[u8]) -> Option<u64> {
-    or_off(value, |value| in_units(value, &SIZES))
+    or_off(value, |value| in_units(value, SIZES))
 }
 
 /// Nanoseconds.
 pub fn duration(value: &[u8]) -> Option<u64> {
-    or_off(value, |value| in_units(value, &DURATIONS))
+    or_off(value, |value| in_units(value, DURATIONS))
 }
 
 /// A share in the units of [`PERCENT`].
 pub fn share(value: &[u8]) -> Option<u64> {
-    in_units(value, &SHARES)
+    in_units(value, SHARES)
 }
 
 /// A size, a share or both: each once.
@@ -106,7 +103,7 @@ pub fn growth(value: &[u8]) -> Option<Growth> {
     for part in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
         let (slot, number) = match part.ends_with(b"%") {
             true => (&mut part_of_floor, share(part)?),
-            false => (&mut bytes, in_units(part, &SIZES)?),
+            false => (&mut bytes, in_units(part, SIZES)?),
         };
         if slot.replace(number).is_some() {
             return None;
@@ -181,26 +178,18 @@ pub fn directory(value: &[u8]) -> Option<Path> {
 
 /// `AUTOTRIM_LOG`.
 pub fn level(value: &[u8]) -> Option<Level> {
-    let levels = [
-        ("error", Level::Error),
-        ("warn", Level::Warn),
-        ("warning", Level::Warn),
-        ("info", Level::Info),
-        ("debug", Level::Debug),
-    ];
     if is_off(value) {
         return Some(Level::Off);
     }
-    levels.into_iter().find(|(name, _)| is(value, name)).map(|(_, level)| level)
+    named(value, "error|warn warning|info|debug", &[Level::Error, Level::Warn, Level::Info, Level::Debug])
 }
 
 /// A number with one of these units behind it, blanks between them or not.
-fn in_units(value: &[u8], units: &[(&str, u64)]) -> Option<u64> {
+fn in_units(value: &[u8], (names, factors): Units) -> Option<u64> {
     let length = value.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
     let (amount, unit) = value.split_at_checked(length)?;
     let unit = unit.trim_ascii_start();
-    let &(_, factor) = units.iter().find(|(name, _)| is(unit, name))?;
-    times(amount, factor)
+    times(amount, named(unit, names, factors)?)
 }
 
 /// A decimal number of `factor`s, whatever is beyond a whole one cut off.
@@ -226,22 +215,22 @@ fn times(amount: &[u8], factor: u64) -> Option<u64> {
 // ---- as the log writes it, in the same syntax ----------------------------------------------------------------------
 
 /// Writes a number.
-pub fn write_count(text: &mut Shown, number: u64) {
+pub fn write_count(text: &mut Line, number: u64) {
     text.number(number);
 }
 
 /// Writes bytes in the largest unit that leaves no rest.
-pub fn write_size(text: &mut Shown, bytes: u64) {
-    write_in_units(text, bytes, &[(1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"), (1, "")]);
+pub fn write_size(text: &mut Line, bytes: u64) {
+    write_in_units(text, bytes, ("G|M|K|", &[1 << 30, 1 << 20, 1 << 10, 1]));
 }
 
 /// Writes a duration; units above the second would make it harder to compare.
-pub fn write_duration(text: &mut Shown, time: u64) {
-    write_in_units(text, time, &[(SECOND, "s"), (MILLISECOND, "ms"), (MILLISECOND / 1_000, "us"), (1, "ns")]);
+pub fn write_duration(text: &mut Line, time: u64) {
+    write_in_units(text, time, ("s|ms|us|ns", &[SECOND, MILLISECOND, MILLISECOND / 1_000, 1]));
 }
 
 /// Writes a share in percent, without the sign.
-pub fn write_share(text: &mut Shown, share: u64) {
+pub fn write_share(text: &mut Line, share: u64) {
     text.number(share / PERCENT);
     let mut rest = share % PERCENT;
     if rest != 0 {
@@ -255,7 +244,7 @@ pub fn write_share(text: &mut Shown, share: u64) {
 }
 
 /// Writes both, or the one that is there.
-pub fn write_growth(text: &mut Shown, growth: Growth) {
+pub fn write_growth(text: &mut Line, growth: Growth) {
     if growth.bytes != 0 || growth.share == 0 {
         write_size(text, growth.bytes);
     }
@@ -268,17 +257,17 @@ pub fn write_growth(text: &mut Shown, growth: Growth) {
     }
 }
 
-fn write_in_units(text: &mut Shown, number: u64, units: &[(u64, &str)]) {
+fn write_in_units(text: &mut Line, number: u64, (names, factors): Units) {
     // checked: the compiler cannot see that no unit is 0, and would keep a panic.
-    let divides = |&&(unit, _): &&(u64, &str)| number.checked_rem(unit) == Some(0);
-    match units.iter().find(divides) {
-        Some(&(unit, name)) if number != 0 => text.number(number.checked_div(unit).unwrap_or(0)).text(name),
+    let divides = |(_, unit): &(&[u8], &u64)| number.checked_rem(**unit) == Some(0);
+    match places(names).zip(factors).find(divides) {
+        Some((name, &unit)) if number != 0 => text.number(number.checked_div(unit).unwrap_or(0)).bytes(name),
         _ => text.number(number),
     };
 }
 
 /// Writes what tells of pressure.
-pub fn write_pressure(text: &mut Shown, setting: &Setting) {
+pub fn write_pressure(text: &mut Line, setting: &Setting) {
     match setting {
         Setting::Off => text.text("off"),
         Setting::Auto => text.text("auto"),
@@ -287,7 +276,7 @@ pub fn write_pressure(text: &mut Shown, setting: &Setting) {
 }
 
 /// Writes a signal's number.
-pub fn write_signal(text: &mut Shown, signal: i32) {
+pub fn write_signal(text: &mut Line, signal: i32) {
     match signal {
         0 => text.text("off"),
         signal => text.number(signal.unsigned_abs().into()),
@@ -295,7 +284,7 @@ pub fn write_signal(text: &mut Shown, signal: i32) {
 }
 
 /// Writes `M_TRIM_THRESHOLD`.
-pub fn write_threshold(text: &mut Shown, threshold: TrimThreshold) {
+pub fn write_threshold(text: &mut Line, threshold: TrimThreshold) {
     if let TrimThreshold::At(bytes) = threshold {
         write_size(text, bytes);
     } else {
