@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
-REMOVE_SECONDS = 10
+REMOVE_SECONDS = 120
 
 
 class Unavailable(Exception):

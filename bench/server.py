@@ -14,7 +14,7 @@ from typing import Self
 from bench import ROOT, sampler
 from bench.variants import Variant, shared_object
 
-START_SECONDS = 60
+START_SECONDS = 120
 STOP_SECONDS = 10
 # What would make two runs differ from each other, or from what the report says.
 DROPPED = ("LD_PRELOAD", "GLIBC_TUNABLES", "GUNICORN_CMD_ARGS", "PYTHON", "RUBY")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROWS = 5_000
 TEXT_SIZES = (1_000, 8_000)
-START_SECONDS = 30
+START_SECONDS = 120
 PULP_USERS = 1_000
 # A password of the administrator, and a hash that costs nothing: else authentication is all there is to measure.
 PULP_PASSWORD = "password"

@@ -16,7 +16,7 @@ from typing import Self
 
 from demo.options import ROOT
 
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 10
 LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
 WORKERS = {

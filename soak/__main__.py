@@ -23,7 +23,7 @@ KILL_AT, RELOAD_AT = 3, 7
 AFTERMATH_SECONDS = {"kill": 2, "reload": 16}
 CLIENTS = 4
 # gunicorn's workers look for a closed connection once a second.
-SETTLE_SECONDS = 10
+SETTLE_SECONDS = 120
 
 
 @dataclass

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 20
+START_SECONDS = 120
 THREADS = 4
 # At every chance, and a line for each trim: it says how many requests were counted.
 SETTINGS = {

@@ -60,7 +60,7 @@ fn a_workload_is_measured_once_and_reported_from_its_raw_file() {
     assert_eq!(first.keys().collect::<Vec<_>>(), [PERIOD, "defaults", "plain"]);
     for run in first.values() {
         let requests = run["requests_in_all"].as_u64().expect("a count");
-        assert!(requests > 100, "{requests}");
+        assert!(requests > 30, "{requests}");
         assert_eq!(sum(&run["paths"]), requests);
         assert!(run["paths"]["/rows"].as_u64() > Some(0), "{}", run["paths"]);
         assert_eq!(run["open"]["answered"].as_u64(), Some(sum(&run["open"]["histogram"])));

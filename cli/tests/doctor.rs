@@ -215,7 +215,8 @@ fn a_program_would_get_this_environment() {
 /// A request that takes long is in flight all the time: no moment for a trim.
 #[test]
 fn growth_that_finds_no_moment_is_told() {
-    let gunicorn = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_DEFER", "10m");
+    let gunicorn = Gunicorn::preloaded(Worker::Gthread).arguments(&["--threads", "4"]);
+    let gunicorn = gunicorn.env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_DEFER", "10m");
     let server = gunicorn.start();
     let answer = server.while_one_is_open(|| {
         get(server.port, "/fragment");

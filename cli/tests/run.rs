@@ -324,3 +324,38 @@ fn no_process_of_the_command_remains() {
     let running = Running::start(run().arg("--").arg(&program)).has_become(&program);
     assert!(has_mapped(running.pid(), &library()));
 }
+
+/// Of the tests' own: other threads fork meanwhile, and a child has all that is open here until it executes something else. A
+/// copy that this process had open for writing could then not be executed (ETXTBSY).
+#[test]
+fn a_copy_can_be_executed_at_once_while_other_threads_fork() {
+    const COPIES: usize = 10;
+    let directory = open_directory();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let fork = || {
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            let mut other = Command::new("true");
+            // SAFETY: usleep is a bare system call, and so allowed between fork and exec.
+            unsafe {
+                other.pre_exec(|| {
+                    libc::usleep(20_000);
+                    Ok(())
+                })
+            };
+            let mut child = other.spawn().expect("true");
+            child.wait().expect("wait");
+        }
+    };
+    let failed = std::thread::scope(|scope| {
+        (0..2).for_each(|_| drop(scope.spawn(fork)));
+        let execute = |number: &usize| {
+            let program = Path::new(env!("CARGO_BIN_EXE_autotrim"));
+            let program = copy(program, &directory.path().join(number.to_string()), 0o755);
+            Command::new(program).arg("--version").output().is_err()
+        };
+        let failed = (0..COPIES).filter(execute).count();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        failed
+    });
+    assert_eq!(failed, 0, "of {COPIES} copies could not be executed");
+}
