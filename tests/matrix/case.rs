@@ -25,6 +25,8 @@ pub struct Outcome {
     pub truth: u64,
     /// What two runs must agree on.
     pub answers: Vec<String>,
+    /// The server had answered before the client did what the case is about: nothing is shown, and it is played again.
+    pub late: bool,
     /// Connections to keep open until the count has been read.
     pub held: Option<Box<dyn Any>>,
 }

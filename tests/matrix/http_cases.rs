@@ -31,7 +31,7 @@ pub fn told(running: &Running, answer: &Answer) -> String {
 /// One answered request for each of these answers.
 fn answered(running: &Running, answers: impl IntoIterator<Item = Answer>) -> Outcome {
     let answers: Vec<_> = answers.into_iter().map(|answer| told(running, &answer)).collect();
-    Outcome { truth: answers.len() as u64, answers, held: None }
+    Outcome { truth: answers.len() as u64, answers, held: None, late: false }
 }
 
 /// A request on a connection of its own.
@@ -197,10 +197,10 @@ pub fn early_413(running: &Running) -> Outcome {
 pub fn half_close(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
     connection.send(&request("GET", "/slow", CLOSE, b""));
-    running.wait_until_read(connection.local_port());
-    std::thread::sleep(Duration::from_millis(50));
+    running.wait_until_at_work(connection.local_port());
+    let late = connection.is_readable_within(Duration::from_millis(1));
     connection.finish_sending();
-    answered(running, connection.try_receive())
+    Outcome { late, ..answered(running, connection.try_receive()) }
 }
 
 /// Three requests in one write; the last asks the server to close.
