@@ -79,10 +79,13 @@ pub fn unseen(descriptor: i32) {
 }
 
 fn enabled(runtime: &Runtime) {
-    let Some(allocator) = &runtime.allocator else {
-        let mut line = begin(runtime, "disabled");
-        line.text(" reason=allocator allocator=unknown version=").text(env!("CARGO_PKG_VERSION"));
-        return write(runtime, Level::Error, &mut line);
+    let allocator = match &runtime.allocator {
+        Ok(allocator) => allocator,
+        Err(reason) => {
+            let mut line = begin(runtime, "disabled");
+            line.text(" reason=").text(reason).text(" version=").text(env!("CARGO_PKG_VERSION"));
+            return write(runtime, Level::Error, &mut line);
+        }
     };
     let rules = &runtime.options.rules;
     let mut line = begin(runtime, "enabled");
@@ -103,7 +106,7 @@ fn enabled(runtime: &Runtime) {
     if runtime.python.is_some() {
         line.text(" gc=python");
     }
-    line.text(" arenas=").number(allocator.arenas.unsigned_abs().into());
+    line.text(" arenas=").number(allocator.arenas().unsigned_abs().into());
     line.text(" allocator=").bytes(allocator.name.as_bytes());
     line.text(" version=").text(env!("CARGO_PKG_VERSION"));
     write(runtime, Level::Info, &mut line);

@@ -15,6 +15,7 @@ pub use programs::program_matches;
 use crate::background;
 use crate::connection::Event;
 use crate::descriptors;
+use crate::duty;
 use crate::garbage;
 use crate::interpose::keeping_errno;
 use crate::metrics;
@@ -111,6 +112,7 @@ pub extern "C" fn in_forked_child() {
         process.stats.pid.store(sys::pid(), Relaxed);
         unseen::in_forked_child();
         background::in_forked_child(process);
+        duty::in_forked_child(process);
     }
 }
 

@@ -4,6 +4,7 @@
 //! it is the next definition. None allocates, and none changes errno unless it says so.
 
 pub mod cell;
+pub mod cpus;
 pub mod directory;
 pub mod files;
 pub mod memory;

@@ -8,7 +8,7 @@ use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::verdict::{self, Verdict};
 use crate::wait::Point;
-use crate::{Runtime, background, garbage, log, metrics, runtime, unseen};
+use crate::{Runtime, background, duty, garbage, log, metrics, runtime, unseen};
 
 /// What one trim did.
 pub struct Outcome {
@@ -145,7 +145,7 @@ fn moment(process: &Process) -> Moment {
 }
 
 fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
-    let Some(allocator) = &runtime.allocator else { return };
+    let Ok(allocator) = &runtime.allocator else { return };
     let start = sys::now();
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
     let before = memory::anonymous_rss();
@@ -164,6 +164,7 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     policy.trimmed(&runtime.options.rules, requests, end, effect);
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
+    duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
         if collected || !garbage::is_possible(process) {

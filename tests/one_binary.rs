@@ -37,6 +37,8 @@ const IMPORTS: &[&str] = &[
     "getppid",
     "readlink",
     "process_vm_readv",
+    // What malloc is set back to.
+    "sysconf",
     // Weak, and so no need: what some programs define.
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",

@@ -115,6 +115,20 @@ pub fn anonymous_rss() -> Option<u64> {
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
+/// How many threads this process has; `None` where that cannot be read.
+#[inline(never)]
+pub fn threads() -> Option<u64> {
+    // Threads stands behind the list of groups, which may be long.
+    let mut buffer = [0u8; 2048];
+    field(files::read_status(&mut buffer)?, b"Threads:", b"")
+}
+
+/// A number of `/proc/self/status`, and its unit.
+fn field(status: &[u8], name: &[u8], unit: &[u8]) -> Option<u64> {
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    number(line.trim_ascii().strip_suffix(unit)?)
+}
+
 /// The second number of statm, resident, minus the third, shared.
 fn anonymous_pages(statm: &[u8]) -> Option<u64> {
     let mut numbers = statm.split(|&byte| byte == b' ').skip(1).map(number);
@@ -128,6 +142,12 @@ mod tests {
     #[test]
     fn anonymous_is_resident_minus_shared() {
         assert_eq!(anonymous_pages(b"765 398 370 5 0 123 0\n"), Some(28));
+    }
+
+    #[test]
+    fn a_number_is_read_from_the_status() {
+        assert_eq!(field(b"Name:\tx\nThreads:\t12\nVmLck:\t 2 kB\n", b"Threads:", b""), Some(12));
+        assert_eq!(field(b"Name:\tx\n", b"Threads:", b""), None);
     }
 
     #[test]
