@@ -38,6 +38,9 @@ impl Allocator {
     pub fn find(options: &Options) -> Result<Allocator, Refusal> {
         let (malloc, mut name) = (Malloc::find(), Name::new());
         let glibc = malloc.and_then(|malloc| Glibc::find(malloc, &mut name));
+        if glibc.is_some() && glibc::is_dangerous() {
+            return Err("hugetlb");
+        }
         let others = Others::find(malloc.filter(|_| glibc.is_none()), &mut name);
         if name.as_bytes().is_empty() {
             return Err("allocator allocator=unknown");

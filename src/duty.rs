@@ -27,9 +27,10 @@ pub fn listening(may_act: MayAct) {
     }
 }
 
-/// At a wait point, under `shield`. Of a process that has only received nothing is known to come.
+/// At a wait point, under `shield`. Of a process that has only received, or whose memory is locked, nothing is known to come.
 pub fn at_wait_point(process: &Process, shield: &Shield, may_act: MayAct) {
-    if process.stats.requests.load(Relaxed) > 0
+    let serves = process.stats.requests.load(Relaxed) > 0 && !process.locked.load(Relaxed);
+    if serves
         && let Some(settings) = settings().filter(|settings| settings.has_something_to_take_over())
         && may_act(process, shield)
     {
@@ -71,6 +72,11 @@ pub fn give_up(may_act: MayAct) {
     if let Some(settings) = settings() {
         shielded(may_act, || settings.put_back());
     }
+}
+
+/// A trim brought nothing, since memory is locked: trims will be few.
+pub fn despair() {
+    settings::put_back_thresholds();
 }
 
 fn shielded(may_act: MayAct, work: impl FnOnce()) {

@@ -139,6 +139,14 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     write(runtime, Level::Debug, &mut line);
 }
 
+/// The process's memory is locked, and a trim gave nothing back. Said once per process.
+pub fn locked(runtime: &Runtime) {
+    let mut line = begin(runtime, "locked");
+    line.text(" reason=")
+        .quoted(b"memory is locked (mlockall), so a trim gives little or nothing back: trims come seldom");
+    write(runtime, Level::Warn, &mut line);
+}
+
 /// The floor climbs by so much per request, over so many: that is no retention. Said once per process.
 pub fn leak(bytes_per_request: u64, requests: u64) {
     let Some(runtime) = runtime() else { return };

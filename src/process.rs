@@ -68,6 +68,8 @@ pub struct Process {
     pub introduced: AtomicBool,
     /// Whether the log has called this process's growth a leak.
     pub called_a_leak: AtomicBool,
+    /// Whether a trim has brought nothing because memory is locked.
+    pub locked: AtomicBool,
     /// What trims left.
     pub floors: TryLock<Floors>,
     /// The file of metrics.

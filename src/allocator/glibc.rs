@@ -3,8 +3,11 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 
+use super::settings::tunables;
 use super::{Malloc, Name, named};
 use crate::hooks::next;
+use crate::sys;
+use crate::text::number;
 
 type MallocTrim = unsafe extern "C" fn(usize) -> c_int;
 type LibcVersion = unsafe extern "C" fn() -> *const c_char;
@@ -40,5 +43,48 @@ impl Glibc {
         let pad = usize::try_from(pad).unwrap_or(usize::MAX);
         // SAFETY: glibc's malloc_trim, thread-safe (malloc_trim(3), MT-Safe).
         unsafe { (self.malloc_trim)(pad) };
+    }
+}
+
+/// Whether malloc_trim would destroy data: glibc.malloc.hugetlb=2, or a size, has the heap in pages of hugetlbfs, and Linux 5.18
+/// to 6.0 rounds the end of what MADV_DONTNEED is asked to take up to such a page (mended in 6.1 by "fix unexpected data loss
+/// with MADV_DONTNEED on hugetlbfs").
+pub fn is_dangerous() -> bool {
+    let hugetlb = |tunable: &[u8]| tunable.strip_prefix(b"glibc.malloc.hugetlb=").is_some_and(is_hugetlbfs);
+    tunables().any(hugetlb) && sys::kernel(rounds_up)
+}
+
+/// A value is read as C reads numbers; 0 and 1 mean something else (manual/tunables.texi).
+fn is_hugetlbfs(value: &[u8]) -> bool {
+    !matches!(value, b"" | b"0" | b"1")
+}
+
+/// Whether a kernel of this release does.
+fn rounds_up(release: &[u8]) -> bool {
+    let mut numbers = release.split(|byte| !byte.is_ascii_digit()).map(number);
+    let (major, minor) = (numbers.next().flatten(), numbers.next().flatten());
+    matches!((major, minor), (Some(5), Some(18..)) | (Some(6), Some(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_that_round_up_are_known() {
+        for release in ["5.18.0", "5.19.17-2-amd64", "6.0.12", "6.0"] {
+            assert!(rounds_up(release.as_bytes()), "{release}");
+        }
+        for release in ["5.17.9", "6.1.0-44-amd64", "6.18.44", "5.4.0-1", "4.19", "", "x"] {
+            assert!(!rounds_up(release.as_bytes()), "{release}");
+        }
+    }
+
+    #[test]
+    fn only_pages_of_hugetlbfs_are_meant() {
+        for (value, is) in [("0", false), ("1", false), ("", false), ("2", true), ("2097152", true), ("0x200000", true)]
+        {
+            assert_eq!(is_hugetlbfs(value.as_bytes()), is, "{value}");
+        }
     }
 }
