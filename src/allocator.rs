@@ -1,9 +1,10 @@
-//! Whose malloc is this, how it is set up at start, and how it releases memory.
+//! Whose malloc is this, how it is set up, and how it releases memory.
 
 mod fork;
 mod glibc;
 mod malloc;
 mod others;
+pub mod settings;
 
 use crate::options::Options;
 use crate::text::Text;
@@ -11,6 +12,7 @@ use crate::text::Text;
 use glibc::Glibc;
 use malloc::Malloc;
 use others::Others;
+use settings::Settings;
 
 /// Names and versions, such as `glibc-2.36` or `glibc-2.36+jemalloc`.
 type Name = Text<48>;
@@ -22,26 +24,40 @@ pub struct Allocator {
     others: Others,
     /// Its name and version, such as `glibc-2.36`; joined by `+` where there are two.
     pub name: Name,
-    /// `M_ARENA_MAX` as set by [`Allocator::prepare`]; 0 = left alone.
-    pub arenas: i32,
+    /// What is set in glibc's malloc; `None` under another one.
+    settings: Option<Settings>,
 }
 
+/// Why memory cannot be released, as it stands in a log line.
+pub type Refusal = &'static str;
+
 impl Allocator {
-    /// What is in use here, or `None` where nothing of it is known. Asked by address: an allocator is in use where the
-    /// program's `malloc` lies in the same object as the function that releases its memory. glibc's malloc_trim is never
-    /// called under another `malloc`.
-    pub fn find() -> Option<Allocator> {
+    /// What is in use here, set up as the options ask; or why it cannot be used. Asked by address: an allocator is in use where
+    /// the program's `malloc` lies in the same object as the function that releases its memory. glibc's malloc_trim is never
+    /// called under another `malloc`. To be called before any other thread exists.
+    pub fn find(options: &Options) -> Result<Allocator, Refusal> {
         let (malloc, mut name) = (Malloc::find(), Name::new());
         let glibc = malloc.and_then(|malloc| Glibc::find(malloc, &mut name));
+        if glibc.is_some() && glibc::is_dangerous() {
+            return Err("hugetlb");
+        }
         let others = Others::find(malloc.filter(|_| glibc.is_none()), &mut name);
-        (!name.as_bytes().is_empty()).then_some(Allocator { glibc, others, name, arenas: 0 })
+        if name.as_bytes().is_empty() {
+            return Err("allocator allocator=unknown");
+        }
+        let settings = glibc.map(|_| Settings::at_start(options));
+        Ok(Allocator { glibc, others, name, settings })
     }
 
-    /// Sets glibc's malloc up as the options ask. To be called before any other thread exists.
-    pub fn prepare(&mut self, options: &Options) {
-        if let Some(glibc) = &self.glibc {
-            self.arenas = glibc.prepare(options);
-        }
+    /// `M_ARENA_MAX` in a process that serves; 0 = left alone.
+    pub fn arenas(&self) -> i32 {
+        self.settings.map_or(0, |settings| settings.arenas())
+    }
+
+    /// What `auto` stands for in glibc's malloc, where that may still have to be set. Each change takes the lock of the main
+    /// arena: for a wait point, as [`Allocator::release`].
+    pub fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
     }
 
     /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. What was released is

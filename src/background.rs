@@ -20,7 +20,7 @@ use crate::process::{self, Process};
 use crate::sys::signals::{self, Info, Mask, Shield};
 use crate::sys::watch::{self, Source, Told, Watch};
 use crate::sys::{self, threads};
-use crate::{Runtime, descriptors, log, runtime, trim};
+use crate::{Runtime, descriptors, duty, log, runtime, trim};
 
 /// How old a program is before it starts its thread: most are gone by then, and masters have forked.
 const PROGRAM_GROWN_UP: u64 = 5 * SECOND;
@@ -149,8 +149,12 @@ pub fn say_what_lacks(process: &Process) {
 #[cold]
 pub fn at_read() {
     process::with(|process| {
+        let (awaited, handed_back) = (is_awaited(process), duty::at_wait_of_child(process, trim::may_act));
+        if !awaited && (handed_back || process.has_begun()) {
+            descriptors::unmark();
+        }
         let start_at = process.background.start_at.load(Relaxed);
-        if runtime().is_some_and(|runtime| runtime.allocator.is_some()) && sys::now() >= start_at {
+        if runtime().is_some_and(|runtime| runtime.allocator.is_ok()) && sys::now() >= start_at {
             let shield = signals::shield();
             if shield.is_unblocked() {
                 at_wait_point(process, &shield);

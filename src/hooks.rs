@@ -12,13 +12,14 @@ use libc::{
     timespec, timeval,
 };
 
+use crate::allocator::settings;
 use crate::connection::{HEAD, STATUS, State, is_interim};
 use crate::descriptors::{self, is_followed};
 use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::wait::calls::{self, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, background, garbage, observe, process, retire, runtime, unseen};
+use crate::{ancillary, background, duty, garbage, observe, process, retire, runtime, trim, unseen};
 
 hooks! {
     // A connection is opened, or will be.
@@ -86,6 +87,10 @@ hooks! {
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
         = if is_ours(number, a) => |next| calling(number, [a, b, c], next);
 
+    // The program sets up malloc itself.
+    fn mallopt(parameter: c_int, value: c_int) -> c_int
+        = |next| setting_up(parameter, next);
+
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
         = if option == libc::PR_SET_SECCOMP => |next| restricting_then(next);
@@ -127,8 +132,14 @@ const NO_MASK: *const sigset_t = core::ptr::null();
 fn listening(result: c_int) -> c_int {
     if result == 0 {
         unseen::listening();
+        duty::listening(trim::may_act);
     }
     result
+}
+
+fn setting_up(parameter: c_int, next: impl Fn() -> c_int) -> c_int {
+    settings::program_sets(parameter);
+    next()
 }
 
 #[inline(always)]

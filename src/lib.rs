@@ -10,6 +10,7 @@
 //! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks [`trim`], which asks [`policy`] (pure) whether
 //!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
 //!
+//! [`duty`] has the allocator set up for that where a process serves, and only there.
 //! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`verdict`] (pure).
 //! [`garbage`] has CPython's collected first, if asked to. [`background`] looks after what needs no request: a period,
 //! memory pressure, a signal; on a thread, if asked to.
@@ -24,6 +25,7 @@ mod ancillary;
 mod background;
 mod connection;
 mod descriptors;
+mod duty;
 mod errors;
 mod garbage;
 #[allow(unsafe_code)]
@@ -47,7 +49,7 @@ mod unseen;
 mod verdict;
 mod wait;
 
-use allocator::Allocator;
+use allocator::{Allocator, Refusal};
 use options::Options;
 use sys::cell::Late;
 use sys::files::{self, Identity};
@@ -58,8 +60,8 @@ use sys::python::Python;
 #[derive(Clone, Copy)]
 struct Runtime {
     options: Options,
-    /// `None` where memory cannot be released; then requests are still seen, to say so once.
-    allocator: Option<Allocator>,
+    /// Where memory cannot be released, why; then requests are still seen, to say so once.
+    allocator: Result<Allocator, Refusal>,
     /// glibc's version, such as `2.36`.
     libc: &'static [u8],
     /// The interpreter whose garbage is to be collected; `None` where that is not asked for, or there is none.
@@ -80,6 +82,7 @@ fn runtime() -> Option<&'static Runtime> {
 fn retire() {
     log::retired();
     metrics::remove();
+    duty::give_up(trim::may_act);
     let options = runtime().map(|runtime| &runtime.options);
     RUNTIME.withdraw();
     if let Some(options) = options {
@@ -104,10 +107,7 @@ fn start() {
     }
     // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
     let Some(libc) = sys::glibc_version() else { return };
-    let mut allocator = Allocator::find();
-    if let Some(allocator) = &mut allocator {
-        allocator.prepare(&options);
-    }
+    let allocator = Allocator::find(&options);
     sys::signals::resolve();
     memory::at_fork_in_child(process::in_forked_child);
     let python = if options.gc { Python::find() } else { None };

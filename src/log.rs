@@ -84,17 +84,20 @@ pub fn unseen(descriptor: i32) {
 }
 
 fn enabled(runtime: &Runtime) {
-    let Some(allocator) = &runtime.allocator else {
-        let mut line = begin(runtime, "disabled");
-        line.text(" reason=allocator allocator=unknown version=").text(env!("CARGO_PKG_VERSION"));
-        return write(runtime, Level::Error, &mut line);
+    let allocator = match &runtime.allocator {
+        Ok(allocator) => allocator,
+        Err(reason) => {
+            let mut line = begin(runtime, "disabled");
+            line.text(" reason=").text(reason).text(" version=").text(env!("CARGO_PKG_VERSION"));
+            return write(runtime, Level::Error, &mut line);
+        }
     };
     let mut line = begin(runtime, "enabled");
     runtime.options.tell(&mut line);
     if runtime.python.is_some() {
         line.text(" gc=python");
     }
-    line.text(" arenas=").number(allocator.arenas.unsigned_abs().into());
+    line.text(" arenas=").number(allocator.arenas().unsigned_abs().into());
     line.text(" allocator=").bytes(allocator.name.as_bytes());
     line.text(" version=").text(env!("CARGO_PKG_VERSION"));
     write(runtime, Level::Info, &mut line);
@@ -125,6 +128,14 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     line.text(" wait=").text(outcome.point.name());
     line.text(" tid=").number(sys::thread().unsigned_abs().into());
     write(runtime, Level::Debug, &mut line);
+}
+
+/// The process's memory is locked, and a trim gave nothing back. Said once per process.
+pub fn locked(runtime: &Runtime) {
+    let mut line = begin(runtime, "locked");
+    line.text(" reason=")
+        .quoted(b"memory is locked (mlockall), so a trim gives little or nothing back: trims come seldom");
+    write(runtime, Level::Warn, &mut line);
 }
 
 /// The floor climbs by so much per request, over so many: that is no retention. Said once per process.

@@ -42,7 +42,7 @@ pub enum Level {
 /// `AUTOTRIM_ARENAS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arenas {
-    /// One arena where an interpreter lock serialises allocation anyway, else glibc's own rule.
+    /// As many arenas as CPUs where an interpreter lock serialises most of allocation and the process listens, else glibc's own rule.
     Auto,
     /// `M_ARENA_MAX`; 0 = glibc's own rule.
     AtMost(i32),
@@ -51,8 +51,8 @@ pub enum Arenas {
 /// `AUTOTRIM_TRIM_THRESHOLD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimThreshold {
-    /// As high as glibc's dynamic rule may go, where there is one arena by `AUTOTRIM_ARENAS=auto` and growth is watched; else
-    /// that rule.
+    /// As high as glibc's dynamic rule may go, or lower beside several arenas, where `AUTOTRIM_ARENAS=auto` limits them, growth is
+    /// watched and the process has served; else that rule.
     Auto,
     /// `M_TRIM_THRESHOLD` in bytes; 0 = glibc's dynamic rule.
     At(u64),
@@ -78,11 +78,11 @@ pub struct Options {
     pub write: Option<Payload>,
     /// The signal that asks for a trim; 0 = none.
     pub signal: i32,
-    /// `M_TRIM_THRESHOLD` at start.
+    /// `M_TRIM_THRESHOLD`.
     pub trim_threshold: TrimThreshold,
     /// Bytes that a trim keeps at the top of the heap.
     pub pad: u64,
-    /// `M_ARENA_MAX` at start.
+    /// `M_ARENA_MAX`.
     pub arenas: Arenas,
     /// Whether `AUTOTRIM_PROGRAMS` names this program.
     pub chosen: bool,
@@ -208,8 +208,10 @@ pub const TABLE: &[Entry] = &[
         default: "auto",
         expected: "auto or a size such as 8M or 1.5G",
         #[cfg(test)]
-        meaning: "M_TRIM_THRESHOLD at start, with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's dynamic rule; \
-                  auto = 64M where `AUTOTRIM_ARENAS=auto` sets one arena and `AUTOTRIM_GROWTH` is on, else 0",
+        meaning: "M_TRIM_THRESHOLD, with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's \
+                  dynamic rule; a size is set at start, auto from a process's first answer on: 64M where \
+                  `AUTOTRIM_ARENAS=auto` means one arena or one thread is there, 8M where it means more, and 0 \
+                  without `AUTOTRIM_GROWTH`",
         set: |options, value| values::trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
         told: Changed(|options, text| values::write_threshold(text, options.trim_threshold)),
     },
@@ -248,8 +250,9 @@ pub const TABLE: &[Entry] = &[
         default: "auto",
         expected: "auto or a whole number",
         #[cfg(test)]
-        meaning: "M_ARENA_MAX at start: a number, 0 = glibc's own, auto = 1 where an interpreter lock serialises \
-                  allocation anyway (CPython, Ruby; not free-threaded CPython), else 0",
+        meaning: "M_ARENA_MAX: a number, set at start; 0 = glibc's own; auto = where an interpreter lock \
+                  serialises most of allocation (CPython, Ruby; not free-threaded CPython), as many as CPUs may \
+                  run at once (affinity and the cgroup's quota), set when the process begins to listen; else 0",
         set: |options, value| values::arenas(value).map(|arenas| options.arenas = arenas),
         told: Never,
     },

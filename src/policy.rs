@@ -36,6 +36,15 @@ const COLLECTED_WITHIN: u64 = SECOND;
 /// window, and the windows that anyone may ask for are multiples of this long (psi.rst, Monitoring).
 const PRESSURE_HOLD_OFF: u64 = 2 * SECOND;
 
+/// Where trims bring nothing because memory is locked, or pressure trims cost more than they give because it is swapped out, the
+/// next one waits twice as long as the one before, up to 2⁸ times as long.
+const MOST_DOUBLINGS: u32 = 8;
+/// How long it waits at first.
+const LOCKED_HOLD_OFF: u64 = SECOND;
+/// Pressure trims of processes that are swapped out begin within so long of each other, at random: each reads back in what its
+/// walk over the heap passes.
+const PRESSURE_SPREAD: u64 = 4 * SECOND;
+
 /// What asked for a trim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
@@ -144,6 +153,8 @@ pub struct Moment {
     pub in_flight: u64,
     /// What was asked for; each asking is told once.
     pub asked: Asked,
+    /// Whether much of the memory is swapped out; asked only under pressure.
+    pub swapped: bool,
     /// Whether a trim may wait for a garbage collection.
     pub collects: bool,
     /// What a collection took that has ended since the last decision, in nanoseconds; 0 = none has.
@@ -159,6 +170,16 @@ pub struct Trimmed {
     pub before: Option<u64>,
     /// The same after it.
     pub after: Option<u64>,
+    /// Whether it brought nothing, and memory is locked.
+    pub locked: bool,
+}
+
+impl Trimmed {
+    /// Whether it gave back more than noise; also where that is unknown.
+    pub fn brought_something(&self) -> bool {
+        let (Some(before), Some(after)) = (self.before, self.after) else { return true };
+        before >= QUIET_GROWTH.limit(after)
+    }
 }
 
 /// What to do at a wait point.
@@ -220,6 +241,14 @@ pub struct Policy {
     period_at: u64,
     /// Until when memory pressure is passed over.
     pressure_from: u64,
+    /// When a trim for memory pressure begins that was put off because much is swapped out; 0 = none was.
+    pressure_at: u64,
+    /// Whether the due trim is such a one, and how many of them in a row cost more than they gave.
+    swapped: bool,
+    losses: u32,
+    /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
+    locked: u32,
+    locked_until: u64,
     /// Token bucket: time already spent beyond what has been earned, and when that was computed.
     spent: u64,
     refilled_at: u64,
@@ -263,7 +292,7 @@ impl Policy {
         if self.due_since != 0 {
             return self.when_due(rules, moment);
         }
-        rest_until(self.beginning_of_quiet(rules).min(self.end_of_period(rules)), now)
+        rest_until(self.beginning_of_quiet(rules).min(self.end_of_period(rules)).min(self.pressure_begins()), now)
     }
 
     /// The same on a thread of our own, which looks after what needs no request: the rest is left to those who answer.
@@ -274,7 +303,7 @@ impl Policy {
         if self.due_since != 0 {
             self.when_due(rules, moment)
         } else {
-            rest_until(self.end_of_period(rules), moment.now)
+            rest_until(self.end_of_period(rules).min(self.pressure_begins()), moment.now)
         }
     }
 
@@ -305,8 +334,10 @@ impl Policy {
     }
 
     /// Records a trim that ended now, when so many requests were answered.
-    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, Trimmed { took, before, after }: Trimmed) {
+    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, effect: Trimmed) {
         self.refill(rules, now);
+        self.note_patience(now, effect);
+        let Trimmed { took, before, after, .. } = effect;
         self.took = took;
         // Of what has grown since the last trim, so much was here before it: had it been kept, there were no page faults.
         let (before, after) = (before.unwrap_or(0), after.unwrap_or(self.floor));
@@ -324,11 +355,25 @@ impl Policy {
         self.pause = 0;
         self.pause_since = 0;
         self.period_at = now.saturating_add(rules.period);
-        if matches!(self.trigger, Trigger::Pressure) {
-            self.pressure_from = now.saturating_add(PRESSURE_HOLD_OFF);
-        }
         self.unmeasured = false;
         self.next_look = now.saturating_add(LOOK_EVERY);
+    }
+
+    /// After a trim: how long the next one waits that would bring as little.
+    fn note_patience(&mut self, now: u64, effect: Trimmed) {
+        self.locked = if effect.locked { self.locked.saturating_add(1) } else { 0 };
+        self.locked_until = match self.locked.checked_sub(1) {
+            None => 0,
+            Some(doublings) => now.saturating_add(LOCKED_HOLD_OFF << doublings.min(MOST_DOUBLINGS)),
+        };
+        if matches!(self.trigger, Trigger::Pressure) {
+            // What it read back in from swap is more than what it released.
+            let lost = self.swapped && effect.after >= effect.before && effect.after.is_some();
+            self.losses = if lost { self.losses.saturating_add(1) } else { 0 };
+            self.pressure_from = now.saturating_add(PRESSURE_HOLD_OFF << self.losses.min(MOST_DOUBLINGS));
+        }
+        self.pressure_at = 0;
+        self.swapped = false;
     }
 
     /// Other work of ours, by request or after a trim, took so long: the budget pays for it too.
@@ -354,7 +399,7 @@ impl Policy {
             return (requests, quiet.min(self.affordable_at));
         }
         let look = if rules.growth.is_on() { self.next_look } else { u64::MAX };
-        (requests, look.min(quiet).min(self.end_of_period(rules)))
+        (requests, look.min(quiet).min(self.end_of_period(rules)).min(self.pressure_begins()))
     }
 
     /// Sets `due_since` and `trigger` where the period is over, or something was asked for. What somebody asked for
@@ -364,13 +409,31 @@ impl Policy {
         if rules.period != 0 && self.period_at == 0 {
             self.period_at = now.saturating_add(rules.period);
         }
+        self.put_off(moment);
         if moment.asked.signal {
             self.set_asked(Trigger::Signal, now);
-        } else if moment.asked.pressure && now >= self.pressure_from {
+        } else if moment.asked.pressure && now >= self.pressure_from && !moment.swapped {
+            self.set_asked(Trigger::Pressure, now);
+        } else if now >= self.pressure_begins() {
+            self.pressure_at = 0;
+            self.swapped = true;
             self.set_asked(Trigger::Pressure, now);
         } else if self.due_since == 0 && now >= self.end_of_period(rules) {
             self.set_due(Trigger::Period, now);
         }
+    }
+
+    /// Much is swapped out: the trim for memory pressure is put off, by chance for another time in each process.
+    fn put_off(&mut self, Moment { now, asked, swapped, .. }: Moment) {
+        if asked.pressure && swapped && self.pressure_at == 0 && now >= self.pressure_from {
+            self.random |= u64::from(self.random == 0) * now;
+            self.pressure_at = now.saturating_add(self.next_random() % PRESSURE_SPREAD).max(1);
+        }
+    }
+
+    /// When a trim begins that was put off; never where none was.
+    fn pressure_begins(&self) -> u64 {
+        if self.pressure_at == 0 { u64::MAX } else { self.pressure_at }
     }
 
     fn set_asked(&mut self, trigger: Trigger, now: u64) {
@@ -462,6 +525,12 @@ impl Policy {
             let quiet_at = if self.is_for_work() { self.beginning_of_quiet(rules) } else { u64::MAX };
             let until_quiet = quiet_at.saturating_sub(moment.now);
             return Decision::LookAgain(wait.min(until_quiet).max(MILLISECOND));
+        }
+        // Somebody who asks for one gets it.
+        let patience = self.locked_until.saturating_sub(moment.now);
+        if patience > 0 && !matches!(self.trigger, Trigger::Signal) {
+            self.affordable_at = self.locked_until;
+            return Decision::LookAgain(patience.max(MILLISECOND));
         }
         self.affordable_at = self.affordable_at.min(moment.now);
         let waited = moment.now.saturating_sub(self.due_since.max(self.affordable_at));

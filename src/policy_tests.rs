@@ -27,6 +27,9 @@ struct Host {
     /// What a trim takes, and what it leaves.
     cost: u64,
     floor: u64,
+    /// Whether memory is swapped out, or locked.
+    swapped: bool,
+    locked: bool,
 }
 
 impl Host {
@@ -48,6 +51,8 @@ impl Host {
             trims_with: Vec::new(),
             cost: MILLISECOND,
             floor: 40 * MB,
+            swapped: false,
+            locked: false,
         }
     }
 
@@ -87,6 +92,7 @@ impl Host {
             requests: self.requests,
             in_flight: self.in_flight,
             asked,
+            swapped: self.swapped,
             collects: self.collects,
             collected,
         }
@@ -96,7 +102,7 @@ impl Host {
         self.trims.push((trigger, self.requests));
         self.trims_with.push(self.policy.pause() != 0);
         self.now += self.cost;
-        let effect = Trimmed { took: self.cost, before, after: self.rss };
+        let effect = Trimmed { took: self.cost, before, after: self.rss, locked: self.locked };
         self.policy.trimmed(&self.rules, self.requests, self.now, effect);
     }
 
@@ -473,6 +479,93 @@ fn pressure_is_held_off_for_two_seconds_after_a_trim_for_it() {
     assert_eq!(host.in_background(), Decision::Rest);
 }
 
+/// When a process whose memory is swapped out is trimmed for pressure that lasts; `gain` is what a trim changes its RSS by.
+fn trims_under_pressure_when_swapped_out(start: u64, seconds: u64, gain: i64) -> Vec<u64> {
+    let mut host = Host::new(Rules { defer: SECOND, overhead: 1, ..Rules::default() });
+    (host.now, host.swapped) = (start, true);
+    let mut at = Vec::new();
+    while host.now < start + seconds * SECOND {
+        host.asked = PRESSURE;
+        let moment = host.moment();
+        let decision = host.policy.decide_in_background(&host.rules, moment);
+        if let Decision::Trim(_) = decision {
+            at.push(host.now - start);
+            let before = host.rss;
+            host.rss = before.map(|rss| rss.saturating_add_signed(-gain));
+            host.trim(Trigger::Pressure, before);
+        }
+        // The thread comes back when it is told to, or when there is pressure again.
+        let wait = if let Decision::LookAgain(wait) = decision { wait } else { SECOND };
+        host.now += wait.min(SECOND / 10);
+    }
+    at
+}
+
+#[test]
+fn processes_that_are_swapped_out_do_not_trim_together_under_pressure() {
+    let first = |start| trims_under_pressure_when_swapped_out(start, 10, MB as i64)[0];
+    let times: Vec<u64> = (0..16).map(|n| first(100 * SECOND + n * 1_234_567)).collect();
+    assert!(times.iter().all(|&time| time <= PRESSURE_SPREAD), "{times:?}");
+    let (least, most) = (times.iter().min().expect("one"), times.iter().max().expect("one"));
+    assert!(most - least > PRESSURE_SPREAD / 2, "{times:?}");
+}
+
+#[test]
+fn pressure_trims_that_read_in_more_than_they_release_come_seldom() {
+    let gains = trims_under_pressure_when_swapped_out(100 * SECOND, 300, MB as i64);
+    assert!(gains.len() > 40, "{gains:?}");
+    let losses = trims_under_pressure_when_swapped_out(100 * SECOND, 300, -(MB as i64));
+    assert!((3..=8).contains(&losses.len()), "{losses:?}");
+    assert!(losses.windows(3).all(|three| three[2] - three[1] > three[1] - three[0]), "{losses:?}");
+}
+
+/// Trims of a process whose memory is locked; it answers ten times a second.
+fn locked(host: &mut Host, seconds: u64) {
+    host.locked = true;
+    host.floor = host.rss.expect("known");
+    host.answer(10 * seconds, SECOND / 10);
+}
+
+#[test]
+fn trims_of_locked_memory_wait_twice_as_long_each_time() {
+    let mut host = Host::new(every(1));
+    locked(&mut host, 600);
+    assert!((8..=12).contains(&host.trims.len()), "{:?}", host.trims);
+    let counts = host.counts();
+    assert!(counts[1..8].windows(3).all(|three| three[2] - three[1] > three[1] - three[0]), "{counts:?}");
+}
+
+#[test]
+fn who_asks_for_a_trim_of_locked_memory_gets_it() {
+    let mut host = Host::new(every(1));
+    locked(&mut host, 60);
+    let before = host.trims.len();
+    host.asked = SIGNAL;
+    host.wait_point();
+    assert_eq!(host.trims.len(), before + 1);
+    assert_eq!(host.triggers().last(), Some(&Trigger::Signal));
+}
+
+#[test]
+fn memory_that_is_unlocked_is_trimmed_as_ever() {
+    let mut host = Host::new(every(1));
+    locked(&mut host, 60);
+    host.locked = false;
+    host.answer(10 * 60, SECOND / 10);
+    let before = host.trims.len();
+    host.answer(20, SECOND / 10);
+    assert_eq!(host.trims.len(), before + 20);
+}
+
+#[test]
+fn a_trim_within_the_noise_brought_nothing() {
+    let trimmed = |before, after| Trimmed { before, after, ..Trimmed::default() };
+    assert!(!trimmed(Some(100 * MB), Some(99 * MB)).brought_something());
+    assert!(!trimmed(Some(100 * MB), Some(101 * MB)).brought_something());
+    assert!(trimmed(Some(100 * MB), Some(90 * MB)).brought_something());
+    assert!(trimmed(None, Some(90 * MB)).brought_something());
+}
+
 #[test]
 fn a_signal_asks_for_one_trim() {
     let mut host = Host::new(Rules { defer: SECOND, ..Rules::default() });
@@ -682,15 +775,15 @@ fn extreme_values_overflow_nothing() {
             for now in [1, SECOND, u64::MAX - 1, u64::MAX, 5] {
                 for requests in extremes {
                     let asked = Asked { pressure: other > 1, signal: other > 2 };
-                    let moment =
-                        Moment { now, requests, in_flight: other, asked, collects: other > 1, collected: interval };
+                    let (in_flight, collects, collected, swapped) = (other, other > 1, interval, interval > 1);
+                    let moment = Moment { now, requests, in_flight, asked, swapped, collects, collected };
                     policy.decide(&rules, moment, || Some(interval));
                     policy.decide_in_background(&rules, moment);
                     policy.trimmed(
                         &rules,
                         requests,
                         now,
-                        Trimmed { took: other, before: Some(other), after: Some(interval) },
+                        Trimmed { took: other, before: Some(other), after: Some(interval), locked: other > 1 },
                     );
                     policy.next_possible(&rules);
                 }

@@ -15,6 +15,7 @@ pub use programs::program_matches;
 use crate::background;
 use crate::connection::Event;
 use crate::descriptors;
+use crate::duty;
 use crate::garbage;
 use crate::interpose::keeping_errno;
 use crate::metrics;
@@ -67,6 +68,8 @@ pub struct Process {
     pub introduced: AtomicBool,
     /// Whether the log has called this process's growth a leak.
     pub called_a_leak: AtomicBool,
+    /// Whether a trim has brought nothing because memory is locked.
+    pub locked: AtomicBool,
     /// What trims left.
     pub floors: TryLock<Floors>,
     /// The file of metrics.
@@ -111,6 +114,7 @@ pub extern "C" fn in_forked_child() {
         process.stats.pid.store(sys::pid(), Relaxed);
         unseen::in_forked_child();
         background::in_forked_child(process);
+        duty::in_forked_child(process);
     }
 }
 

@@ -374,14 +374,15 @@ proptest! {
         for (now, requests, in_flight, rss, took, collected) in visits {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
-            let moment = Moment { now, requests, in_flight, asked, collects: took & 4 != 0, collected };
+            let (collects, swapped) = (took & 4 != 0, took & 8 != 0);
+            let moment = Moment { now, requests, in_flight, asked, swapped, collects, collected };
             // One of three looks is the thread's.
             let decision = match took % 3 {
                 0 => policy.decide_in_background(&rules, moment),
                 _ => policy.decide(&rules, moment, || rss),
             };
             match decision {
-                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), Trimmed { took, before: rss, after: rss.map(|rss| rss / 2) }),
+                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0 }),
                 Decision::LookAgain(wait) | Decision::Collect { wait, .. } => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
                 Decision::Rest => {}
             }

@@ -4,6 +4,7 @@
 //! it is the next definition. None allocates, and none changes errno unless it says so.
 
 pub mod cell;
+pub mod cpus;
 pub mod directory;
 pub mod files;
 pub mod memory;
@@ -16,6 +17,7 @@ pub mod threads;
 pub mod watch;
 
 use core::ffi::{CStr, c_char, c_long, c_void};
+use core::mem::MaybeUninit;
 use core::slice;
 
 use crate::interpose::Next;
@@ -116,6 +118,16 @@ pub fn glibc_version() -> Option<&'static [u8]> {
     }
     // SAFETY: glibc's own symbol has this type (gnu/libc-version.h), and returns a static C string.
     Some(unsafe { CStr::from_ptr(core::mem::transmute::<*const c_void, Version>(version)()) }.to_bytes())
+}
+
+/// What `answer` says of the kernel's release, such as `6.1.0-44-amd64`; false where that is unknown.
+pub fn kernel(answer: fn(&[u8]) -> bool) -> bool {
+    let mut names = MaybeUninit::<libc::utsname>::uninit();
+    // SAFETY: `names` is valid for writing, and holds C strings where uname(2) succeeded.
+    unsafe {
+        libc::uname(names.as_mut_ptr()) == 0
+            && answer(CStr::from_ptr(names.assume_init_ref().release.as_ptr()).to_bytes())
+    }
 }
 
 /// `count` elements at `data`, or none where `data` is null.

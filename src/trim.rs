@@ -8,7 +8,7 @@ use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::verdict::{self, Verdict};
 use crate::wait::Point;
-use crate::{Runtime, background, garbage, log, metrics, runtime, unseen};
+use crate::{Runtime, background, duty, garbage, log, metrics, runtime, unseen};
 
 /// What one trim did.
 pub struct Outcome {
@@ -134,18 +134,31 @@ fn look_again(process: &Process, wait: u64) -> Option<u64> {
 }
 
 fn moment(process: &Process) -> Moment {
+    let asked = background::take_asked(process);
     Moment {
         now: sys::now(),
         requests: process.stats.requests.load(Relaxed),
         in_flight: process.stats.in_flight(),
-        asked: background::take_asked(process),
+        asked,
+        swapped: asked.pressure && is_swapped_out(),
         collects: garbage::is_possible(process),
         collected: garbage::take(process),
     }
 }
 
+/// Whether most of `rss` is locked.
+fn is_locked(rss: u64) -> bool {
+    memory::held().locked >= rss / 2
+}
+
+/// Whether what is swapped out is a large share of this process's memory.
+fn is_swapped_out() -> bool {
+    let swapped = memory::held().swapped;
+    swapped > 0 && memory::anonymous_rss().is_some_and(|rss| swapped >= rss / 3)
+}
+
 fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
-    let Some(allocator) = &runtime.allocator else { return };
+    let Ok(allocator) = &runtime.allocator else { return };
     let start = sys::now();
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
     let before = memory::anonymous_rss();
@@ -160,10 +173,13 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too; the log tells what the release took.
-    let effect = Trimmed { took: end.saturating_sub(start), before, after };
+    let mut effect = Trimmed { took: end.saturating_sub(start), before, after, locked: false };
+    // Asked only where it may be the reason: one more file to read.
+    effect.locked = !effect.brought_something() && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, effect);
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
+    duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
         if collected || !garbage::is_possible(process) {
@@ -174,6 +190,10 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let verdict = verdict.unwrap_or_default();
     process.stats.trimmed(&outcome, policy, verdict, end);
     log::trim(&outcome, process.stats.trims(), policy);
+    if effect.locked && !process.locked.swap(true, Relaxed) {
+        duty::despair();
+        log::locked(runtime);
+    }
     if let Verdict::Leak { bytes_per_request, requests } = verdict
         && !process.called_a_leak.swap(true, Relaxed)
     {

@@ -20,7 +20,7 @@ use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::signals::{self, Mask};
 use crate::sys::{self, sockets};
-use crate::{background, garbage, runtime, trim, unseen};
+use crate::{background, duty, garbage, runtime, trim, unseen};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,11 @@ fn serving() -> Option<&'static Process> {
         return Some(process);
     }
     unseen::look(process);
-    background::is_wanted().then_some(process)
+    let wanted = background::is_wanted();
+    if duty::at_wait_of_child(process, trim::may_act) && !wanted && !unseen::is_watching(process) {
+        process.armed.store(false, Relaxed);
+    }
+    wanted.then_some(process)
 }
 
 impl Wait {
@@ -149,6 +153,7 @@ impl Wait {
     pub fn run(&self, divisible: bool, call: &mut dyn FnMut(Part, &Mask) -> c_int) -> c_int {
         let before = errno();
         let shield = signals::shield();
+        duty::at_wait_point(self.process, &shield, trim::may_act);
         loop {
             let again = trim::at_wait_point(self.process, &shield, Some(self.point)).filter(|_| divisible);
             let left = self.left();
@@ -201,6 +206,7 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     }
     keeping_errno(|| {
         let shield = signals::shield();
+        duty::at_wait_point(process, &shield, trim::may_act);
         trim::at_wait_point(process, &shield, Some(point));
         let interrupts = blocks && shield.interrupts(descriptor);
         shield.end();
@@ -211,7 +217,7 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
 /// Whether a trigger can fire at `requests` or at `time`, which is asked only where the requests do not decide it, and
 /// whether there is anything to be done at wait points at all.
 fn is_possible(process: &Process, requests: &AtomicU64, time: impl FnOnce() -> u64) -> bool {
-    runtime().is_some_and(|runtime| runtime.allocator.is_some())
+    runtime().is_some_and(|runtime| runtime.allocator.is_ok())
         && (background::is_asked(process)
             || process.stats.requests.load(Relaxed) >= requests.load(Relaxed)
             || time() >= process.possible_at.load(Relaxed))

@@ -37,6 +37,9 @@ const IMPORTS: &[&str] = &[
     "getppid",
     "readlink",
     "process_vm_readv",
+    // What malloc is set back to, and whether the kernel's madvise is to be trusted.
+    "sysconf",
+    "uname",
     // Weak, and so no need: what some programs define.
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",

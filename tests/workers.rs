@@ -1,4 +1,5 @@
-//! Task workers, which serve nothing: AUTOTRIM_PERIOD gives back what their tasks leave.
+//! Task workers, which serve nothing: they hold no more than without the library, and AUTOTRIM_PERIOD gives back what their
+//! tasks leave.
 
 mod common;
 
@@ -80,6 +81,89 @@ fn redis(directory: &Path) -> (Running, String) {
 
 fn trimmed(command: &mut Command) -> &mut Command {
     command.env("LD_PRELOAD", library()).env("AUTOTRIM_PERIOD", "1s").env("AUTOTRIM_LOG", "debug")
+}
+
+/// What the process that did a task holds after it in MiB. The result of `ask` is the last word that it prints.
+fn after_a_task(preloaded: bool, worker: impl Fn(&str) -> Command, ask: impl Fn(&str, &str) -> Command) -> u64 {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (_redis, url) = redis(directory.path());
+    let mut worker = worker(&url);
+    if preloaded {
+        worker.env("LD_PRELOAD", library());
+    }
+    let mut worker = Running::start("worker", directory.path(), &mut worker);
+    let ask = |task: &str| {
+        let output = ask(&url, task).current_dir(directory.path()).output().expect("python");
+        assert!(output.status.success(), "{output:?} {}", worker.read("stderr"));
+        let text = String::from_utf8(output.stdout).expect("text");
+        text.split_whitespace().last().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+    };
+    for _ in 0..2 {
+        let _: u64 = ask("blocks");
+    }
+    let left = ask("left");
+    assert!(worker.log().lines.is_empty(), "{}", worker.read("stderr"));
+    worker.stop();
+    left
+}
+
+fn of_the_environment(name: &str, url: &str) -> Command {
+    let mut command = Command::new(python().with_file_name(name));
+    clean_environment(&mut command).env("REDIS_URL", url).env("PYTHONPATH", servers());
+    command
+}
+
+/// A task's garbage is three times as much.
+const MARGIN_MIB: u64 = 16;
+
+fn celery_holds_no_more(pool: &str) {
+    let worker = |url: &str| {
+        let mut command = of_the_environment("celery", url);
+        command.args(["--app", "tasks", "worker", "--concurrency", "1", "--pool", pool]);
+        command
+    };
+    let ask = |url: &str, task: &str| {
+        let mut command = of_the_environment("python", url);
+        command.args(["-c", &format!("import tasks; print(tasks.{task}.delay().get(timeout=60))")]);
+        command
+    };
+    let [plain, preloaded] = [false, true].map(|preloaded| after_a_task(preloaded, worker, ask));
+    assert!(preloaded <= plain + MARGIN_MIB, "{pool}: {preloaded} MiB, {plain} MiB without the library");
+}
+
+#[test]
+fn a_celery_worker_holds_no_more_than_without_the_library() {
+    celery_holds_no_more("prefork");
+}
+
+#[test]
+fn a_celery_worker_without_a_pool_holds_no_more_than_without_the_library() {
+    celery_holds_no_more("solo");
+}
+
+#[test]
+fn an_rq_worker_holds_no_more_than_without_the_library() {
+    let worker = |url: &str| {
+        let mut command = of_the_environment("rq", url);
+        command.args(["worker", "--worker-class", "rq.worker.SimpleWorker", "--url", url]);
+        command
+    };
+    let ask = |url: &str, task: &str| {
+        let job = if task == "left" { "anonymous_mib" } else { task };
+        let mut command = of_the_environment("python", url);
+        let ask = format!(
+            "import os, time, redis, rq
+job = rq.Queue(connection=redis.Redis.from_url(os.environ['REDIS_URL'])).enqueue('jobs.{job}')
+while not job.is_finished:
+    assert not job.is_failed
+    time.sleep(0.05)
+print(job.return_value(refresh=True))"
+        );
+        command.args(["-c", &ask]);
+        command
+    };
+    let [plain, preloaded] = [false, true].map(|preloaded| after_a_task(preloaded, worker, ask));
+    assert!(preloaded <= plain + MARGIN_MIB, "{preloaded} MiB, {plain} MiB without the library");
 }
 
 /// The pool's processes read their tasks from a pipe: no wait point, and no connection.

@@ -1,5 +1,5 @@
-//! The only files: `/proc/self/statm`, read and closed at once, and descriptor 2, written to while it is still
-//! the file that it was at start.
+//! The only files: `/proc/self/statm` and `status`, read and closed at once, those of the cgroup, at start, and descriptor 2,
+//! written to while it is still the file that it was at start.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
@@ -22,11 +22,13 @@ const STDERR: c_int = 2;
 
 /// Anonymous RSS and its kin, in pages.
 const STATM: &CStr = c"/proc/self/statm";
+/// What is locked and what is swapped out, among others.
+const STATUS: &CStr = c"/proc/self/status";
 
-/// The descriptor that statm had when it was read last; 0 = never read. It is closed by now, or about to be.
+/// The descriptor that one of them had when it was read last; 0 = never read. It is closed by now, or about to be.
 static LAST: AtomicI32 = AtomicI32::new(0);
 
-/// In a forked child: closes statm if another thread was reading it when the process was forked. The kernel copies
+/// In a forked child: closes such a file if another thread was reading it when the process was forked. The kernel copies
 /// descriptors before memory (kernel/fork.c, copy_process): what memory says of the descriptor is later news, so it is
 /// known by its name. The number is the last one in all but the rarest cases: numbers are given out from the lowest.
 pub fn close_inherited() {
@@ -34,12 +36,14 @@ pub fn close_inherited() {
     if file == 0 {
         return;
     }
-    let mut statm = Text::<64>::new();
     // SAFETY: no preconditions.
     let parent = unsafe { libc::getppid() };
-    statm.text("/proc/").number(parent.unsigned_abs().into()).text("/statm");
+    let mut directory = Text::<64>::new();
+    directory.text("/proc/").number(parent.unsigned_abs().into());
     keeping_errno(|| {
-        if target(file, &mut [0; 64]) == Some(statm.as_bytes()) {
+        let mut buffer = [0; 64];
+        let name = target(file, &mut buffer).and_then(|target| target.strip_prefix(directory.as_bytes()));
+        if matches!(name, Some(b"/statm" | b"/status")) {
             // SAFETY: the child's copy of a descriptor that belonged to a thread which does not exist here.
             unsafe { close(file) };
         }
@@ -57,10 +61,20 @@ pub fn target(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
 
 /// The first bytes of `/proc/self/statm` in `buffer`; `None` where it cannot be read.
 pub fn read_statm(buffer: &mut [u8]) -> Option<&[u8]> {
+    read(STATM, buffer)
+}
+
+/// The same of `/proc/self/status`.
+pub fn read_status(buffer: &mut [u8]) -> Option<&[u8]> {
+    read(STATUS, buffer)
+}
+
+/// The same of another file: in the constructor, before any thread can fork.
+pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let close = CLOSE.get()?;
     keeping_errno(|| {
         // SAFETY: a C string and plain flags. O_CLOEXEC: a fork+exec in another thread must not inherit it.
-        let file = unsafe { libc::open(STATM.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
         if file < 0 {
             return None;
         }

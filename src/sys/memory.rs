@@ -115,6 +115,43 @@ pub fn anonymous_rss() -> Option<u64> {
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
+/// What cannot be given back or is not in memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Locked (mlock(2), mlockall(2)): the kernel refuses to take it.
+    pub locked: u64,
+    /// Swapped out.
+    pub swapped: u64,
+}
+
+/// What `/proc/self/status` says of that; nothing where it cannot be read.
+#[inline(never)]
+pub fn held() -> Held {
+    let mut buffer = [0u8; 1024];
+    files::read_status(&mut buffer).map(Held::of).unwrap_or_default()
+}
+
+/// How many threads this process has; `None` where that cannot be read.
+#[inline(never)]
+pub fn threads() -> Option<u64> {
+    // Threads stands behind the list of groups, which may be long.
+    let mut buffer = [0u8; 2048];
+    field(files::read_status(&mut buffer)?, b"Threads:", b"")
+}
+
+/// A number of `/proc/self/status`, and its unit.
+fn field(status: &[u8], name: &[u8], unit: &[u8]) -> Option<u64> {
+    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    number(line.trim_ascii().strip_suffix(unit)?)
+}
+
+impl Held {
+    fn of(status: &[u8]) -> Held {
+        let bytes = |name: &[u8]| field(status, name, b" kB").unwrap_or(0).saturating_mul(1024);
+        Held { locked: bytes(b"VmLck:"), swapped: bytes(b"VmSwap:") }
+    }
+}
+
 /// The second number of statm, resident, minus the third, shared.
 fn anonymous_pages(statm: &[u8]) -> Option<u64> {
     let mut numbers = statm.split(|&byte| byte == b' ').skip(1).map(number);
@@ -128,6 +165,14 @@ mod tests {
     #[test]
     fn anonymous_is_resident_minus_shared() {
         assert_eq!(anonymous_pages(b"765 398 370 5 0 123 0\n"), Some(28));
+    }
+
+    #[test]
+    fn what_is_locked_and_swapped_is_read_from_the_status() {
+        let status = b"Name:\tx\nVmLck:\t    2048 kB\nVmPin:\t       0 kB\nVmSwap:\t      12 kB\nThreads:\t1\n";
+        assert_eq!(Held::of(status), Held { locked: 2 << 20, swapped: 12 << 10 });
+        assert_eq!(Held::of(b"VmLck:\t12"), Held::default());
+        assert_eq!(field(status, b"Threads:", b""), Some(1));
     }
 
     #[test]

@@ -1,0 +1,213 @@
+//! What is set in glibc's malloc, and when.
+//!
+//! What a user asks for by number is set at start. What `auto` stands for pays only where we trim, so it waits until there is
+//! something to trim for: `M_ARENA_MAX` until the process listens, the thresholds until it has answered a request. A process that
+//! we leave alone from then on gets glibc's start values back; what the program sets itself is left as it is.
+//!
+//! malloc_trim releases the main arena to its top. Of the others it leaves the tops, which nothing but `M_TRIM_THRESHOLD` releases:
+//! where several threads allocate in several arenas, that is lower.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+use crate::hooks::next;
+use crate::options::{Arenas, Options, TrimThreshold};
+use crate::sys;
+use crate::sys::cpus;
+use crate::sys::optional::optional;
+
+/// Kept beside a fixed `M_TRIM_THRESHOLD`: setting that freezes glibc's dynamic mmap threshold at 128 K, and then
+/// reusing a 1 MB buffer costs an mmap and all its page faults each time. This is the most that mallopt
+/// takes on 64-bit machines (HEAP_MAX_SIZE / 2, glibc malloc/malloc.c).
+const MMAP_THRESHOLD: c_int = 32 << 20;
+
+/// Where glibc's dynamic rule for `M_TRIM_THRESHOLD` ends: twice the mmap threshold (malloc/malloc.c, `__libc_free`). On the way there
+/// free(3) gives back the top of the heap after each large answer, only to fault it in again for the next: a budget decides that better.
+const TRIM_THRESHOLD: c_int = 2 * MMAP_THRESHOLD;
+
+/// The same beside several arenas. DESIGN.md (Defaults) has the figures.
+const TRIM_THRESHOLD_OF_MANY: c_int = 8 << 20;
+
+/// Where the same rule starts, for both (malloc/malloc.c, `DEFAULT_TRIM_THRESHOLD` and `DEFAULT_MMAP_THRESHOLD_MIN`).
+const START: c_int = 128 << 10;
+
+/// glibc's own limit of arenas for each CPU (malloc/arena.c, `NARENAS_FROM_NCORES`).
+const ARENAS_PER_CPU: i32 = 8;
+
+/// Parts of what is set.
+const ARENAS: u8 = 1;
+const THRESHOLDS: u8 = 2;
+/// Of these the trim threshold is that for one arena, because there was only one thread to allocate.
+const ALONE: u8 = 4;
+
+/// What `auto` has set in this process, or in the one that it was forked from, and has not been put back.
+static SET: AtomicU8 = AtomicU8::new(0);
+/// What the program has set itself.
+static OWN: AtomicU8 = AtomicU8::new(0);
+
+/// What is to be set where a process serves.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// `M_ARENA_MAX`; 0 = none.
+    arenas: i32,
+    /// Whether the thresholds are to be set.
+    thresholds: bool,
+    /// `M_ARENA_MAX` as the user asked for it; 0 = not at all.
+    asked: i32,
+}
+
+impl Settings {
+    /// Sets what the options ask for by number, before any other thread exists, and tells what `auto` stands for. What the user
+    /// set for glibc itself wins over that.
+    pub fn at_start(options: &Options) -> Settings {
+        let mut settings = Settings { arenas: 0, thresholds: false, asked: 0 };
+        if let Arenas::AtMost(number) = options.arenas {
+            settings.asked = number;
+        } else if !is_tuned(&TUNED_ARENAS) && allocates_under_a_lock() {
+            settings.arenas = cpus::available().and_then(|cpus| i32::try_from(cpus).ok()).unwrap_or(0);
+        }
+        if settings.asked > 0 {
+            set(libc::M_ARENA_MAX, settings.asked);
+        }
+        match options.trim_threshold {
+            TrimThreshold::At(0) => {}
+            TrimThreshold::At(bytes) => {
+                set(libc::M_TRIM_THRESHOLD, i32::try_from(bytes).unwrap_or(i32::MAX));
+                set(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+            }
+            TrimThreshold::Auto => {
+                settings.thresholds =
+                    settings.arenas > 0 && options.rules.growth.is_on() && !is_tuned(&TUNED_THRESHOLDS);
+            }
+        }
+        settings
+    }
+
+    /// `M_ARENA_MAX` in a process that serves; 0 = glibc's own.
+    pub fn arenas(&self) -> i32 {
+        let own = OWN.load(Relaxed) & ARENAS != 0;
+        if own { 0 } else { self.asked.max(self.arenas) }
+    }
+
+    /// Whether [`Settings::limit_arenas`] has something to do.
+    pub fn has_arenas_to_limit(&self) -> bool {
+        self.missing() & ARENAS != 0
+    }
+
+    /// Limits the number of arenas: before threads allocate that answer requests.
+    pub fn limit_arenas(&self) {
+        if self.has_arenas_to_limit() {
+            set(libc::M_ARENA_MAX, self.arenas);
+            SET.fetch_or(ARENAS, Relaxed);
+        }
+    }
+
+    /// Whether [`Settings::take_over`] has something to do.
+    pub fn has_something_to_take_over(&self) -> bool {
+        self.missing() != 0
+    }
+
+    /// The duty of trimming is ours from here on. `alone`: the process has but one thread.
+    pub fn take_over(&self, alone: bool) {
+        self.limit_arenas();
+        if self.missing() & THRESHOLDS != 0 {
+            let one = alone || self.arenas == 1;
+            set(libc::M_TRIM_THRESHOLD, if one { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY });
+            set(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+            SET.fetch_or(THRESHOLDS | if alone { ALONE } else { 0 }, Relaxed);
+        }
+    }
+
+    /// Whether [`Settings::share`] has something to do if another thread has come.
+    pub fn is_for_one_thread(&self) -> bool {
+        self.arenas > 1 && SET.load(Relaxed) & !OWN.load(Relaxed) & ALONE != 0
+    }
+
+    /// Another thread has come.
+    pub fn share(&self) {
+        if SET.fetch_and(!ALONE, Relaxed) & ALONE != 0 {
+            set(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD_OF_MANY);
+        }
+    }
+
+    /// It is glibc's again. The dynamic rule does not come back: it stays where it starts. No more arenas come where glibc
+    /// has asked for the limit already (malloc/arena.c, `narenas_limit`).
+    pub fn put_back(&self) {
+        put_back_thresholds();
+        if SET.fetch_and(!ARENAS, Relaxed) & !OWN.load(Relaxed) & ARENAS != 0 {
+            // SAFETY: no preconditions.
+            let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+            set(libc::M_ARENA_MAX, i32::try_from(cpus.max(1)).unwrap_or(1).saturating_mul(ARENAS_PER_CPU));
+        }
+    }
+
+    /// What is to be set, is not, and is not the program's own.
+    fn missing(&self) -> u8 {
+        let wanted = if self.arenas > 0 { ARENAS } else { 0 } | if self.thresholds { THRESHOLDS } else { 0 };
+        wanted & !SET.load(Relaxed) & !OWN.load(Relaxed)
+    }
+}
+
+/// Whether the thresholds are those of a process that is trimmed: perhaps only of the one that this was forked from.
+pub fn has_thresholds() -> bool {
+    SET.load(Relaxed) & THRESHOLDS != 0
+}
+
+/// Puts the thresholds back to where glibc starts.
+pub fn put_back_thresholds() {
+    if SET.fetch_and(!(THRESHOLDS | ALONE), Relaxed) & !OWN.load(Relaxed) & THRESHOLDS != 0 {
+        set(libc::M_TRIM_THRESHOLD, START);
+        set(libc::M_MMAP_THRESHOLD, START);
+    }
+}
+
+/// The program calls mallopt(3): what it sets is its own from here on.
+pub fn program_sets(parameter: c_int) {
+    let part = match parameter {
+        libc::M_ARENA_MAX | libc::M_ARENA_TEST => ARENAS,
+        libc::M_TRIM_THRESHOLD | libc::M_MMAP_THRESHOLD | libc::M_TOP_PAD | libc::M_MMAP_MAX => THRESHOLDS | ALONE,
+        _ => return,
+    };
+    OWN.fetch_or(part, Relaxed);
+}
+
+fn set(parameter: c_int, value: c_int) {
+    if let Some(mallopt) = next::mallopt.known() {
+        // SAFETY: glibc's mallopt, thread-safe (mallopt(3)); an unsuitable value is refused with 0 and changes nothing.
+        unsafe { mallopt(parameter, value) };
+    }
+}
+
+/// What a user may have set for glibc itself: a variable, and a tunable of the same meaning (malloc/arena.c, `ptmalloc_init`).
+type Tuning = (&'static [u8], &'static [u8]);
+
+const TUNED_ARENAS: [Tuning; 1] = [(b"MALLOC_ARENA_MAX", b"glibc.malloc.arena_max=")];
+
+/// Any of these freezes the dynamic rule.
+const TUNED_THRESHOLDS: [Tuning; 4] = [
+    (b"MALLOC_TRIM_THRESHOLD_", b"glibc.malloc.trim_threshold="),
+    (b"MALLOC_MMAP_THRESHOLD_", b"glibc.malloc.mmap_threshold="),
+    (b"MALLOC_TOP_PAD_", b"glibc.malloc.top_pad="),
+    (b"MALLOC_MMAP_MAX_", b"glibc.malloc.mmap_max="),
+];
+
+/// Whether the environment already sets one of these.
+fn is_tuned(tunings: &[Tuning]) -> bool {
+    tunings.iter().any(|&(variable, tunable)| {
+        sys::is_set(variable) || tunables().any(|assignment| assignment.starts_with(tunable))
+    })
+}
+
+/// What the environment sets of glibc's tunables, as `name=value`.
+pub fn tunables() -> impl Iterator<Item = &'static [u8]> {
+    sys::environment()
+        .filter_map(|assignment| assignment.strip_prefix(b"GLIBC_TUNABLES="))
+        .flat_map(|tunables| tunables.split(|&byte| byte == b':'))
+}
+
+/// Whether an interpreter lock serialises most of allocation, so that few arenas cost nothing: CPython, but not a
+/// free-threaded build (which alone exports `_Py_MergeZeroLocalRefcount`), and Ruby.
+fn allocates_under_a_lock() -> bool {
+    let optional = optional();
+    (!optional.python.is_null() && optional.python_without_lock.is_null()) || !optional.ruby.is_null()
+}
