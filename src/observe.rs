@@ -7,12 +7,32 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
-use crate::{background, descriptors, log, runtime};
+use crate::sys::sockets;
+use crate::{background, descriptors, log, runtime, unseen};
 
-/// A connection was accepted, or came by `SCM_RIGHTS`.
+/// A connection was accepted.
 pub fn opened(descriptor: c_int) {
+    open(descriptor, Event::Opened);
+}
+
+/// A connection came by `SCM_RIGHTS`. Its port tells a server's from a client's where none but a server may have it.
+pub fn brought(descriptor: c_int) {
+    let privileged = sockets::local_port(descriptor).is_some_and(|port| port < PRIVILEGED);
+    open(descriptor, if privileged { Event::Opened } else { Event::Brought });
+}
+
+/// Ports below this are not given to whoever connects (ip(7)).
+const PRIVILEGED: u16 = 1024;
+
+fn open(descriptor: c_int, event: Event) {
     if runtime().is_some() && process::open() {
-        take_back(descriptors::apply(descriptor, Event::Opened));
+        let effect = descriptors::apply(descriptor, event);
+        if effect == Effect::Abandoned
+            && let Some(process) = process::begun()
+        {
+            unseen::unanswered(process, descriptor, true);
+        }
+        take_back(effect);
     }
 }
 
@@ -62,13 +82,17 @@ fn received_seldom(descriptor: c_int, result: isize) -> isize {
         keeping_errno(background::at_read);
     } else if let Some(process) = begin() {
         began(process, descriptors::apply(descriptor, Event::Received));
+        unseen::received(process);
     }
     black_box(result)
 }
 
 /// [`sent`] without its shortcuts; `interim` is asked only where a request is pending.
 pub fn sent_seldom(descriptor: c_int, result: isize, interim: impl FnOnce() -> bool) -> isize {
-    if !descriptors::is_marked(descriptor)
+    if descriptors::state(descriptor) == State::Brought {
+        // A client's first word: nothing begins here.
+        descriptors::apply(descriptor, Event::Sent);
+    } else if !descriptors::is_marked(descriptor)
         && let Some(process) = begin()
     {
         let pending = matches!(descriptors::state(descriptor), State::Pending | State::Inherited);
@@ -127,9 +151,25 @@ pub fn forgotten(descriptor: c_int) {
 
 #[inline(never)]
 fn forget(descriptor: c_int) {
-    if !process::is_borrowed() {
-        take_back(descriptors::apply(descriptor, Event::Forgotten));
+    if process::is_borrowed() {
+        return;
     }
+    let effect = descriptors::apply(descriptor, Event::Forgotten);
+    if effect == Effect::Abandoned
+        && let Some(process) = process::begun()
+    {
+        unseen::unanswered(process, descriptor, false);
+    }
+    take_back(effect);
+}
+
+/// Requests on connections that are no more, closed by nobody's hook, are no longer in flight.
+pub fn sweep() {
+    descriptors::each(State::Pending, |descriptor| {
+        if !sockets::is_connected_stream(descriptor) {
+            take_back(descriptors::apply(descriptor, Event::Forgotten));
+        }
+    });
 }
 
 /// All descriptors from `first` to `last` are about to be closed.

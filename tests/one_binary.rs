@@ -37,6 +37,7 @@ const IMPORTS: &[&str] = &[
     "getppid",
     "readlink",
     "process_vm_readv",
+    "process_vm_writev",
     // Weak, and so no need: what some programs define.
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",
@@ -108,6 +109,7 @@ fn runs_on_every_linux(library: &Path, machine: u16, largest_page: u64) {
     }
     assert_eq!(dynamic.flags(elf::DT_FLAGS) & u64::from(elf::DF_TEXTREL), 0, "text relocations");
     assert_ne!(dynamic.flags(elf::DT_FLAGS) & u64::from(elf::DF_BIND_NOW), 0, "not BIND_NOW");
+    assert_ne!(dynamic.flags(elf::DT_FLAGS_1) & u64::from(elf::DF_1_NODELETE), 0, "not NODELETE");
     // Each runs in every process of the system: ours alone.
     assert_eq!(dynamic.value(elf::DT_INIT_ARRAYSZ), Some(8), "more than one constructor");
 

@@ -101,3 +101,15 @@ fn it_is_small() {
     let length = file().len();
     assert!(length < 96 * 1024, "{length} bytes");
 }
+
+/// Whoever loads it by dlopen cannot unload it: fork handlers would be left behind.
+#[test]
+fn it_stays_loaded() {
+    let data = file();
+    let header = elf::FileHeader64::<Endianness>::parse(&*data).expect("an ELF header");
+    let endian = header.endian().expect("an endianness");
+    let sections = header.sections(endian, &*data).expect("sections");
+    let (entries, _) = sections.dynamic(endian, &*data).expect("readable").expect("a dynamic section");
+    let flags = entries.iter().find(|entry| i128::from(entry.d_tag(endian)) == i128::from(elf::DT_FLAGS_1));
+    assert_ne!(flags.map_or(0, |entry| entry.d_val(endian)) & u64::from(elf::DF_1_NODELETE), 0);
+}

@@ -56,6 +56,19 @@ pub fn local_port(descriptor: c_int) -> Option<u16> {
     (matches!(family, libc::AF_INET | libc::AF_INET6) && port != 0).then_some(port)
 }
 
+/// Whether the kernel has sent bytes of a TCP connection's own (tcp(7), TCP_INFO); false of other sockets, and before Linux 4.19.
+pub fn has_sent(descriptor: c_int) -> bool {
+    /// `tcpi_bytes_sent` in `struct tcp_info` (include/uapi/linux/tcp.h), which grows at its end: the 26th word.
+    const BYTES_SENT: usize = 25;
+    let mut info = [0u64; BYTES_SENT + 1];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: `info` is valid for writing `length` bytes.
+    let result = keeping_errno(|| unsafe {
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut length)
+    });
+    result == 0 && length as usize == size_of_val(&info) && info[BYTES_SENT] > 0
+}
+
 fn option(descriptor: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut length = size_of::<c_int>() as libc::socklen_t;
