@@ -5,7 +5,7 @@
 //! touches take no memory.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use crate::connection::{Effect, Event, State, step};
 
@@ -37,6 +37,7 @@ pub fn is_any_from(first: u32) -> bool {
 const MARK: u8 = 255;
 /// Stands for a socket that is no listener although accept can be called on it.
 const NO_LISTENER: u8 = 254;
+static ANY_NO_LISTENER: AtomicBool = AtomicBool::new(false);
 /// Descriptors that are marked: those that a process has from its beginning are low.
 const MARKED: usize = 256;
 
@@ -66,11 +67,17 @@ pub fn note_no_listener(descriptor: c_int) {
     if let Some(state) = STATES.get(descriptor as u32 as usize) {
         state.store(NO_LISTENER, Relaxed);
         END.fetch_max(descriptor as usize + 1, Relaxed);
+        ANY_NO_LISTENER.store(true, Relaxed);
     }
 }
 
-/// Whether it was noted so.
+/// Whether any was noted so.
 #[inline(always)]
+pub fn is_any_no_listener() -> bool {
+    ANY_NO_LISTENER.load(Relaxed)
+}
+
+/// Whether it was noted so.
 pub fn is_no_listener(descriptor: c_int) -> bool {
     STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) == NO_LISTENER)
 }

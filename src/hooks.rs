@@ -27,11 +27,11 @@ hooks! {
     fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = |next| bound(fd, address, length, next());
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = if process::is_stopping() => |next| accepting_stopped(listener, next),
-        else |connection| accepted(listener, connection);
+        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = if process::is_stopping() => |next| accepting_stopped(listener, next),
-        else |connection| accepted(listener, connection);
+        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        else |connection| accepted(connection);
 
     // Bytes are received.
     fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
@@ -53,8 +53,7 @@ hooks! {
     #[undeclared] fn preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t
         = if is_followed(fd) => |next| receiving_by(fd, as_receive_flags(flags), &next);
     fn recvmmsg(fd: c_int, messages: *mut mmsghdr, room: c_uint, flags: c_int, timeout: *mut timespec) -> c_int
-        = if is_followed(fd) => |next| receiving_messages(fd, messages, flags, next),
-        else |count| with_ancillaries(messages, count);
+        = if is_followed(fd) => |next| receiving_messages(fd, messages, flags, next);
     #[undeclared] fn __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t
         = if is_followed(fd) => |next| receiving_by(fd, flags, &next);
     #[undeclared] fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int,
@@ -182,12 +181,16 @@ fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
     }
     let connection = next();
     garbage::after_accept(connection);
-    accepted(listener, connection)
+    accepted_on(listener, connection)
 }
 
 #[inline(always)]
-fn accepted(listener: c_int, connection: c_int) -> c_int {
-    if connection >= 0 && !descriptors::is_no_listener(listener) { opened(connection) } else { connection }
+fn accepted(connection: c_int) -> c_int {
+    if connection >= 0 { opened(connection) } else { connection }
+}
+
+fn accepted_on(listener: c_int, connection: c_int) -> c_int {
+    if descriptors::is_no_listener(listener) { connection } else { accepted(connection) }
 }
 
 #[inline(never)]
@@ -289,20 +292,6 @@ fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: imp
     if !peeks && count > 0 && unsafe { (*messages).msg_len } > 0 {
         observe::received(fd, count as ssize_t);
     }
-    with_ancillaries(messages, count)
-}
-
-#[inline(always)]
-fn with_ancillaries(messages: *const mmsghdr, count: c_int) -> c_int {
-    if count > 0 { ancillaries(messages, count) } else { count }
-}
-
-#[inline(never)]
-fn ancillaries(messages: *const mmsghdr, count: c_int) -> c_int {
-    // SAFETY: so many messages were received, so the kernel has filled them.
-    for message in unsafe { sys::slice_at(messages, count as usize) } {
-        with_ancillary(&message.msg_hdr, 0);
-    }
     count
 }
 
@@ -372,15 +361,26 @@ fn sent_messages(fd: c_int, messages: *const mmsghdr, count: c_int) -> c_int {
     if count <= 0 {
         return count;
     }
-    observe::sent_seldom(fd, count as ssize_t, || {
-        let mut interim = Interim::new();
-        // SAFETY: so many messages were sent, so the kernel has read them, and written their lengths.
-        for message in unsafe { sys::slice_at(messages, count as usize) } {
-            let header = &message.msg_hdr;
-            read_vector(&mut interim, header.msg_iov, header.msg_iovlen, message.msg_len as usize);
-        }
-        interim.answers_nothing()
+    // SAFETY: so many messages were sent, so the kernel has read them, and written their lengths.
+    let messages = unsafe { sys::slice_at(messages, count as usize) };
+    let maybe_interim =
+        || messages.first().is_some_and(|first| may_begin_interim(first.msg_hdr.msg_iov, first.msg_len));
+    observe::sent(fd, count as ssize_t, maybe_interim, || {
+        observe::sent_seldom(fd, count as ssize_t, || {
+            let mut interim = Interim::new();
+            for message in messages {
+                let header = &message.msg_hdr;
+                read_vector(&mut interim, header.msg_iov, header.msg_iovlen, message.msg_len as usize);
+            }
+            interim.answers_nothing()
+        })
     }) as c_int
+}
+
+/// The same of the `sent` bytes whose first part is `vector`.
+fn may_begin_interim(vector: *const iovec, sent: c_uint) -> bool {
+    // SAFETY: the kernel has read that many bytes; more than 0 begin with the first part.
+    sent > 0 && unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) }
 }
 
 /// A file's bytes: no head of an answer is sent this way.
@@ -437,9 +437,9 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     result
 }
 
-/// Calls that move the bytes of their first argument, or close it, by their numbers: one bit each.
-const ON_DESCRIPTOR: [u64; 8] = {
-    let numbers = [
+/// Which system calls by their numbers are ours to see: none; those on a followed descriptor, their first argument; all.
+const CLASSES: [u8; 512] = {
+    let on_followed = [
         libc::SYS_read,
         libc::SYS_readv,
         libc::SYS_recvfrom,
@@ -453,22 +453,35 @@ const ON_DESCRIPTOR: [u64; 8] = {
         libc::SYS_sendfile,
         libc::SYS_close,
     ];
-    let (mut bits, mut index) = ([0; 8], 0);
-    while index < numbers.len() {
-        bits[numbers[index] as usize / 64] |= 1 << (numbers[index] % 64);
+    let always = [libc::SYS_accept, libc::SYS_accept4, libc::SYS_close_range, libc::SYS_seccomp, libc::SYS_prctl];
+    let (mut classes, mut index) = ([NOT_OURS; 512], 0);
+    while index < on_followed.len() {
+        classes[on_followed[index] as usize] = ON_FOLLOWED;
         index += 1;
     }
-    bits
+    index = 0;
+    while index < always.len() {
+        classes[always[index] as usize] = ALWAYS;
+        index += 1;
+    }
+    classes
 };
+const NOT_OURS: u8 = 0;
+const ON_FOLLOWED: u8 = 1;
+const ALWAYS: u8 = 2;
 
 /// Whether a system call made by its number is ours to see.
 #[inline(always)]
 fn is_ours(number: c_long, a: c_long) -> bool {
-    let on_descriptor = ON_DESCRIPTOR.get(number as usize / 64).is_some_and(|bits| bits >> (number % 64) & 1 != 0);
-    if on_descriptor {
+    // As 32 bits, so that the compiler asks for close first and alone.
+    if number as c_int == libc::SYS_close as c_int {
         return is_followed(a as c_int);
     }
-    matches!(number, libc::SYS_close_range | libc::SYS_seccomp | libc::SYS_prctl | libc::SYS_accept | libc::SYS_accept4)
+    match CLASSES.get(number as usize) {
+        Some(&ON_FOLLOWED) => is_followed(a as c_int),
+        Some(&ALWAYS) => true,
+        _ => false,
+    }
 }
 
 #[inline(always)]
@@ -490,7 +503,7 @@ fn calling(number: c_long, [a, b, c, d]: [c_long; 4], next: impl Fn() -> c_long)
         libc::SYS_sendmsg => return sent_message_by(fd, b as *const msghdr, next() as ssize_t) as c_long,
         libc::SYS_sendmmsg => return sent_messages(fd, b as *const mmsghdr, next() as c_int) as c_long,
         libc::SYS_sendfile => return sent_unseen(fd, next() as ssize_t) as c_long,
-        libc::SYS_accept | libc::SYS_accept4 => return accepted(fd, next() as c_int) as c_long,
+        libc::SYS_accept | libc::SYS_accept4 => return accepted_on(fd, next() as c_int) as c_long,
         libc::SYS_close => observe::forgotten(fd),
         libc::SYS_close_range => {
             return closing_range(a as c_uint, b as c_uint, c as c_int, || next() as c_int) as c_long;

@@ -26,13 +26,7 @@ const PRIVILEGED: u16 = 1024;
 
 fn open(descriptor: c_int, event: Event) {
     if runtime().is_some() && process::open() {
-        let effect = descriptors::apply(descriptor, event);
-        if effect == Effect::Abandoned
-            && let Some(process) = process::begun()
-        {
-            unseen::unanswered(process, descriptor, true);
-        }
-        take_back(effect);
+        take_back(descriptors::apply(descriptor, event), descriptor, true);
     }
 }
 
@@ -154,20 +148,14 @@ fn forget(descriptor: c_int) {
     if process::is_borrowed() {
         return;
     }
-    let effect = descriptors::apply(descriptor, Event::Forgotten);
-    if effect == Effect::Abandoned
-        && let Some(process) = process::begun()
-    {
-        unseen::unanswered(process, descriptor, false);
-    }
-    take_back(effect);
+    take_back(descriptors::apply(descriptor, Event::Forgotten), descriptor, false);
 }
 
 /// Requests on connections that are no more, closed by nobody's hook, are no longer in flight.
 pub fn sweep() {
     descriptors::each(State::Pending, |descriptor| {
         if !sockets::is_connected_stream(descriptor) {
-            take_back(descriptors::apply(descriptor, Event::Forgotten));
+            take_back(descriptors::apply(descriptor, Event::Forgotten), descriptor, true);
         }
     });
 }
@@ -175,15 +163,25 @@ pub fn sweep() {
 /// All descriptors from `first` to `last` are about to be closed.
 pub fn range_forgotten(first: u32, last: u32) {
     if !process::is_borrowed() {
-        descriptors::apply_to_range(first, last, Event::Forgotten, take_back);
+        descriptors::apply_to_range(first, last, Event::Forgotten, |effect| take_back(effect, NONE, false));
     }
 }
 
-/// A request that nobody will answer any more is no longer in flight.
-fn take_back(effect: Effect) {
-    if effect == Effect::Abandoned
-        && let Some(process) = process::begun()
-    {
+/// Stands for a descriptor that is not looked at.
+const NONE: c_int = -1;
+
+/// A request that nobody will answer any more is no longer in flight. `past_us`: its connection was closed by nobody's hook.
+#[inline(always)]
+fn take_back(effect: Effect, descriptor: c_int, past_us: bool) {
+    if effect == Effect::Abandoned {
+        abandoned(descriptor, past_us);
+    }
+}
+
+#[inline(never)]
+fn abandoned(descriptor: c_int, past_us: bool) {
+    if let Some(process) = process::begun() {
+        unseen::unanswered(process, descriptor, past_us);
         process.stats.in_flight.fetch_sub(1, Relaxed);
     }
 }

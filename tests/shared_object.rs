@@ -36,7 +36,7 @@ fn it_imports_none_of_the_names_it_exports() {
     assert!(!imported.is_empty(), "no import at all: is this the library?");
     assert_eq!(exported.intersection(&imported).collect::<Vec<_>>(), [""; 0]);
     let interposed = hooks::names();
-    let clashes: Vec<_> = imported.iter().filter(|name| interposed.contains(name)).collect();
+    let clashes: Vec<_> = imported.iter().filter(|name| interposed.contains(name.as_str())).collect();
     assert!(clashes.is_empty(), "{clashes:?}");
 }
 
