@@ -120,24 +120,20 @@ impl Own {
 /// out from the lowest, so the next one's is the same but in the rarest cases.
 pub fn close_inherited() {
     keeping_errno(|| {
-        for own in [&STATM, &DIRECTORY, &FILE, &SOURCE, &BELL] {
-            if own.number.load(Relaxed) != 0 && (!own.is_the(&FILE) || is_metrics(own)) {
-                own.end();
-            }
+        [&STATM, &DIRECTORY, &SOURCE, &BELL].into_iter().for_each(Own::end);
+        if is_metrics(&FILE) {
+            FILE.end();
         }
     });
 }
 
-impl Own {
-    fn is_the(&self, other: &Own) -> bool {
-        core::ptr::eq(self, other)
-    }
-}
-
 /// A log may be open for appending too: the file of the metrics is known by its name as well.
 fn is_metrics(file: &Own) -> bool {
-    let mut path = [0; 384];
-    let path = files::target(file.number.load(Relaxed), &mut path).unwrap_or_default();
+    let (number, mut path) = (file.number.load(Relaxed), [0; 384]);
+    if number == 0 {
+        return false;
+    }
+    let path = files::target(number, &mut path).unwrap_or_default();
     path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(directory::PREFIX))
 }
 
