@@ -4,8 +4,8 @@
 //! Fresh | Idle ── received > 0 bytes ──▶ Pending ── sent > 0 bytes, not interim ──▶ Idle, one request
 //! ```
 //!
-//! A connection that came by `SCM_RIGHTS` may be a client's, made for it by a helper (ssh's ProxyUseFdpass): it is `Brought`
-//! until it has shown which. Whose first move is to send is a client, and followed no more; a server receives first.
+//! A connection that came by `SCM_RIGHTS` may be a client's, made for it by a helper (ssh's ProxyUseFdpass). Where the kernel does
+//! not tell, it is `Brought` until it has shown which: whose first move is to send is a client, and followed no more.
 //!
 //! `Fresh` and `Idle` count alike; they differ only as wait points: after an answer a blocking receive waits
 //! for the client, right after accept it is about to be served. `Inherited` is `Pending` as seen by a forked
@@ -51,7 +51,7 @@ impl State {
 pub enum Event {
     /// The kernel handed out this number for a connection: whatever was known of the number is stale.
     Opened,
-    /// The same for a connection that another process has made, and passed on.
+    /// The same for a connection that another process has passed on, when nothing else tells who made it.
     Brought,
     /// More than zero bytes were received (not peeked).
     Received,

@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
-use crate::sys::sockets;
+use crate::sys::sockets::{self, Maker};
 use crate::{background, descriptors, log, runtime, unseen};
 
 /// A connection was accepted.
@@ -15,14 +15,14 @@ pub fn opened(descriptor: c_int) {
     open(descriptor, Event::Opened);
 }
 
-/// A connection came by `SCM_RIGHTS`. Its port tells a server's from a client's where none but a server may have it.
+/// A connection came by `SCM_RIGHTS`. It may be a client's, which another process has made for it.
 pub fn brought(descriptor: c_int) {
-    let privileged = sockets::local_port(descriptor).is_some_and(|port| port < PRIVILEGED);
-    open(descriptor, if privileged { Event::Opened } else { Event::Brought });
+    match sockets::maker(descriptor) {
+        Maker::Peer => open(descriptor, Event::Opened),
+        Maker::Unknown => open(descriptor, Event::Brought),
+        Maker::Ourselves => forgotten(descriptor),
+    }
 }
-
-/// Ports below this are not given to whoever connects (ip(7)).
-const PRIVILEGED: u16 = 1024;
 
 fn open(descriptor: c_int, event: Event) {
     if runtime().is_some() && process::open() {
