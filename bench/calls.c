@@ -150,6 +150,11 @@ static void count_unfollowed(int null, int pair[2], int zero) {
     COUNT("not followed|recvmsg, control", GIVE; message.msg_control = control; message.msg_controllen = sizeof control,
           recvmsg(pair[0], &message, 0), message.msg_control = NULL);
     message.msg_controllen = 0;
+    struct mmsghdr messages = {.msg_hdr = message};
+    COUNT("not followed|recvmmsg", GIVE, recvmmsg(pair[0], &messages, 1, 0, NULL), );
+    COUNT("not followed|preadv2", , preadv2(null, &part, 1, -1, 0), );
+    COUNT("not followed|pwritev2", , pwritev2(null, &part, 1, -1, 0), );
+    COUNT("not followed|sendmmsg", , sendmmsg(pair[0], &messages, 1, 0), DRAIN);
     COUNT("not followed|write", , write(null, buffer, 1), );
     COUNT("not followed|writev", , writev(null, &part, 1), );
     COUNT("not followed|send", , send(pair[0], buffer, 1, 0), DRAIN);
@@ -165,6 +170,7 @@ static void count_unfollowed(int null, int pair[2], int zero) {
           connect(fd, (struct sockaddr *)&nobody, sizeof nobody), close(fd));
     COUNT("not followed|prctl", , prctl(PR_GET_DUMPABLE), );
     COUNT("not followed|syscall(SYS_getpid)", , syscall(SYS_getpid), );
+    COUNT("few call|syscall(SYS_write), not followed", , syscall(SYS_write, null, buffer, 1), );
     COUNT("not followed|syscall(SYS_close)", fd = dup(null), syscall(SYS_close, fd), );
 }
 
@@ -198,6 +204,13 @@ static int count(void) {
     COUNT("followed|write, answers", ask(c); take_question(c), write(c.server, answered, ANSWER), take_answer(c));
     COUNT("followed|writev, answers", ask(c); take_question(c), writev(c.server, parts, 2), take_answer(c));
     COUNT("followed|sendmsg, answers", ask(c); take_question(c), sendmsg(c.server, &message, 0), take_answer(c));
+    struct mmsghdr messages = {.msg_hdr = message};
+    COUNT("few call|sendmmsg, answers", ask(c); take_question(c), sendmmsg(c.server, &messages, 1, 0), take_answer(c));
+    COUNT("few call|pwritev2, answers", ask(c); take_question(c), pwritev2(c.server, parts, 2, -1, 0), take_answer(c));
+    COUNT("few call|syscall(SYS_write), answers", ask(c); take_question(c),
+          syscall(SYS_write, c.server, answered, ANSWER), take_answer(c));
+    COUNT("few call|recvmmsg, begins a request", ask(c), recvmmsg(c.server, &messages, 1, MSG_DONTWAIT, NULL),
+          answer(c); take_answer(c));
     struct connection other;
     COUNT("followed|close", other = serve(), close(other.server), close(other.client); close(other.epoll);
           close(other.listener));
@@ -242,6 +255,7 @@ static void look(void) {
     char statm[96];
     int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     check(pread(file, statm, sizeof statm, 0) > 0, "statm");
+    check(fcntl(file, F_GETFL) >= 0, "statm");
     close(file);
 }
 

@@ -19,6 +19,7 @@ TARGETS = {
     "not followed": 20,
     "followed": 60,
     "server at rest": 20,
+    "few call": None,
     "listens": None,
     "after an answer": None,
 }
@@ -27,6 +28,7 @@ TITLES = {
     "not followed": "instructions, descriptor not followed",
     "followed": "instructions, followed connection",
     "server at rest": "instructions, nothing answered for longer than AUTOTRIM_IDLE",
+    "few call": "instructions, calls that few programs make on sockets",
     "listens": "instructions, has listened and served nothing yet (two minutes at most)",
     "after an answer": "instructions, first wait after an answer",
 }

@@ -17,9 +17,10 @@ use protocol::{Setting, Watch as Manager};
 use crate::options::{Level, Options};
 use crate::policy::{Asked, MILLISECOND, Rules, SECOND};
 use crate::process::{self, Process};
+use crate::sys;
 use crate::sys::signals::{self, Info, Mask, Shield};
+use crate::sys::threads::{self, Company};
 use crate::sys::watch::{self, Source, Told, Watch};
-use crate::sys::{self, threads};
 use crate::{Runtime, descriptors, duty, log, runtime, trim};
 
 /// How old a program is before it starts its thread: most are gone by then, and masters have forked.
@@ -29,6 +30,10 @@ const CHILD_GROWN_UP: u64 = SECOND;
 
 /// How long a process that retires waits for its thread's end: a trim that has begun is finished first.
 const LONGEST_FAREWELL: u64 = SECOND;
+
+/// How often the thread looks whether it has been left alone, while the first thread runs, and once that has ended.
+const LOOK_FOR_OTHERS: u64 = SECOND;
+const LOOK_FOR_LAST: u64 = 10 * MILLISECOND;
 
 /// What one process's thread and triggers share, in its page. All zeros = nothing yet.
 pub struct State {
@@ -42,9 +47,12 @@ pub struct State {
     thread: AtomicI32,
     /// Whether the thread takes `AUTOTRIM_SIGNAL`.
     listens: AtomicBool,
-    /// What was asked for, is not to be had, and has not been said yet: bits of `PRESSURE` and `THREAD`.
+    /// What was asked for, is not to be had, and has not been said yet: bits of `PRESSURE`, `SIGNAL` and `THREAD`.
     lacking: AtomicU8,
 }
+
+/// Whether `AUTOTRIM_SIGNAL` was ignored, or had a handler, when the program started, and so was left alone.
+static SIGNAL_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 const PRESSURE: u8 = 1;
 const SIGNAL: u8 = 2;
@@ -58,24 +66,24 @@ pub fn prepare(options: &Options) {
     }
     threads::resolve();
     sys::memory::at_fork(None, Some(in_parent), None);
+    SIGNAL_IS_TAKEN.store(options.signal != 0 && !signals::install(options.signal), Relaxed);
     if process::open() {
         process::with(|process| begin(process, PROGRAM_GROWN_UP));
-    }
-    if options.signal != 0 {
-        signals::install(options.signal);
     }
 }
 
 /// In a forked child, whose page is wiped.
 pub fn in_forked_child(process: &Process) {
     if is_wanted() {
-        watch::close_inherited();
         begin(process, CHILD_GROWN_UP);
     }
 }
 
 fn begin(process: &Process, grown_up: u64) {
     process.background.start_at.store(sys::now().saturating_add(grown_up), Relaxed);
+    if SIGNAL_IS_TAKEN.load(Relaxed) {
+        process.background.lacking.store(SIGNAL, Relaxed);
+    }
     process.look_at_once();
     descriptors::mark();
 }
@@ -117,7 +125,7 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
     // Set before the thread runs: this wait is already one that the signal need not interrupt.
     state.listens.store(runtime()?.options.signal != 0, Relaxed);
     descriptors::unmark();
-    if !threads::start(run) {
+    if !threads::start(run, signals::word(&shield.mask)) {
         state.listens.store(false, Relaxed);
         lack(process, THREAD);
     }
@@ -136,7 +144,7 @@ fn lack(process: &Process, what: u8) {
 /// Tells the log, once, what is not to be had.
 pub fn say_what_lacks(process: &Process) {
     let lacking = process.background.lacking.swap(0, Relaxed);
-    for (bit, name) in [(THREAD, "thread"), (PRESSURE, "pressure")] {
+    for (bit, name) in [(THREAD, "thread"), (PRESSURE, "pressure"), (SIGNAL, "signal")] {
         if lacking & bit != 0 {
             log::unavailable(name);
         }
@@ -242,7 +250,9 @@ pub fn stop(options: &Options) {
     });
 }
 
-extern "C" fn run(_: *mut c_void) -> *mut c_void {
+/// The thread; `mask` is that of the thread which started it. When the program's own last thread has ended, so does this one, and
+/// with it the process (pthread_exit(3)).
+extern "C" fn run(mask: *mut c_void) -> *mut c_void {
     threads::set_name(c"autotrim");
     process::with(|process| {
         let (Some(runtime), thread) = (runtime(), sys::thread()) else { return };
@@ -250,6 +260,11 @@ extern "C" fn run(_: *mut c_void) -> *mut c_void {
             look_after(process, runtime);
         }
     });
+    if threads::company() == Company::None {
+        // What exit(3) runs now is the program's: it gets a stack and a mask as the program's own threads have.
+        signals::set_word(mask as u64);
+        threads::end_on_another();
+    }
     core::ptr::null_mut()
 }
 
@@ -262,7 +277,13 @@ fn look_after(process: &Process, runtime: &Runtime) {
     let signal = own_signal(options);
     let mut watch = Watch::new(signal, source);
     while crate::runtime().is_some() {
-        let (told, signalled) = watch.wait(trim::in_background(process));
+        let company = match threads::company() {
+            Company::None => return,
+            Company::First => LOOK_FOR_OTHERS,
+            Company::Others => LOOK_FOR_LAST,
+        };
+        let again = trim::in_background(process).map_or(company, |again| again.min(company));
+        let (told, signalled) = watch.wait(Some(again));
         if told == Told::Pressure {
             ask(process, PRESSURE);
         }

@@ -4,6 +4,9 @@
 //! Fresh | Idle ── received > 0 bytes ──▶ Pending ── sent > 0 bytes, not interim ──▶ Idle, one request
 //! ```
 //!
+//! A connection that came by `SCM_RIGHTS` may be a client's, made for it by a helper (ssh's ProxyUseFdpass). Where the kernel does
+//! not tell, it is `Brought` until it has shown which: whose first move is to send is a client, and followed no more.
+//!
 //! `Fresh` and `Idle` count alike; they differ only as wait points: after an answer a blocking receive waits
 //! for the client, right after accept it is about to be served. `Inherited` is `Pending` as seen by a forked
 //! child: its answer counts, but the child never counted the request as in flight.
@@ -19,12 +22,14 @@ pub enum State {
     NotFollowed = 0,
     /// Answered: the next move is the client's.
     Idle = 1,
-    /// Accepted, or brought by `SCM_RIGHTS`; nothing received yet.
+    /// Accepted; nothing received yet.
     Fresh = 2,
     /// Bytes have been received and nothing has been sent since: a request is in flight.
     Pending = 3,
     /// Pending when this process was forked off: the parent counts it as in flight, this process does not.
     Inherited = 4,
+    /// Brought by `SCM_RIGHTS`; nothing received or sent yet.
+    Brought = 5,
 }
 
 impl State {
@@ -35,6 +40,7 @@ impl State {
             2 => State::Fresh,
             3 => State::Pending,
             4 => State::Inherited,
+            5 => State::Brought,
             _ => State::NotFollowed,
         }
     }
@@ -45,6 +51,8 @@ impl State {
 pub enum Event {
     /// The kernel handed out this number for a connection: whatever was known of the number is stale.
     Opened,
+    /// The same for a connection that another process has passed on, when nothing else tells who made it.
+    Brought,
     /// More than zero bytes were received (not peeked).
     Received,
     /// More than zero bytes of an answer were sent. An interim response is no such event.
@@ -76,15 +84,19 @@ pub const fn step(state: State, event: Event) -> (State, Effect) {
     match (event, state) {
         (Event::Opened, State::Pending) => (State::Fresh, Effect::Abandoned),
         (Event::Opened, _) => (State::Fresh, Effect::None),
+        (Event::Brought, State::Pending) => (State::Brought, Effect::Abandoned),
+        (Event::Brought, _) => (State::Brought, Effect::None),
         (Event::Forgotten, State::Pending) => (State::NotFollowed, Effect::Abandoned),
         (Event::Forgotten, _) => (State::NotFollowed, Effect::None),
         (Event::Forked, State::Pending) => (State::Inherited, Effect::None),
         (Event::Forked, _) => (state, Effect::None),
         (_, State::NotFollowed) => (State::NotFollowed, Effect::None),
-        (Event::Received, State::Fresh | State::Idle) => (State::Pending, Effect::Began),
+        (Event::Received, State::Fresh | State::Idle | State::Brought) => (State::Pending, Effect::Began),
         (Event::Received, _) => (state, Effect::None),
         (Event::Sent, State::Pending) => (State::Idle, Effect::Answered),
         (Event::Sent, State::Inherited) => (State::Idle, Effect::AnsweredForParent),
+        // Who speaks first here is a client.
+        (Event::Sent, State::Brought) => (State::NotFollowed, Effect::None),
         // The server speaks first (a greeting), or goes on with an answer that is already counted.
         (Event::Sent, _) => (State::Idle, Effect::None),
     }
@@ -93,7 +105,7 @@ pub const fn step(state: State, event: Event) -> (State, Effect) {
 /// Where in an HTTP/1 answer's first line the status begins.
 pub const STATUS: usize = 9;
 
-/// How many of a message's first bytes [`is_interim`] wants to see.
+/// How many of a message's first bytes [`is_interim`] wants to see, and [`Interim`] of each response.
 pub const HEAD: usize = 12;
 
 /// Whether an answer that starts with `head` is an interim response (RFC 9110, 15.2): `HTTP/1.x 1yz`, but
@@ -102,6 +114,62 @@ pub const HEAD: usize = 12;
 pub fn is_interim(head: &[u8]) -> bool {
     matches!(head, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, units, ..]
             if (*tens, *units) != (b'0', b'1'))
+}
+
+/// Reads what was sent at once: interim responses alone, or an answer behind them (`103 …` and `200 …` in one write)?
+pub struct Interim {
+    /// The first bytes of the response at hand, and how many are known.
+    head: [u8; HEAD],
+    known: usize,
+    /// An interim response was seen.
+    any: bool,
+    /// In its fields, and at the beginning of a line there.
+    in_fields: bool,
+    at_line: bool,
+    /// Something else was.
+    answered: bool,
+}
+
+impl Interim {
+    /// Nothing was sent yet.
+    pub const fn new() -> Interim {
+        Interim { head: [0; HEAD], known: 0, any: false, in_fields: false, at_line: false, answered: false }
+    }
+
+    /// The next bytes that were sent.
+    pub fn read(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.answered {
+                return;
+            }
+            if self.in_fields {
+                self.field(byte);
+            } else if let Some(slot) = self.head.get_mut(self.known) {
+                *slot = byte;
+                self.known += 1;
+                if self.known == HEAD {
+                    let interim = is_interim(&self.head);
+                    (self.known, self.any, self.in_fields, self.at_line) = (0, interim, interim, false);
+                    self.answered = !interim;
+                }
+            }
+        }
+    }
+
+    /// An empty line ends the fields.
+    fn field(&mut self, byte: u8) {
+        match byte {
+            b'\n' if self.at_line => self.in_fields = false,
+            b'\n' => self.at_line = true,
+            b'\r' => {}
+            _ => self.at_line = false,
+        }
+    }
+
+    /// Whether all that was sent answers nothing. The beginning of another response is one.
+    pub const fn answers_nothing(&self) -> bool {
+        self.any && !self.answered && self.known == 0
+    }
 }
 
 #[cfg(test)]

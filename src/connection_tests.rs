@@ -84,6 +84,59 @@ fn everything_else_answers() {
     }
 }
 
+/// What was sent at once, whole and cut in two at any place.
+fn answers_nothing(sent: &str) -> bool {
+    let read = |parts: &[&[u8]]| {
+        let mut interim = Interim::new();
+        parts.iter().for_each(|part| interim.read(part));
+        interim.answers_nothing()
+    };
+    let whole = read(&[sent.as_bytes()]);
+    for cut in 0..sent.len() {
+        let (first, second) = sent.as_bytes().split_at(cut);
+        assert_eq!(read(&[first, second]), whole, "{sent:?} cut at {cut}");
+    }
+    whole
+}
+
+const EARLY: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+
+#[test]
+fn interim_responses_alone_answer_nothing() {
+    let short = "HTTP/1.1 100 Continue\n\n";
+    for sent in [EARLY.to_owned(), EARLY.repeat(3), short.to_owned(), format!("{short}{EARLY}")] {
+        assert!(answers_nothing(&sent), "{sent:?}");
+    }
+    // The rest of its fields is yet to come.
+    assert!(answers_nothing("HTTP/1.1 103 Early Hints\r\nLink:"));
+}
+
+#[test]
+fn an_answer_behind_interim_responses_is_one() {
+    for answer in ["HTTP/1.1 200 OK\r\n\r\nok", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "HTTP/1.1 2", "H"] {
+        assert!(!answers_nothing(&format!("{EARLY}{answer}")), "{answer}");
+        assert!(!answers_nothing(&format!("{EARLY}{EARLY}{answer}")), "{answer}");
+    }
+    for sent in ["", "H", "HTTP/1.1 200 OK\r\n\r\n", "\u{1}\u{6}\0\u{1}HTTP/1.1 103 "] {
+        assert!(!answers_nothing(sent), "{sent:?}");
+    }
+}
+
+#[test]
+fn who_speaks_first_on_a_connection_that_was_passed_is_a_client() {
+    let after = |events: &[Event]| {
+        let (mut state, mut tally) = (State::NotFollowed, Tally::default());
+        events.iter().for_each(|&event| run(&mut state, &mut tally, event));
+        (state, tally)
+    };
+    let client = [Event::Brought, Event::Sent, Event::Received, Event::Sent];
+    assert_eq!(after(&client), (State::NotFollowed, Tally::default()));
+    let server = [Event::Brought, Event::Received, Event::Sent];
+    assert_eq!(after(&server), (State::Idle, Tally { requests: 1, in_flight: 0 }));
+    assert_eq!(after(&[Event::Opened, Event::Received, Event::Brought]), (State::Brought, Tally::default()));
+    assert_eq!(after(&[Event::Brought, Event::Forked]), (State::Brought, Tally::default()));
+}
+
 #[test]
 fn a_number_closed_behind_our_back_starts_afresh() {
     let (mut state, mut tally) = (State::NotFollowed, Tally::default());
@@ -128,7 +181,7 @@ fn what_is_not_followed_stays_so() {
 
 #[test]
 fn every_state_survives_its_byte() {
-    for state in [State::NotFollowed, State::Fresh, State::Idle, State::Pending, State::Inherited] {
+    for state in [State::NotFollowed, State::Fresh, State::Idle, State::Pending, State::Inherited, State::Brought] {
         assert_eq!(State::from_byte(state as u8), state);
     }
     assert_eq!(State::from_byte(255), State::NotFollowed);

@@ -5,7 +5,7 @@
 //! touches take no memory.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use crate::connection::{Effect, Event, State, step};
 
@@ -35,6 +35,9 @@ pub fn is_any_from(first: u32) -> bool {
 /// Stands for a descriptor that is not followed, but whose reads [`crate::background`] wants to see: unlike 0 it sends a
 /// hook the long way, and costs the others nothing.
 const MARK: u8 = 255;
+/// Stands for a socket that is no listener although accept can be called on it.
+const NO_LISTENER: u8 = 254;
+static ANY_NO_LISTENER: AtomicBool = AtomicBool::new(false);
 /// Descriptors that are marked: those that a process has from its beginning are low.
 const MARKED: usize = 256;
 
@@ -57,6 +60,26 @@ fn exchange(from: u8, to: u8) {
 /// Whether a descriptor is marked.
 pub fn is_marked(descriptor: c_int) -> bool {
     STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) == MARK)
+}
+
+/// What accept brings on `descriptor` is no connection (AF_ALG: a handle of the kernel's cryptography).
+pub fn note_no_listener(descriptor: c_int) {
+    if let Some(state) = STATES.get(descriptor as u32 as usize) {
+        state.store(NO_LISTENER, Relaxed);
+        END.fetch_max(descriptor as usize + 1, Relaxed);
+        ANY_NO_LISTENER.store(true, Relaxed);
+    }
+}
+
+/// Whether any was noted so.
+#[inline(always)]
+pub fn is_any_no_listener() -> bool {
+    ANY_NO_LISTENER.load(Relaxed)
+}
+
+/// Whether it was noted so.
+pub fn is_no_listener(descriptor: c_int) -> bool {
+    STATES.get(descriptor as u32 as usize).is_some_and(|state| state.load(Relaxed) == NO_LISTENER)
 }
 
 /// The state of `descriptor`.
@@ -95,7 +118,7 @@ impl Look {
 
 /// Applies `event` to `descriptor`, whatever its state, and says what else it changes.
 pub fn apply(descriptor: c_int, event: Event) -> Effect {
-    if matches!(event, Event::Opened) && (descriptor as u32 as usize) < LIMIT {
+    if matches!(event, Event::Opened | Event::Brought) && (descriptor as u32 as usize) < LIMIT {
         END.fetch_max(descriptor as usize + 1, Relaxed);
     }
     loop {
@@ -112,6 +135,15 @@ pub fn apply_to_range(first: u32, last: u32, event: Event, mut each: impl FnMut(
     for index in first as usize..end {
         if is_followed(index as c_int) {
             each(apply(index as c_int, event));
+        }
+    }
+}
+
+/// Calls `found` with every descriptor that is in `state`.
+pub fn each(state: State, mut found: impl FnMut(c_int)) {
+    for (index, cell) in STATES.iter().enumerate().take(END.load(Relaxed)) {
+        if cell.load(Relaxed) == state as u8 {
+            found(index as c_int);
         }
     }
 }

@@ -8,27 +8,34 @@ use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 use core::hint::black_box;
 
 use libc::{
-    epoll_event, fd_set, iovec, msghdr, nfds_t, off_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
-    timespec, timeval,
+    epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, off_t, off64_t, pollfd, sa_family_t, sigset_t, size_t,
+    sockaddr, socklen_t, ssize_t, timespec, timeval,
 };
 
 use crate::allocator::settings;
-use crate::connection::{HEAD, STATUS, State, is_interim};
+use crate::connection::{HEAD, Interim, STATUS, State};
 use crate::descriptors::{self, is_followed};
 use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
-use crate::sys::{self, sockets};
+use crate::sys::{self, sockets, threads};
 use crate::wait::calls::{self, milliseconds};
 use crate::wait::{self, Point};
 use crate::{ancillary, background, duty, garbage, observe, process, retire, runtime, trim, unseen};
+
+mod numbers;
+use numbers::{calling, is_ours};
 
 hooks! {
     // A connection is opened, or will be.
     fn listen(fd: c_int, backlog: c_int) -> c_int
         = |next| listening(next());
+    fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = |next| bound(fd, address, length, next());
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = if process::is_stopping() => |next| accepting_stopped(listener, next), else |connection| accepted(connection);
+        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = if process::is_stopping() => |next| accepting_stopped(listener, next), else |connection| accepted(connection);
+        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        else |connection| accepted(connection);
 
     // Bytes are received.
     fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
@@ -43,13 +50,21 @@ hooks! {
         = if is_followed(fd) => |next| receiving(fd, 0, next);
     fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
         = if is_followed(fd) => |next| receiving(fd, 0, next);
+    #[undeclared] fn __read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t
+        = if is_followed(fd) => |next| receiving_by(fd, 0, &next);
+    fn preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| receiving_by(fd, as_receive_flags(flags), &next);
+    #[undeclared] fn preadv64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| receiving_by(fd, as_receive_flags(flags), &next);
+    fn recvmmsg(fd: c_int, messages: *mut mmsghdr, room: c_uint, flags: c_int, timeout: *mut timespec) -> c_int
+        = if is_followed(fd) => |next| receiving_messages(fd, messages, flags, next);
     #[undeclared] fn __recv_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving_by(fd, flags, &next);
     #[undeclared] fn __recvfrom_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t, flags: c_int,
                                  address: *mut sockaddr, length: *mut socklen_t) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving_by(fd, flags, &next);
     #[undeclared] fn __read_chk(fd: c_int, buffer: *mut c_void, size: size_t, room: size_t) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, 0, next);
+        = if is_followed(fd) => |next| receiving_by(fd, 0, &next);
 
     // Bytes are sent.
     fn send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t
@@ -63,6 +78,16 @@ hooks! {
         = if is_followed(fd) => |next| sent_bytes(fd, buffer, next());
     fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
         = if is_followed(fd) => |next| sent_vector(fd, vector, count as usize, next());
+    #[undeclared] fn __send(fd: c_int, buffer: *const c_void, size: size_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| sent_bytes_by(fd, buffer, next());
+    #[undeclared] fn __write(fd: c_int, buffer: *const c_void, size: size_t) -> ssize_t
+        = if is_followed(fd) => |next| sent_bytes_by(fd, buffer, next());
+    fn pwritev2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| sent_vector_by(fd, vector, count as usize, next());
+    #[undeclared] fn pwritev64v2(fd: c_int, vector: *const iovec, count: c_int, offset: off64_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| sent_vector_by(fd, vector, count as usize, next());
+    fn sendmmsg(fd: c_int, messages: *mut mmsghdr, count: c_uint, flags: c_int) -> c_int
+        = if is_followed(fd) => |next| sent_messages(fd, messages, next());
     fn sendfile(out: c_int, file: c_int, offset: *mut off_t, size: size_t) -> ssize_t
         = if is_followed(out) => |next| sent_unseen(out, next());
     fn sendfile64(out: c_int, file: c_int, offset: *mut off64_t, size: size_t) -> ssize_t
@@ -75,17 +100,23 @@ hooks! {
     // A descriptor ceases to be a connection. Never a wait point: handlers and vfork children close too.
     fn close(fd: c_int) -> c_int
         = if is_followed(fd) => |next| closing(fd, next);
+    #[undeclared] fn __close(fd: c_int) -> c_int
+        = if is_followed(fd) => |next| closing(fd, next);
     fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int
         = if descriptors::is_any_from(first) => |next| closing_range(first, last, flags, next);
     fn dup2(from: c_int, to: c_int) -> c_int
+        = if is_followed(to) => |next| duplicating(from, to, next);
+    #[undeclared] fn __dup2(from: c_int, to: c_int) -> c_int
         = if is_followed(to) => |next| duplicating(from, to, next);
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
         = if is_followed(to) => |next| duplicating(from, to, next);
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = if is_followed(fd) => |next| connecting(fd, next);
+    #[undeclared] fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
+        = if is_followed(fd) => |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
     #[variadic] fn syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long
-        = if is_ours(number, a) => |next| calling(number, [a, b, c], next);
+        = if is_ours(number, a) => |next| calling(number, [a, b, c, d], next);
 
     // The program sets up malloc itself.
     fn mallopt(parameter: c_int, value: c_int) -> c_int
@@ -113,6 +144,11 @@ hooks! {
     fn pselect(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set, timeout: *const timespec,
                mask: *const sigset_t) -> c_int
         = if process::is_armed() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
+    #[undeclared] fn __poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
+        = if process::is_armed() => |next| polling_by(fds, count, timeout, &next);
+    #[undeclared] fn __select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
+              timeout: *mut timeval) -> c_int
+        = if process::is_armed() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
         = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
@@ -120,9 +156,6 @@ hooks! {
                               room: size_t) -> c_int
         = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
-
-/// The operation of seccomp(2) that only asks.
-const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
@@ -142,6 +175,16 @@ fn setting_up(parameter: c_int, next: impl Fn() -> c_int) -> c_int {
     next()
 }
 
+/// AF_ALG's accept(2) brings no connection: a handle to the kernel's cryptography, whose answers are read.
+fn bound(fd: c_int, address: *const sockaddr, length: socklen_t, result: c_int) -> c_int {
+    // SAFETY: the call succeeded, so the kernel has read an address of this length.
+    let family = || unsafe { (*address).sa_family };
+    if result == 0 && length as usize >= size_of::<sa_family_t>() && c_int::from(family()) == libc::AF_ALG {
+        descriptors::note_no_listener(fd);
+    }
+    result
+}
+
 #[inline(always)]
 fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
     if wait::before_blocking(listener, Point::Accept) {
@@ -149,12 +192,16 @@ fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
     }
     let connection = next();
     garbage::after_accept(connection);
-    accepted(connection)
+    accepted_on(listener, connection)
 }
 
 #[inline(always)]
 fn accepted(connection: c_int) -> c_int {
     if connection >= 0 { opened(connection) } else { connection }
+}
+
+fn accepted_on(listener: c_int, connection: c_int) -> c_int {
+    if descriptors::is_no_listener(listener) { connection } else { accepted(connection) }
 }
 
 #[inline(never)]
@@ -172,6 +219,22 @@ fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())
+}
+
+#[inline(never)]
+fn polling_by(fds: *mut pollfd, count: nfds_t, timeout: c_int, next: &dyn Fn() -> c_int) -> c_int {
+    calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next)
+}
+
+#[inline(never)]
+fn selecting_by(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: &dyn Fn() -> c_int) -> c_int {
+    calls::select(count, sets, timeout, next)
+}
+
+/// The same, once for all that few programs call: a copy of it in each of those hooks would only make the library larger.
+#[inline(never)]
+fn receiving_by(fd: c_int, flags: c_int, next: &dyn Fn() -> ssize_t) -> ssize_t {
+    receiving(fd, flags, next)
 }
 
 #[cold]
@@ -217,9 +280,30 @@ fn follow_brought(message: *const msghdr) {
     let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
     ancillary::descriptors(control, |brought| {
         if sockets::is_connected_stream(brought) {
-            observe::opened(brought);
+            observe::brought(brought);
         }
     });
+}
+
+/// The flags of preadv2(2), as far as they say whether the call waits.
+#[inline(always)]
+fn as_receive_flags(flags: c_int) -> c_int {
+    if flags & libc::RWF_NOWAIT != 0 { libc::MSG_DONTWAIT } else { 0 }
+}
+
+#[inline(never)]
+fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: impl Fn() -> c_int) -> c_int {
+    let peeks = flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0;
+    if !peeks && process::is_stopping() && before_receiving(fd, flags) {
+        return fail(libc::EINTR);
+    }
+    let count = next();
+    // The end of a stream is a message too, of no bytes.
+    // SAFETY: so many messages were received, so the kernel has filled the first.
+    if !peeks && count > 0 && unsafe { (*messages).msg_len } > 0 {
+        observe::received(fd, count as ssize_t);
+    }
+    count
 }
 
 // What was sent is looked at after the call, when the kernel has read it, and only where it may be the interim response
@@ -237,7 +321,7 @@ fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
 
 #[inline(never)]
 fn sent_bytes_seldom(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || starts_interim(buffer, sent as usize))
+    observe::sent_seldom(fd, sent, || interim_alone(buffer, sent as usize))
 }
 
 #[inline(always)]
@@ -253,7 +337,7 @@ fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> 
 
 #[inline(never)]
 fn sent_vector_seldom(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || vector_starts_interim(vector, count, sent as usize))
+    observe::sent_seldom(fd, sent, || vector_interim_alone(vector, count, sent as usize))
 }
 
 #[inline(always)]
@@ -264,6 +348,50 @@ fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
     // SAFETY: the call succeeded, so the kernel has read the header.
     let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
     sent_vector(fd, vector, count, sent)
+}
+
+// The same, once for all that few programs call.
+
+#[inline(never)]
+fn sent_bytes_by(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
+    sent_bytes(fd, buffer, sent)
+}
+
+#[inline(never)]
+fn sent_vector_by(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
+    sent_vector(fd, vector, count, sent)
+}
+
+#[inline(never)]
+fn sent_message_by(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
+    sent_message(fd, message, sent)
+}
+
+#[inline(never)]
+fn sent_messages(fd: c_int, messages: *const mmsghdr, count: c_int) -> c_int {
+    if count <= 0 {
+        return count;
+    }
+    // SAFETY: so many messages were sent, so the kernel has read them, and written their lengths.
+    let messages = unsafe { sys::slice_at(messages, count as usize) };
+    let maybe_interim =
+        || messages.first().is_some_and(|first| may_begin_interim(first.msg_hdr.msg_iov, first.msg_len));
+    observe::sent(fd, count as ssize_t, maybe_interim, || {
+        observe::sent_seldom(fd, count as ssize_t, || {
+            let mut interim = Interim::new();
+            for message in messages {
+                let header = &message.msg_hdr;
+                read_vector(&mut interim, header.msg_iov, header.msg_iovlen, message.msg_len as usize);
+            }
+            interim.answers_nothing()
+        })
+    }) as c_int
+}
+
+/// The same of the `sent` bytes whose first part is `vector`.
+fn may_begin_interim(vector: *const iovec, sent: c_uint) -> bool {
+    // SAFETY: the kernel has read that many bytes; more than 0 begin with the first part.
+    sent > 0 && unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) }
 }
 
 /// A file's bytes: no head of an answer is sent this way.
@@ -290,8 +418,11 @@ fn closing(fd: c_int, next: impl Fn() -> c_int) -> c_int {
 
 #[inline(always)]
 fn closing_range(first: c_uint, last: c_uint, flags: c_int, next: impl Fn() -> c_int) -> c_int {
-    // With this flag the descriptors are closed at exec, if ever (close_range(2)).
-    if flags as c_uint & libc::CLOSE_RANGE_CLOEXEC == 0 {
+    // With CLOEXEC they are closed at exec, if ever; with UNSHARE in a copy of the table that this thread alone has from then
+    // on (close_range(2)): it is about to become something else, and the others serve on.
+    let flags = flags as c_uint;
+    let elsewhere = flags & libc::CLOSE_RANGE_UNSHARE != 0 && keeping_errno(threads::count) != Some(1);
+    if flags & libc::CLOSE_RANGE_CLOEXEC == 0 && !elsewhere {
         observe::range_forgotten(first, last);
     }
     next()
@@ -317,30 +448,6 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     result
 }
 
-/// Whether a system call made by its number is ours to see.
-#[inline(always)]
-fn is_ours(number: c_long, a: c_long) -> bool {
-    // As 32 bits, so that the compiler asks for close first and alone.
-    if number as c_int == libc::SYS_close as c_int {
-        return is_followed(a as c_int);
-    }
-    matches!(number, libc::SYS_close_range | libc::SYS_seccomp | libc::SYS_prctl)
-}
-
-#[inline(always)]
-fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) -> c_long {
-    match number {
-        libc::SYS_close => observe::forgotten(a as c_int),
-        libc::SYS_close_range if c & c_long::from(libc::CLOSE_RANGE_CLOEXEC) == 0 => {
-            observe::range_forgotten(a as c_uint, b as c_uint);
-        }
-        libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
-        libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
-        _ => {}
-    }
-    next()
-}
-
 #[inline(always)]
 fn restricting_then(next: impl Fn() -> c_int) -> c_int {
     restricting(true);
@@ -354,29 +461,26 @@ fn restricting(yes: bool) {
     }
 }
 
-fn starts_interim(buffer: *const c_void, sent: usize) -> bool {
+fn interim_alone(buffer: *const c_void, sent: usize) -> bool {
+    let mut interim = Interim::new();
     // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    is_interim(unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) })
+    interim.read(unsafe { sys::slice_at(buffer.cast::<u8>(), sent) });
+    interim.answers_nothing()
 }
 
-/// Whether the `sent` bytes that the kernel has read of these parts, in order, start an interim response.
-fn vector_starts_interim(vector: *const iovec, count: usize, mut sent: usize) -> bool {
+fn vector_interim_alone(vector: *const iovec, count: usize, sent: usize) -> bool {
+    let mut interim = Interim::new();
+    read_vector(&mut interim, vector, count, sent);
+    interim.answers_nothing()
+}
+
+/// Reads the `sent` bytes that the kernel has read of these parts, in order.
+fn read_vector(interim: &mut Interim, vector: *const iovec, count: usize, mut sent: usize) {
     // SAFETY: the call succeeded, so the kernel has read the vector.
-    let parts = unsafe { sys::slice_at(vector, count) };
-    let (mut head, mut known) = ([0; HEAD], 0);
-    for part in parts {
-        if sent == 0 || known == HEAD {
-            break;
-        }
+    for part in unsafe { sys::slice_at(vector, count) } {
         let length = part.iov_len.min(sent);
         // SAFETY: of the `sent` bytes that the kernel has read in order, these are the next ones.
-        for &byte in unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length.min(HEAD)) } {
-            if let Some(slot) = head.get_mut(known) {
-                *slot = byte;
-                known += 1;
-            }
-        }
+        interim.read(unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length) });
         sent -= length;
     }
-    is_interim(head.get(..known).unwrap_or_default())
 }

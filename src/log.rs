@@ -71,11 +71,22 @@ pub fn retired() {
 
 /// The process serves connections that we do not see; `descriptor` is one of them.
 pub fn unseen(descriptor: i32) {
+    say_unseen(Some(descriptor), b"connections are accepted past libc, so requests cannot be counted");
+}
+
+/// The process answers requests that we saw, and we do not see the answers.
+pub fn unseen_answers() {
+    say_unseen(None, b"answers are sent inside libc (stdio, dprintf) or past it, so requests cannot be counted");
+}
+
+fn say_unseen(descriptor: Option<i32>, reason: &[u8]) {
     let Some(runtime) = runtime() else { return };
     let shield = sys::signals::shield();
     let mut line = begin(runtime, "unseen");
-    line.text(" descriptor=").number(descriptor.unsigned_abs().into());
-    line.text(" reason=").quoted(b"connections are accepted past libc, so requests cannot be counted");
+    if let Some(descriptor) = descriptor {
+        line.text(" descriptor=").number(descriptor.unsigned_abs().into());
+    }
+    line.text(" reason=").quoted(reason);
     if runtime.options.rules.period == 0 {
         line.text(" try=AUTOTRIM_PERIOD");
     }

@@ -146,7 +146,7 @@ fn write(runtime: &Runtime, process: &Process, path: &CStr) {
     if state.ended.load(SeqCst) {
         return;
     }
-    // Now, when its descriptor gets the number that it always gets: see `files::close_inherited`.
+    // Now, when its descriptor gets the number that it always gets: see `own::close_inherited`.
     let rss = memory::anonymous_rss().unwrap_or(0);
     let result = Directory::open(path).and_then(|directory| {
         let result = replace(runtime, process, rss, &directory);

@@ -7,12 +7,26 @@ use core::sync::atomic::Ordering::{Relaxed, Release};
 use crate::connection::{Effect, Event, State};
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
-use crate::{background, descriptors, log, runtime};
+use crate::sys::sockets::{self, Maker};
+use crate::{background, descriptors, log, runtime, unseen};
 
-/// A connection was accepted, or came by `SCM_RIGHTS`.
+/// A connection was accepted.
 pub fn opened(descriptor: c_int) {
+    open(descriptor, Event::Opened);
+}
+
+/// A connection came by `SCM_RIGHTS`. It may be a client's, which another process has made for it.
+pub fn brought(descriptor: c_int) {
+    match sockets::maker(descriptor) {
+        Maker::Peer => open(descriptor, Event::Opened),
+        Maker::Unknown => open(descriptor, Event::Brought),
+        Maker::Ourselves => forgotten(descriptor),
+    }
+}
+
+fn open(descriptor: c_int, event: Event) {
     if runtime().is_some() && process::open() {
-        take_back(descriptors::apply(descriptor, Event::Opened));
+        take_back(descriptors::apply(descriptor, event), descriptor, true);
     }
 }
 
@@ -62,13 +76,17 @@ fn received_seldom(descriptor: c_int, result: isize) -> isize {
         keeping_errno(background::at_read);
     } else if let Some(process) = begin() {
         began(process, descriptors::apply(descriptor, Event::Received));
+        unseen::received(process);
     }
     black_box(result)
 }
 
 /// [`sent`] without its shortcuts; `interim` is asked only where a request is pending.
 pub fn sent_seldom(descriptor: c_int, result: isize, interim: impl FnOnce() -> bool) -> isize {
-    if !descriptors::is_marked(descriptor)
+    if descriptors::state(descriptor) == State::Brought {
+        // A client's first word: nothing begins here.
+        descriptors::apply(descriptor, Event::Sent);
+    } else if !descriptors::is_marked(descriptor)
         && let Some(process) = begin()
     {
         let pending = matches!(descriptors::state(descriptor), State::Pending | State::Inherited);
@@ -127,23 +145,43 @@ pub fn forgotten(descriptor: c_int) {
 
 #[inline(never)]
 fn forget(descriptor: c_int) {
-    if !process::is_borrowed() {
-        take_back(descriptors::apply(descriptor, Event::Forgotten));
+    if process::is_borrowed() {
+        return;
     }
+    take_back(descriptors::apply(descriptor, Event::Forgotten), descriptor, false);
+}
+
+/// Requests on connections that are no more, closed by nobody's hook, are no longer in flight.
+pub fn sweep() {
+    descriptors::each(State::Pending, |descriptor| {
+        if !sockets::is_connected_stream(descriptor) {
+            take_back(descriptors::apply(descriptor, Event::Forgotten), descriptor, true);
+        }
+    });
 }
 
 /// All descriptors from `first` to `last` are about to be closed.
 pub fn range_forgotten(first: u32, last: u32) {
     if !process::is_borrowed() {
-        descriptors::apply_to_range(first, last, Event::Forgotten, take_back);
+        descriptors::apply_to_range(first, last, Event::Forgotten, |effect| take_back(effect, NONE, false));
     }
 }
 
-/// A request that nobody will answer any more is no longer in flight.
-fn take_back(effect: Effect) {
-    if effect == Effect::Abandoned
-        && let Some(process) = process::begun()
-    {
+/// Stands for a descriptor that is not looked at.
+const NONE: c_int = -1;
+
+/// A request that nobody will answer any more is no longer in flight. `past_us`: its connection was closed by nobody's hook.
+#[inline(always)]
+fn take_back(effect: Effect, descriptor: c_int, past_us: bool) {
+    if effect == Effect::Abandoned {
+        abandoned(descriptor, past_us);
+    }
+}
+
+#[inline(never)]
+fn abandoned(descriptor: c_int, past_us: bool) {
+    if let Some(process) = process::begun() {
+        unseen::unanswered(process, descriptor, past_us);
         process.stats.in_flight.fetch_sub(1, Relaxed);
     }
 }

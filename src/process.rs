@@ -107,8 +107,7 @@ pub fn begin() -> Option<&'static Process> {
 
 /// The fork handler: runs in the child of each fork(3), before anything else can.
 pub extern "C" fn in_forked_child() {
-    sys::files::close_inherited();
-    sys::directory::close_inherited();
+    sys::own::close_inherited();
     if let Some(process) = PROCESS.get() {
         memory::wipe(process);
         process.stats.pid.store(sys::pid(), Relaxed);

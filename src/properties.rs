@@ -215,7 +215,7 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    select(vec![Event::Opened, Event::Received, Event::Sent, Event::Forgotten, Event::Forked])
+    select(vec![Event::Opened, Event::Brought, Event::Received, Event::Sent, Event::Forgotten, Event::Forked])
 }
 
 proptest! {

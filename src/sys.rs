@@ -10,6 +10,7 @@ pub mod files;
 pub mod memory;
 pub mod objects;
 pub mod optional;
+pub mod own;
 pub mod python;
 pub mod signals;
 pub mod sockets;

@@ -1,6 +1,10 @@
 //! Connections that come past us: a server may accept by io_uring or by system calls of its own, and then there is
 //! nothing to count. Said once, where it is certain: a minute after a process began to listen, if it has served no
 //! connection that we know and holds one on the port that it listens on.
+//!
+//! And answers that go past us: by stdio, whose own calls inside libc pass no hook. Said once, where it is certain: if a process
+//! that has answered nothing had a number of connections whose requests we saw, and that the kernel has sent bytes of, or
+//! that were closed by nobody's hook.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -8,12 +12,14 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::policy::SECOND;
 use crate::process::{self, Process};
 use crate::sys::{self, sockets};
-use crate::{background, descriptors, log, runtime};
+use crate::{background, descriptors, log, observe, runtime};
 
 /// How long a server is given to accept its first connection where we see it.
 const PATIENCE: u64 = 60 * SECOND;
 /// Looks after that, a second apart: at one moment there may be no connection to find.
 const LOOKS: u64 = 60;
+/// So many connections answered past us are no accident.
+const ENOUGH: u64 = 8;
 /// Descriptors that are looked at; what serves the first connections of a process has a low number.
 const DESCRIPTORS: c_int = 1024;
 /// Ports that a server is known to listen on; more are left out.
@@ -30,6 +36,10 @@ pub struct Watch {
     /// When to look; 0 = not set, [`NO_MORE`] = the watch is over.
     at: AtomicU64,
     looks: AtomicU64,
+    /// Connections that were answered past us; [`NO_MORE`] = that was said.
+    answers: AtomicU64,
+    /// When what is pending was looked through last.
+    swept: AtomicU64,
 }
 
 /// A socket of this process listens.
@@ -47,9 +57,54 @@ pub fn in_forked_child() {
     }
 }
 
+/// A connection with a request that we saw no answer to is at its end. `closed_past_us`: its number was given out again, and we
+/// saw no close. Else `descriptor` is about to be closed.
+pub fn unanswered(process: &Process, descriptor: c_int, closed_past_us: bool) {
+    let answers = &process.unseen.answers;
+    if process.stats.requests.load(Relaxed) == 0
+        && answers.load(Relaxed) < ENOUGH
+        && (closed_past_us || sockets::has_sent(descriptor))
+        && answers.fetch_add(1, Relaxed) + 1 >= ENOUGH
+    {
+        process.armed.store(true, Relaxed);
+    }
+}
+
+/// A request came on a connection that has answered none: where answers go past us, the next wait point looks whether it still is.
+pub fn received(process: &Process) {
+    if process.unseen.answers.load(Relaxed) >= ENOUGH {
+        process.armed.store(true, Relaxed);
+    }
+}
+
+/// At a wait point of a process that has received requests and answered none that we saw.
+pub fn look_at_answers(process: &Process) {
+    let watch = &process.unseen;
+    let answers = watch.answers.load(Relaxed);
+    if answers < ENOUGH || !process.is_mine() {
+        return;
+    }
+    if answers != NO_MORE && watch.answers.swap(NO_MORE, Relaxed) != NO_MORE {
+        log::unseen_answers();
+    }
+    // What was closed past us is in flight no more.
+    let (now, swept) = (sys::now(), watch.swept.load(Relaxed));
+    if now >= swept.saturating_add(SECOND / 10) && watch.swept.compare_exchange(swept, now, Relaxed, Relaxed).is_ok() {
+        observe::sweep();
+    }
+}
+
+/// Whether a process's answers go past us, and one is still thought to be in flight.
+fn is_sweeping(process: &Process) -> bool {
+    process.unseen.answers.load(Relaxed) >= ENOUGH && process.stats.in_flight() > 0
+}
+
 /// Whether a process is still to be looked at.
 pub fn is_watching(process: &Process) -> bool {
-    LISTENED.load(Relaxed) && !process.has_begun() && process.unseen.at.load(Relaxed) != NO_MORE
+    if process.has_begun() {
+        return is_sweeping(process);
+    }
+    LISTENED.load(Relaxed) && process.unseen.at.load(Relaxed) != NO_MORE
 }
 
 /// At a wait point of a process that has served nothing yet.

@@ -169,3 +169,13 @@ fn the_thread_is_gone_before_a_seccomp_filter_comes() {
     let log = Fixture::new("seccomp_thread").env("AUTOTRIM_PERIOD", "10ms").is_unchanged();
     assert!(log.trims("period").lines.len() > 5, "{log:?}");
 }
+
+/// A process ends with the last of the program's own threads, also where the first one has ended before.
+#[test]
+fn a_process_whose_first_thread_has_ended_ends_with_its_last() {
+    for kind in ["program", "child"] {
+        for (option, value) in [("AUTOTRIM_PERIOD", "1m"), ("AUTOTRIM_SIGNAL", "SIGUSR2")] {
+            Fixture::new("main_thread_ends_first").argument(kind).env(option, value).is_unchanged();
+        }
+    }
+}

@@ -102,3 +102,9 @@ fn a_passed_connection_counts_where_it_is_served() {
 fn a_small_stack_is_large_enough() {
     Fixture::new("small_stack").is_unchanged_to_the_last_trim();
 }
+
+/// By whatever call, under whatever name, and with interim responses in front of them.
+#[test]
+fn every_answer_counts_once() {
+    Fixture::new("counted_calls").is_unchanged_to_the_last_trim();
+}

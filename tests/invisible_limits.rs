@@ -134,3 +134,37 @@ fn the_same_program_without_setuid_is_not() {
     assert!(stdout.starts_with("secure 0\n") && stdout.ends_with("1 files\n"), "{stdout}");
     assert!(!Log::read(stderr.as_bytes()).event("trim").lines.is_empty(), "{stderr}");
 }
+
+/// A thread that closes everything in a descriptor table of its own closes none of the others' connections.
+#[test]
+fn close_range_in_a_table_of_its_own_is_the_threads_own() {
+    Fixture::new("close_range_unshare").is_unchanged_to_the_last_trim();
+}
+
+/// As with the select of glibc before 2.34, the kernel's.
+#[test]
+fn select_leaves_a_timeout_alone_that_cannot_be_written() {
+    let fixture = Fixture::new("select_read_only").preload_after(fixture::shared_object("old_select"));
+    fixture.is_unchanged_to_the_last_trim();
+}
+
+/// What a wait takes of the stack, with all that may happen in it: what DESIGN.md says, and no more.
+#[test]
+fn a_wait_takes_no_more_of_the_stack_than_is_said() {
+    const PLAIN_LIMIT: usize = 3500;
+    const METRICS_LIMIT: usize = 5000;
+    let directory = tempfile::tempdir().expect("a directory");
+    let alone = Fixture::new("stack_use");
+    let with_metrics = Fixture::new("stack_use").env("AUTOTRIM_METRICS_DIR", directory.path());
+    for (fixture, limit) in [(alone, PLAIN_LIMIT), (with_metrics, METRICS_LIMIT)] {
+        let (outcome, log) = fixture.preloaded();
+        assert!(outcome.status.success() && log.event("trim").lines.len() > 14, "{outcome:?}");
+        for line in outcome.stdout.lines() {
+            let used: usize = line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+            assert!(used < limit + PLAIN_CALL, "{line} bytes");
+        }
+    }
+}
+
+/// So much the same waits take without the library once they are bound.
+const PLAIN_CALL: usize = 500;

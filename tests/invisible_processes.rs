@@ -72,3 +72,10 @@ fn a_library_may_come_and_go() {
     let fixture = Fixture::new("dlopened").argument(shared_object("plugin"));
     fixture.is_unchanged_to_the_last_trim();
 }
+
+/// Fork handlers and a signal's handler would be left behind.
+#[test]
+fn the_library_itself_cannot_be_unloaded() {
+    let plain = Fixture::new("unloaded").argument(common::library()).plain();
+    assert_eq!(plain.stdout, "a child: exit 3\n".repeat(3), "{plain:?}");
+}

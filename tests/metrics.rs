@@ -12,7 +12,7 @@ use common::metrics::{Metrics, file, names};
 use common::opened::open_directory;
 use common::process::{clean_environment, end_with_this_test, send_signal};
 use common::{LIMIT, wait_within};
-use fixture::Fixture;
+use fixture::{Fixture, shared_object};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -459,6 +459,24 @@ fn is_unchanged(name: &str, arguments: &[&str]) {
 #[test]
 fn children_forked_meanwhile_inherit_no_descriptor() {
     is_unchanged("fork_during_trims", &[]);
+}
+
+/// Known by more than what the host's files have too: it has the same ones open under the same numbers.
+#[test]
+fn what_the_host_has_open_is_not_closed_in_its_children() {
+    let directory = directory();
+    let fixture = Fixture::new("host_opens_it_too").argument("files").argument(directory.path());
+    fixture.env("AUTOTRIM_METRICS_DIR", directory.path()).is_unchanged_by_trims();
+}
+
+/// What the host writes to a stream that it has closed must not end in a file.
+#[test]
+fn no_file_has_the_number_of_a_closed_standard_stream() {
+    let directory = directory();
+    let fixture = Fixture::new("closed_streams").argument(directory.path());
+    let fixture = fixture.preload_after(shared_object("records_low_numbers"));
+    let (outcome, _) = fixture.env("AUTOTRIM_METRICS_DIR", directory.path()).preloaded();
+    assert!(outcome.status.success(), "{outcome:?}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ const IMPORTS: &[&str] = &[
     // What malloc is set back to, and whether the kernel's madvise is to be trusted.
     "sysconf",
     "uname",
+    "process_vm_writev",
     // Weak, and so no need: what some programs define.
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",
@@ -111,6 +112,7 @@ fn runs_on_every_linux(library: &Path, machine: u16, largest_page: u64) {
     }
     assert_eq!(dynamic.flags(elf::DT_FLAGS) & u64::from(elf::DF_TEXTREL), 0, "text relocations");
     assert_ne!(dynamic.flags(elf::DT_FLAGS) & u64::from(elf::DF_BIND_NOW), 0, "not BIND_NOW");
+    assert_ne!(dynamic.flags(elf::DT_FLAGS_1) & u64::from(elf::DF_1_NODELETE), 0, "not NODELETE");
     // Each runs in every process of the system: ours alone.
     assert_eq!(dynamic.value(elf::DT_INIT_ARRAYSZ), Some(8), "more than one constructor");
 

@@ -1,11 +1,14 @@
 //! AUTOTRIM_PRESSURE: systemd's protocol over a FIFO and a socket, and the kernel's own files.
 
 mod common;
+#[path = "common/fixture.rs"]
+mod fixture;
 
 use common::log::Line;
 use common::process::{cpu_time, open_files, own_threads};
 use common::script::Script;
 use common::{LIMIT, wait_within};
+use fixture::Fixture;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -309,4 +312,48 @@ fn the_kernel_is_asked_where_nobody_says_what_to_watch() {
         open.iter().any(|name| known(name) || name == "/proc/pressure/memory").then_some(())
     });
     is_at_rest(&worker);
+}
+
+/// glibc interrupts every thread where one changes the user of all.
+#[test]
+fn a_change_of_user_does_not_end_the_watch() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("fifo");
+    make_fifo(&path);
+    let fixture = Fixture::new("thread_and_user").argument(&path).env("AUTOTRIM_PRESSURE", &path);
+    let log = fixture.env("AUTOTRIM_INTERVAL", "0").is_unchanged();
+    assert!(!log.trims("pressure").lines.is_empty(), "{log:?}");
+}
+
+/// Its numbers may become the host's.
+#[test]
+fn an_eventfd_in_the_place_of_the_threads_descriptors_is_the_hosts() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("fifo");
+    make_fifo(&path);
+    let fixture = Fixture::new("host_opens_it_too").argument("thread").env("AUTOTRIM_PRESSURE", &path);
+    // On the thread.
+    let log = fixture.env("AUTOTRIM_PERIOD", "300ms").is_unchanged();
+    assert!(log.trims("period").lines.iter().any(|line| line.text("wait") == "thread"), "{log:?}");
+}
+
+/// Whoever writes without end is heard now and then, and costs no more than that.
+#[test]
+fn a_flood_does_not_keep_the_thread_busy() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("fifo");
+    make_fifo(&path);
+    let worker = start(&[("AUTOTRIM_PRESSURE", path.to_str().expect("a path"))]);
+    wait_within(LIMIT, "the FIFO", || open_files(worker.pid()).contains(&path.display().to_string()).then_some(()));
+    let mut command = Command::new(common::python());
+    common::process::end_with_this_test(&mut command).arg(common::servers().join("floods.py")).arg(&path);
+    let mut flood = command.spawn().expect("python");
+    wait_for_trims(&worker, 1);
+    let (before, start) = (cpu_time(worker.pid()), Instant::now());
+    std::thread::sleep(Duration::from_secs(3));
+    let (used, passed) = (cpu_time(worker.pid()) - before, start.elapsed());
+    let _ = flood.kill();
+    let _ = flood.wait();
+    assert!(used < passed / 8, "{used:?} of CPU time in {passed:?}");
+    assert!(trims(&worker) >= 2, "still heard: {:?}", worker.log());
 }

@@ -1,50 +1,12 @@
 //! The file itself: small, dependent on libc alone, and never in its own way.
 
 mod common;
+#[path = "common/hooks.rs"]
+mod hooks;
 
 use object::read::elf::{Dyn, ElfFile64, FileHeader};
 use object::{Endianness, Object, ObjectSymbol, elf};
 use std::collections::BTreeSet;
-
-/// Every function that the library stands in front of.
-const INTERPOSED: &[&str] = &[
-    "listen",
-    "accept",
-    "accept4",
-    "recv",
-    "recvfrom",
-    "recvmsg",
-    "read",
-    "readv",
-    "__recv_chk",
-    "__recvfrom_chk",
-    "__read_chk",
-    "send",
-    "sendto",
-    "sendmsg",
-    "write",
-    "writev",
-    "sendfile",
-    "sendfile64",
-    "splice",
-    "close",
-    "close_range",
-    "syscall",
-    "prctl",
-    "mallopt",
-    "dup2",
-    "dup3",
-    "connect",
-    "epoll_wait",
-    "epoll_pwait",
-    "epoll_pwait2",
-    "poll",
-    "ppoll",
-    "select",
-    "pselect",
-    "__poll_chk",
-    "__ppoll_chk",
-];
 
 fn file() -> Vec<u8> {
     std::fs::read(common::library()).expect("the library")
@@ -62,7 +24,7 @@ const COUNTERS: &str = "autotrim_stats";
 
 #[test]
 fn it_exports_what_it_interposes_and_its_counters() {
-    let expected: BTreeSet<_> = INTERPOSED.iter().chain(&[COUNTERS]).map(|&name| name.to_owned()).collect();
+    let expected: BTreeSet<_> = hooks::names().into_iter().chain([COUNTERS.to_owned()]).collect();
     assert_eq!(dynamic_symbols(&file(), true), expected);
 }
 
@@ -73,7 +35,8 @@ fn it_imports_none_of_the_names_it_exports() {
     let (exported, imported) = (dynamic_symbols(&file, true), dynamic_symbols(&file, false));
     assert!(!imported.is_empty(), "no import at all: is this the library?");
     assert_eq!(exported.intersection(&imported).collect::<Vec<_>>(), [""; 0]);
-    let clashes: Vec<_> = imported.iter().filter(|name| INTERPOSED.contains(&name.as_str())).collect();
+    let interposed = hooks::names();
+    let clashes: Vec<_> = imported.iter().filter(|name| interposed.contains(name.as_str())).collect();
     assert!(clashes.is_empty(), "{clashes:?}");
 }
 
@@ -95,10 +58,23 @@ fn it_needs_libc_alone() {
     assert_eq!(needed, ["libc.so.6"]);
 }
 
-/// Counting and trimming alone took less than 64 KB. What was added since (five allocators, the triggers that need no
-/// request, options as people write them, what is set in malloc and when) is read from the file only where it is used.
+/// Counting and trimming alone took less than 64 KB. What was added since (five allocators, the triggers that need no request,
+/// options as people write them, what is set in malloc and when, and every other call that receives or sends) is read from the
+/// file only where it is used.
 #[test]
 fn it_is_small() {
     let length = file().len();
     assert!(length < 128 * 1024, "{length} bytes");
+}
+
+/// Whoever loads it by dlopen cannot unload it: fork handlers would be left behind.
+#[test]
+fn it_stays_loaded() {
+    let data = file();
+    let header = elf::FileHeader64::<Endianness>::parse(&*data).expect("an ELF header");
+    let endian = header.endian().expect("an endianness");
+    let sections = header.sections(endian, &*data).expect("sections");
+    let (entries, _) = sections.dynamic(endian, &*data).expect("readable").expect("a dynamic section");
+    let flags = entries.iter().find(|entry| i128::from(entry.d_tag(endian)) == i128::from(elf::DT_FLAGS_1));
+    assert_ne!(flags.map_or(0, |entry| entry.d_val(endian)) & u64::from(elf::DF_1_NODELETE), 0);
 }

@@ -128,3 +128,14 @@ fn no_call_is_interrupted() {
 fn a_handler_that_comes_later_interrupts_every_call() {
     assert_eq!(fixture("handler").event("trim").lines, []);
 }
+
+/// Whoever started the program has said what the signal is to do: nothing. The log says that no trim will come of it.
+#[test]
+fn a_signal_that_is_ignored_from_the_start_stays_so() {
+    let fixture = Fixture::new("ignored_signal").argument("first");
+    let log = fixture.env("AUTOTRIM_SIGNAL", "SIGUSR2").is_unchanged_to_the_last_trim();
+    let said = log.event("unavailable").lines;
+    assert_eq!(said.len(), 1, "{log:?}");
+    assert_eq!(said[0].text("what"), "signal");
+    assert_eq!(log.trims("signal").lines, []);
+}

@@ -24,3 +24,17 @@ fn a_minute_without_a_connection_that_we_see() {
     let log = unused.stop_and_read_log();
     assert!(log.lines.is_empty(), "{log:#?}");
 }
+
+/// stdio's own calls inside libc pass no hook: the requests are seen, the answers are not.
+#[test]
+fn answers_that_go_past_us_are_recognised() {
+    for kind in ["dprintf", "fprintf"] {
+        let log = Fixture::new("answers_by_stdio").argument(kind).is_unchanged();
+        let said = log.event("unseen").lines;
+        assert_eq!(said.len(), 1, "{kind}: {log:?}");
+        assert!(said[0].text("reason").starts_with("answers are sent inside libc"), "{said:?}");
+    }
+    let log = Fixture::new("answers_by_stdio").argument("write").is_unchanged();
+    assert!(log.event("unseen").lines.is_empty());
+    assert_eq!(log.event("trim").numbers("requests").last(), Some(&50), "{log:?}");
+}

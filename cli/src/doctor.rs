@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::options::{Options, TABLE};
 use crate::program::{Image, Program};
 use crate::target::{Target, read_file};
-use crate::{access, allocator, environment, run, status, units};
+use crate::{access, allocator, environment, run, sanitizer, status, units};
 use findings::{Findings, Level};
 
 /// `AT_SECURE` of getauxval(3).
@@ -51,7 +51,7 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
         None => findings.add("program", Level::Info, "what it executes cannot be read".into()),
     }
     match run::library(library) {
-        Ok((path, architecture)) => match program.unsuitable(architecture) {
+        Ok((path, architecture)) => match program.unsuitable(architecture).or_else(|| sanitizer::refusal(&program)) {
             Some(why) => findings.add("library", Level::Problem, why),
             None => {
                 findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display()));

@@ -44,6 +44,7 @@ mod metrics;
 mod plot;
 mod program;
 mod run;
+mod sanitizer;
 mod signal;
 mod sockets;
 mod status;

@@ -13,6 +13,7 @@ use crate::environment::{invalid, unknown};
 use crate::failure::Failure;
 use crate::options::LIBRARY as VARIABLE;
 use crate::program::{Architecture, Image, Program};
+use crate::sanitizer;
 use crate::target::preload_names;
 
 /// The library's name in every installation.
@@ -42,6 +43,9 @@ pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
     let program = Program::find(name)?;
     if let Some(why) = program.unsuitable(architecture) {
+        return Err(Failure::unsuitable(why));
+    }
+    if let Some(why) = sanitizer::refusal(&program) {
         return Err(Failure::unsuitable(why));
     }
     if program.image.as_ref().is_some_and(Image::is_musl) {

@@ -359,3 +359,57 @@ fn a_copy_can_be_executed_at_once_while_other_threads_fork() {
     });
     assert_eq!(failed, 0, "of {COPIES} copies could not be executed");
 }
+
+/// A C program whose AddressSanitizer's runtime is a library of its own, as gcc links it, or part of it.
+fn sanitized(directory: &Path, name: &str, flags: &[&str]) -> std::path::PathBuf {
+    let (source, program) = (directory.join("ends.c"), directory.join(name));
+    std::fs::write(&source, "#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }\n").expect("the source");
+    let compiled =
+        Command::new("gcc").arg("-fsanitize=address").args(flags).arg("-o").args([&program, &source]).status();
+    assert!(compiled.expect("gcc").success(), "{flags:?}");
+    program
+}
+
+/// It would end with code 1: AddressSanitizer insists on being first.
+#[test]
+fn a_program_that_would_end_at_once_is_refused() {
+    let directory = open_directory();
+    let program = sanitized(directory.path(), "own-runtime", &[]);
+    // Leaks of the program are none of this test's; LeakSanitizer wants ptrace.
+    let start = |environment: &[(&str, &str)]| {
+        let options = environment.iter().find(|(name, _)| *name == "ASAN_OPTIONS").map_or("", |(_, value)| value);
+        let mut command = run();
+        command.arg("--").arg(&program).envs(environment.iter().copied());
+        finish(command.env("ASAN_OPTIONS", format!("detect_leaks=0:{options}")))
+    };
+    start(&[]).says(2, &["AddressSanitizer", "libasan.so", "LD_PRELOAD=", "verify_asan_link_order=0"]);
+    let plain = finish(Command::new(&program).env("LD_PRELOAD", library()).env("ASAN_OPTIONS", "detect_leaks=0"));
+    assert_eq!(
+        (plain.code, plain.stdout.as_str()),
+        (Some(1), ""),
+        "else there is no reason to refuse: {}",
+        plain.stderr
+    );
+    let runtime = finish(Command::new("gcc").arg("-print-file-name=libasan.so")).stdout.trim().to_owned();
+    for environment in [[("LD_PRELOAD", runtime.as_str())], [("ASAN_OPTIONS", "verify_asan_link_order=0")]] {
+        let finished = start(&environment);
+        assert_eq!(
+            (finished.code, finished.stdout.as_str()),
+            (Some(0), "ran\n"),
+            "{environment:?} {}",
+            finished.stderr
+        );
+    }
+    let mut doctor = support::autotrim();
+    let finished = finish(doctor.arg("doctor").arg("--library").arg(library()).arg("--").arg(&program));
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    assert!(finished.stdout.contains("AddressSanitizer"), "{}", finished.stdout);
+}
+
+#[test]
+fn a_program_with_the_sanitizer_in_it_runs() {
+    let directory = open_directory();
+    let program = sanitized(directory.path(), "with-runtime", &["-static-libasan"]);
+    let finished = finish(run().arg("--").arg(&program).env("ASAN_OPTIONS", "detect_leaks=0"));
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "ran\n"), "{}", finished.stderr);
+}

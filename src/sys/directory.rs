@@ -6,11 +6,10 @@
 
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-use super::files;
+use super::own::{self, DIRECTORY, FILE};
 use crate::hooks::next as real;
-use crate::interpose::{errno, keeping_errno};
+use crate::interpose::errno;
 use crate::text::number;
 
 /// The system's error number.
@@ -32,26 +31,21 @@ pub struct File(c_int);
 impl Directory {
     /// Opens `path`, which itself is not to be a symbolic link.
     pub fn open(path: &CStr) -> Result<Directory, Error> {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: a C string and plain flags.
-        let file = valid(unsafe { libc::open(path.as_ptr(), flags) })?;
-        note_directory(file);
-        Ok(Directory(file))
+        DIRECTORY.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW).map(Directory)
     }
 
     /// Creates a file that only we have: what stands under its name is removed, never opened. Readable by everybody
     /// whatever the umask.
     pub fn create(&self, name: &CStr) -> Result<File, Error> {
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: an open directory and a C string.
-        let create = || valid(unsafe { libc::openat(self.0, name.as_ptr(), flags, 0o600) });
-        let file = create().or_else(|error| {
-            if error == libc::EEXIST {
-                self.remove(name);
-            }
-            create()
+        let create = || FILE.open(self.0, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW);
+        let file = own::with_low_numbers_taken(self.0, || {
+            create().or_else(|error| {
+                if error == libc::EEXIST {
+                    self.remove(name);
+                }
+                create()
+            })
         })?;
-        FILE.store(file, Relaxed);
         // SAFETY: our own file.
         unsafe { libc::fchmod(file, 0o644) };
         Ok(File(file))
@@ -72,18 +66,11 @@ impl Directory {
     /// When a regular file was written last, in seconds since 1970, and what it begins with; `None` where it is anything
     /// else or cannot be read.
     pub fn read<'a>(&self, name: &CStr, buffer: &'a mut [u8]) -> Option<(i64, &'a [u8])> {
-        // O_NONBLOCK: it may be a FIFO.
-        let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
-        // SAFETY: an open directory and a C string.
-        let file = unsafe { libc::openat(self.0, name.as_ptr(), flags) };
-        if file < 0 {
-            return None;
-        }
-        FILE.store(file, Relaxed);
+        let file = FILE.open(self.0, name, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
         let status = status(file).filter(|status| status.st_mode & libc::S_IFMT == libc::S_IFREG);
         // SAFETY: `buffer` is valid for its length.
         let length = status.map(|_| unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) });
-        close(file);
+        FILE.close(file);
         let text = buffer.get(..usize::try_from(length?).ok()?)?;
         Some((status?.st_mtime, text))
     }
@@ -114,7 +101,7 @@ impl Directory {
 
     /// Ends the visit.
     pub fn close(self) {
-        close(self.0);
+        DIRECTORY.close(self.0);
     }
 }
 
@@ -123,6 +110,9 @@ impl File {
     /// SIGXFSZ too.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
         let Some(write) = real::write.known() else { return Err(libc::ENOSYS) };
+        if !FILE.is(self.0) {
+            return Err(libc::EBADF);
+        }
         // SAFETY: our own file; `bytes` is valid for its length.
         let written = unsafe { write(self.0, bytes.as_ptr().cast(), bytes.len()) };
         match usize::try_from(written) {
@@ -134,7 +124,7 @@ impl File {
 
     /// Closes the file.
     pub fn close(self) {
-        close(self.0);
+        FILE.close(self.0);
     }
 }
 
@@ -163,11 +153,6 @@ pub fn pid_namespace() -> u64 {
     target.strip_prefix(b"pid:[").and_then(|rest| number(rest.strip_suffix(b"]")?)).unwrap_or(0)
 }
 
-fn close(file: c_int) {
-    // SAFETY: a descriptor of ours, closed here and nowhere else.
-    real::close.known().map(|close| unsafe { close(file) });
-}
-
 fn valid(result: c_int) -> Result<c_int, Error> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }
@@ -176,41 +161,4 @@ fn status(file: c_int) -> Option<libc::stat> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `status` is valid for writing, and initialised where fstat returns 0.
     unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init()) }
-}
-
-/// The descriptors of a visit, by the numbers that they had last (0 = none yet), and which directory the first one was. A
-/// child inherits them where another thread forks during a visit.
-static DIRECTORY: AtomicI32 = AtomicI32::new(0);
-static DEVICE: AtomicU64 = AtomicU64::new(0);
-static INODE: AtomicU64 = AtomicU64::new(0);
-static FILE: AtomicI32 = AtomicI32::new(0);
-
-fn note_directory(directory: c_int) {
-    let (device, inode) = files::identity(directory).unwrap_or_default();
-    DEVICE.store(device, Relaxed);
-    INODE.store(inode, Relaxed);
-    DIRECTORY.store(directory, Relaxed);
-}
-
-/// In a forked child: closes what a visit by another thread had open when the process was forked. The kernel copies
-/// descriptors before memory, which may be news of the next visit already: so a directory is known by its inode, and a file
-/// by its name; both by their number and by O_NOFOLLOW, which few others have.
-pub fn close_inherited() {
-    keeping_errno(|| {
-        let (directory, file) = (DIRECTORY.load(Relaxed), FILE.load(Relaxed));
-        if is_marked(directory) && files::identity(directory) == Some((DEVICE.load(Relaxed), INODE.load(Relaxed))) {
-            close(directory);
-        }
-        let is_ours =
-            |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(PREFIX));
-        if is_marked(file) && files::target(file, &mut [0; 384]).is_some_and(is_ours) {
-            close(file);
-        }
-    });
-}
-
-fn is_marked(file: c_int) -> bool {
-    // SAFETY: takes no pointer.
-    let flags = if file > 0 { unsafe { libc::fcntl(file, libc::F_GETFL) } } else { 0 };
-    flags > 0 && flags & libc::O_NOFOLLOW != 0
 }

@@ -3,18 +3,15 @@
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-use super::signals;
+use super::{own, signals};
 use crate::interpose::{Next, errno, keeping_errno};
 use crate::text::Text;
 
-type Close = unsafe extern "C" fn(c_int) -> c_int;
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
 type Poll = unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int;
 
-// SAFETY (all three): close(2), write(2) and poll(2) as libc declares them.
-static CLOSE: Next<Close> = unsafe { Next::new(c"close") };
+// SAFETY (both): write(2) and poll(2) as libc declares them.
 static WRITE: Next<Write> = unsafe { Next::new(c"write") };
 static POLL: Next<Poll> = unsafe { Next::new(c"poll") };
 
@@ -24,31 +21,6 @@ const STDERR: c_int = 2;
 const STATM: &CStr = c"/proc/self/statm";
 /// What is locked and what is swapped out, among others.
 const STATUS: &CStr = c"/proc/self/status";
-
-/// The descriptor that one of them had when it was read last; 0 = never read. It is closed by now, or about to be.
-static LAST: AtomicI32 = AtomicI32::new(0);
-
-/// In a forked child: closes such a file if another thread was reading it when the process was forked. The kernel copies
-/// descriptors before memory (kernel/fork.c, copy_process): what memory says of the descriptor is later news, so it is
-/// known by its name. The number is the last one in all but the rarest cases: numbers are given out from the lowest.
-pub fn close_inherited() {
-    let (file, Some(close)) = (LAST.load(Relaxed), CLOSE.get()) else { return };
-    if file == 0 {
-        return;
-    }
-    // SAFETY: no preconditions.
-    let parent = unsafe { libc::getppid() };
-    let mut directory = Text::<64>::new();
-    directory.text("/proc/").number(parent.unsigned_abs().into());
-    keeping_errno(|| {
-        let mut buffer = [0; 64];
-        let name = target(file, &mut buffer).and_then(|target| target.strip_prefix(directory.as_bytes()));
-        if matches!(name, Some(b"/statm" | b"/status")) {
-            // SAFETY: the child's copy of a descriptor that belonged to a thread which does not exist here.
-            unsafe { close(file) };
-        }
-    });
-}
 
 /// The path of an open file, as far as it fits.
 pub fn target(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
@@ -69,22 +41,13 @@ pub fn read_status(buffer: &mut [u8]) -> Option<&[u8]> {
     read(STATUS, buffer)
 }
 
-/// The same of another file: in the constructor, before any thread can fork.
+/// The same of another file.
 pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let close = CLOSE.get()?;
     keeping_errno(|| {
-        // SAFETY: a C string and plain flags. O_CLOEXEC: a fork+exec in another thread must not inherit it.
-        let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        if file < 0 {
-            return None;
-        }
-        LAST.store(file, Relaxed);
-        // SAFETY: `buffer` is valid for its length; `file` is ours and is closed here and nowhere else.
-        let length = unsafe {
-            let length = libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0);
-            close(file);
-            length
-        };
+        let file = own::SMALL_FILE.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
+        // SAFETY: `buffer` is valid for its length. Were the number another file's by now, this would move nothing there.
+        let length = unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        own::SMALL_FILE.close(file);
         buffer.get(..usize::try_from(length).ok()?)
     })
 }

@@ -107,6 +107,19 @@ pub fn read_into<T: Copy>(place: *const T, values: &mut [T]) -> bool {
     })
 }
 
+/// Writes `value` at `place` in this process's own memory, if it can be written.
+pub fn write<T: Copy>(place: *mut T, value: T) {
+    let local = libc::iovec { iov_base: (&raw const value).cast_mut().cast(), iov_len: size_of::<T>() };
+    let remote = libc::iovec { iov_base: place.cast(), iov_len: size_of::<T>() };
+    // SAFETY: `local` is valid for reading its length; the kernel checks `remote` (process_vm_writev(2)).
+    keeping_errno(|| unsafe {
+        if libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) < 0 && errno() != libc::EFAULT {
+            // Not permitted in an old container: write it as libc itself would.
+            place.write(value);
+        }
+    });
+}
+
 /// Anonymous RSS in bytes: resident minus file-backed and shared pages (proc(5), statm). `None` without
 /// /proc. Takes a few microseconds and, for that time, one descriptor.
 pub fn anonymous_rss() -> Option<u64> {

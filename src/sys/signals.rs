@@ -173,10 +173,11 @@ const RELEASE_MEMORY: usize = 0x300;
 /// `SIGRTMIN+18` in glibc.
 const COMMON_SIGNAL: c_int = 34 + 18;
 
-/// Has [`crate::background::asked_by_signal`] called when `signal` asks for a trim, unless it has a handler already. A handler that
-/// the program installs later takes this one's place.
-pub fn install(signal: c_int) {
-    if matches!(handler_of(signal), Some(libc::SIG_DFL | libc::SIG_IGN)) {
+/// Has [`crate::background::asked_by_signal`] called when `signal` asks for a trim, unless it has a handler already, or whoever
+/// started the program has it ignored; whether it will be. A handler that the program installs later takes this one's place.
+pub fn install(signal: c_int) -> bool {
+    let free = handler_of(signal) == Some(libc::SIG_DFL);
+    if free {
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: zeros are a valid action with an empty mask; the handler is async-signal-safe, and never unloaded. On the
         // alternate stack where there is one: Go's threads want that.
@@ -187,6 +188,7 @@ pub fn install(signal: c_int) {
             libc::sigaction(signal, action, ptr::null_mut());
         }
     }
+    free
 }
 
 /// Whether our own handler is the one that `signal` has.
@@ -214,6 +216,22 @@ fn asks(info: &libc::siginfo_t) -> bool {
     // SAFETY: a plain `kill` has zeros there (kernel/signal.c).
     let value = unsafe { info.si_value().sival_ptr } as usize & 0xffff_ffff;
     info.si_signo != COMMON_SIGNAL || value == RELEASE_MEMORY
+}
+
+/// A mask as the kernel keeps it: one word (rt_sigprocmask(2)).
+pub fn word(mask: &Mask) -> u64 {
+    // SAFETY: glibc's set begins with the kernel's.
+    unsafe { ptr::from_ref(mask).cast::<u64>().read() }
+}
+
+/// Sets the calling thread's mask.
+pub fn set_word(word: u64) {
+    let mut mask = only(0);
+    // SAFETY: as above; an initialised set.
+    unsafe {
+        ptr::from_mut(&mut mask).cast::<u64>().write(word);
+        libc::sigprocmask(libc::SIG_SETMASK, &mask, ptr::null_mut());
+    }
 }
 
 /// The set of one signal; of none where that is 0.

@@ -56,6 +56,51 @@ pub fn local_port(descriptor: c_int) -> Option<u16> {
     (matches!(family, libc::AF_INET | libc::AF_INET6) && port != 0).then_some(port)
 }
 
+/// Whether the kernel has sent bytes of a TCP connection's own (tcp(7), TCP_INFO); false of other sockets, and before Linux 4.19.
+pub fn has_sent(descriptor: c_int) -> bool {
+    counters(descriptor).is_ok_and(|(_, sent)| sent.is_some_and(|sent| sent > 0))
+}
+
+/// Who made a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// This side, by connect(2).
+    Ourselves,
+    /// The other side; we accepted it.
+    Peer,
+    /// The kernel does not tell.
+    Unknown,
+}
+
+/// Who made a TCP connection; others count as accepted. Whoever connects has sent a SYN, which the kernel counts among the
+/// bytes that were acknowledged, but not among those that were sent (net/ipv4/tcp_input.c, tcp_snd_una_update).
+pub fn maker(descriptor: c_int) -> Maker {
+    match counters(descriptor) {
+        Ok((acknowledged, Some(sent))) if acknowledged > sent => Maker::Ourselves,
+        Ok((_, Some(_))) | Err(()) => Maker::Peer,
+        Ok((_, None)) => Maker::Unknown,
+    }
+}
+
+/// Bytes of a TCP connection that were acknowledged, and that were sent, which the kernel tells since Linux 4.19. An error for
+/// another socket.
+fn counters(descriptor: c_int) -> Result<(u64, Option<u64>), ()> {
+    /// `tcpi_bytes_acked` and `tcpi_bytes_sent` in `struct tcp_info` (include/uapi/linux/tcp.h), which grows at its end: its
+    /// words.
+    const ACKNOWLEDGED: usize = 15;
+    const SENT: usize = 25;
+    let mut info = [0u64; SENT + 1];
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: `info` is valid for writing `length` bytes.
+    let result = keeping_errno(|| unsafe {
+        libc::getsockopt(descriptor, libc::IPPROTO_TCP, libc::TCP_INFO, info.as_mut_ptr().cast(), &mut length)
+    });
+    if result != 0 {
+        return Err(());
+    }
+    Ok((info[ACKNOWLEDGED], (length as usize == size_of_val(&info)).then_some(info[SENT])))
+}
+
 fn option(descriptor: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut length = size_of::<c_int>() as libc::socklen_t;

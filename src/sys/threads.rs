@@ -4,8 +4,10 @@ use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use super::signals::Info;
 use crate::hooks::next as real;
-use crate::interpose::Next;
+use crate::interpose::{Next, errno};
+use crate::policy::MILLISECOND;
 
 /// What a thread runs.
 pub type Run = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -30,9 +32,9 @@ pub fn resolve() {
     let _ = (CREATE.get(), INIT.get(), SET_STACK_SIZE.get(), SET_DETACH_STATE.get());
 }
 
-/// Starts a detached thread that runs `run`, with the calling thread's signal mask; whether it did. Takes malloc's and the
-/// dynamic linker's locks for a moment.
-pub fn start(run: Run) -> bool {
+/// Starts a detached thread that runs `run` on `argument`, with the calling thread's signal mask; whether it did. Takes malloc's
+/// and the dynamic linker's locks for a moment.
+pub fn start(run: Run, argument: u64) -> bool {
     let (Some(create), Some(init), Some(set_stack_size), Some(set_detach_state)) =
         (CREATE.known(), INIT.known(), SET_STACK_SIZE.known(), SET_DETACH_STATE.known())
     else {
@@ -47,9 +49,57 @@ pub fn start(run: Run) -> bool {
         // A program with much thread-local storage needs a larger one (EINVAL).
         [STACK, 16 * STACK].into_iter().any(|size| {
             set_stack_size(attributes.as_mut_ptr(), size);
-            create(thread.as_mut_ptr(), attributes.as_ptr(), run, ptr::null_mut()) == 0
+            create(thread.as_mut_ptr(), attributes.as_ptr(), run, argument as *mut c_void) == 0
         })
     }
+}
+
+/// Who else there is in the process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// The first thread; others perhaps.
+    First,
+    /// Others, but the first one has ended, by pthread_exit(3).
+    Others,
+    /// Nobody: the program has ended. glibc counts our thread among the program's own, and would wait for it.
+    None,
+}
+
+/// Who there is beside the calling thread of our own. In doubt the first one.
+pub fn company() -> Company {
+    // Of a process whose first thread has ended, and so has no memory any more, the program is not told (proc(5)).
+    let mut target = [0u8; 1];
+    // SAFETY: a C string, and a buffer that is valid for its length.
+    let length = unsafe { libc::readlink(c"/proc/self/exe".as_ptr(), target.as_mut_ptr().cast(), target.len()) };
+    if length >= 0 || errno() != libc::ENOENT {
+        return Company::First;
+    }
+    match count() {
+        // The first one stays in the list until the process has ended.
+        Some(2) => Company::None,
+        Some(3..) => Company::Others,
+        _ => Company::First,
+    }
+}
+
+/// How many threads the process has, the first one with them even if it has ended; `None` without /proc. Changes errno.
+pub fn count() -> Option<usize> {
+    // A directory for each thread, and each has a link to this one (fs/proc/base.c, proc_task_getattr).
+    usize::try_from(super::own::stat(c"/proc/self/task")?.st_nlink).ok()?.checked_sub(2)
+}
+
+/// Has another thread, made as the program's own are, be the last one: glibc runs exit(3) where the last thread ends.
+pub fn end_on_another() {
+    extern "C" fn end(other: *mut c_void) -> *mut c_void {
+        let mut pause = Info::new();
+        while signal(other as i32, 0) {
+            pause.take(0, Some(MILLISECOND));
+        }
+        ptr::null_mut()
+    }
+    let (mut thread, own) = (MaybeUninit::<libc::pthread_t>::uninit(), super::thread() as usize as *mut c_void);
+    // SAFETY: valid for writing; without attributes. Nobody joins it: the process ends with it.
+    CREATE.known().map(|create| unsafe { create(thread.as_mut_ptr(), ptr::null(), end, own) });
 }
 
 /// Names the calling thread, as seen in `/proc/PID/task/TID/comm`.

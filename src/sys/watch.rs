@@ -1,19 +1,20 @@
 //! Descriptors that tell of memory pressure, and the wait for them. For the thread of our own.
-//!
-//! The host may close any descriptor, and its number may become another file's: nothing is read from or closed that is not
-//! known to be ours.
 
+use core::ffi::CStr;
 use core::ffi::{c_int, c_long, c_void};
 use core::mem::{MaybeUninit, size_of};
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-use super::files;
+use super::own::{self, BELL, SOURCE};
 use super::signals::{self, Info, Mask};
 use crate::background::protocol::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
 use crate::hooks::next as real;
-use crate::policy::SECOND;
-use crate::text::Text;
+use crate::interpose::errno;
+use crate::policy::{MILLISECOND, SECOND};
+
+/// How long the source is left alone after it has told something: a fifth of a second, as in the kernel's own shortest
+/// windows. Whoever writes without end costs no more than that.
+const DEAF: u64 = 200 * MILLISECOND;
 
 type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
 
@@ -45,56 +46,11 @@ pub struct Source {
     kind: Kind,
 }
 
-/// A descriptor of the thread's, and the file that it stands for; zeros = none.
-struct Own {
-    file: AtomicI32,
-    device: AtomicU64,
-    inode: AtomicU64,
-}
-
-static SOURCE: Own = Own::none();
-static BELL: Own = Own::none();
-
-impl Own {
-    const fn none() -> Own {
-        Own { file: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) }
-    }
-
-    fn set(&self, file: c_int) {
-        let (device, inode) = files::identity(file).unwrap_or_default();
-        self.device.store(device, Relaxed);
-        self.inode.store(inode, Relaxed);
-        self.file.store(file, Relaxed);
-    }
-
-    fn is_ours(&self) -> bool {
-        files::identity(self.file.load(Relaxed)) == Some((self.device.load(Relaxed), self.inode.load(Relaxed)))
-    }
-
-    /// Closes it, if it is still ours.
-    fn end(&self) {
-        if self.file.load(Relaxed) > 0 && self.is_ours() {
-            close(self.file.load(Relaxed));
-        }
-        self.file.store(0, Relaxed);
-    }
-}
-
-/// In a forked child: closes its copies of the thread's descriptors. The kernel copies descriptors before memory: of one that
-/// was closed meanwhile the copy stays open.
-pub fn close_inherited() {
-    SOURCE.end();
-    BELL.end();
-}
-
 /// Opens what a service manager or an operator named, and writes `payload` (empty = nothing) right away.
 pub fn open(path: &Path, payload: &[u8]) -> Option<Source> {
     let mut path = *path;
     path.byte(0);
-    let probe = open_as(&path, libc::O_PATH)?;
-    let mode = mode(probe);
-    close(probe);
-    let (file, kind) = match mode? & libc::S_IFMT {
+    let (file, kind) = match own::stat(c_string(&path)?)?.st_mode & libc::S_IFMT {
         // A PSI file tells nothing without a trigger; others of a cgroup tell of each change.
         libc::S_IFREG => {
             let default = if path.as_bytes().ends_with(b".events\0") { b"" } else { DEFAULT_PAYLOAD };
@@ -117,7 +73,7 @@ pub fn open_best() -> Option<Source> {
         path.text("/sys/fs/cgroup").bytes(own_cgroup(buffer)?).text(name);
         open_file(path.byte(0), payload)
     };
-    let cgroup = read_at_start(b"/proc/self/cgroup\0", &mut buffer).unwrap_or_default();
+    let cgroup = read_at_start(c"/proc/self/cgroup", &mut buffer).unwrap_or_default();
     in_own_cgroup("/memory.pressure", DEFAULT_PAYLOAD, cgroup)
         .or_else(|| in_own_cgroup("/memory.events", b"", cgroup))
         .or_else(|| open_file(Path::new().text("/proc/pressure/memory").byte(0), DEFAULT_PAYLOAD))
@@ -141,22 +97,21 @@ fn open_file(path: &Path, payload: &[u8]) -> Option<Source> {
     match kind {
         Some(kind) => begin(file, kind, payload),
         None => {
-            close(file);
+            SOURCE.close(file);
             None
         }
     }
 }
 
 fn begin(file: c_int, kind: Kind, payload: &[u8]) -> Option<Source> {
-    let file = out_of_the_way(file);
+    let file = SOURCE.keep(file);
     // SAFETY: `payload` is valid for its length. SIGPIPE is blocked in this thread.
     let write = |write: Write| unsafe { write(file, payload.as_ptr().cast(), payload.len()) };
     if !payload.is_empty() && real::write.known().map(write) != isize::try_from(payload.len()).ok() {
-        close(file);
+        SOURCE.end();
         return None;
     }
-    SOURCE.set(file);
-    Some(Source { file, kind })
+    (file >= 0).then_some(Source { file, kind })
 }
 
 impl Source {
@@ -219,7 +174,9 @@ pub struct Watch {
     /// The signal that the thread takes; it is blocked there.
     signal: c_int,
     source: Option<Source>,
-    /// A signalfd, so that the signal ends a wait for the source. It is never read: its number may be another file's by now.
+    /// Until when the source is left alone: it has just told something, and more of that would bring nothing.
+    deaf_until: u64,
+    /// A signalfd, so that the signal ends a wait for the source. It is never read: it only rings.
     bell: c_int,
     /// What came with the signal taken last.
     pub info: Info,
@@ -228,9 +185,8 @@ pub struct Watch {
 impl Watch {
     /// A wait for `signal` and `source`.
     pub fn new(signal: c_int, source: Option<Source>) -> Watch {
-        let bell = if source.is_some() { out_of_the_way(signalfd(signal)) } else { -1 };
-        BELL.set(bell);
-        Watch { signal, source, bell, info: Info::new() }
+        let bell = if source.is_some() { BELL.keep(signalfd(signal)) } else { -1 };
+        Watch { signal, source, deaf_until: 0, bell, info: Info::new() }
     }
 
     /// Waits so many nanoseconds at most (`None` = for ever) for one of the two; what the source told, and
@@ -239,28 +195,40 @@ impl Watch {
         let Some(source) = &mut self.source else {
             return (Told::Nothing, self.info.take(self.signal, nanoseconds));
         };
-        let mut files = [(source.file, source.events()), (self.bell, libc::POLLIN)].map(|(fd, events)| libc::pollfd {
+        let deaf = self.deaf_until.saturating_sub(super::now());
+        // A negative number is passed over.
+        let heard = if deaf == 0 { source.file } else { -1 };
+        let mut files = [(heard, source.events()), (self.bell, libc::POLLIN)].map(|(fd, events)| libc::pollfd {
             fd,
             events,
             revents: 0,
         });
+        let nanoseconds = if deaf == 0 { nanoseconds } else { Some(deaf.min(nanoseconds.unwrap_or(deaf))) };
         let timeout = nanoseconds.map(timespec);
         let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
         // SAFETY: two entries, and a timeout that outlives the call.
         let ready =
             real::ppoll.known().map_or(-1, |ppoll| unsafe { ppoll(files.as_mut_ptr(), 2, timeout, ptr::null()) });
-        if ready < 0 {
-            // Not to be: the source is given up, and time alone counts.
-            self.give_up();
-            return (Told::Gone, false);
-        }
-        let [of_source, of_bell] = files.map(|file| file.revents);
+        let [of_source, of_bell] = match ready {
+            // A signal that cannot be blocked: glibc's own, by which a thread changes the user of all, or a debugger's.
+            ..0 if errno() == libc::EINTR => [0, 0],
+            ..0 => {
+                // Not to be: the source is given up, and time alone counts.
+                self.give_up();
+                return (Told::Gone, false);
+            }
+            _ => files.map(|file| file.revents),
+        };
         let told = source.told(of_source);
+        if of_source != 0 {
+            self.deaf_until = super::now().saturating_add(DEAF);
+        }
         if told == Told::Gone {
             self.give_up();
         }
-        if of_bell & libc::POLLNVAL != 0 {
-            // The host closed it. Without it a signal waits for an event or a deadline.
+        if of_bell != 0 && !BELL.is_ours() {
+            // The host closed it, and has perhaps another file there, which may ring for ever. Without it a signal waits for
+            // an event or a deadline.
             self.bell = -1;
         }
         (told, self.info.take(self.signal, Some(0)))
@@ -296,16 +264,13 @@ fn signalfd(signal: c_int) -> c_int {
     })
 }
 
-/// `path` ends with a zero byte.
+/// `None` where it is too long.
+fn c_string(path: &Path) -> Option<&CStr> {
+    CStr::from_bytes_until_nul(path.as_bytes()).ok()
+}
+
 fn open_as(path: &Path, access: c_int) -> Option<c_int> {
-    let flags = access | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    if path.as_bytes().last() != Some(&0) {
-        // Too long.
-        return None;
-    }
-    // SAFETY: a C string and plain flags.
-    let file = unsafe { libc::open(path.as_bytes().as_ptr().cast(), flags) };
-    (file >= 0).then_some(file)
+    SOURCE.open(libc::AT_FDCWD, c_string(path)?, access).ok()
 }
 
 fn connect(path: &Path) -> Option<c_int> {
@@ -325,32 +290,12 @@ fn connect(path: &Path) -> Option<c_int> {
     let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     // SAFETY: an address of this length.
     let connected = real::connect.known().map(|connect| unsafe { connect(file, (&raw const address).cast(), length) });
+    let file = SOURCE.keep(file);
     if connected != Some(0) {
-        close(file);
+        SOURCE.end();
         return None;
     }
     Some(file)
-}
-
-/// The same file under a number that the host would not be given: what it opens has the numbers that it would have had.
-fn out_of_the_way(file: c_int) -> c_int {
-    const FIRST: c_int = 500;
-    if file < 0 {
-        return file;
-    }
-    // SAFETY: a descriptor of ours and a number.
-    let moved = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, FIRST) };
-    if moved < 0 {
-        return file;
-    }
-    close(file);
-    moved
-}
-
-fn mode(file: c_int) -> Option<libc::mode_t> {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `status` is valid for writing, and read only where fstat succeeded.
-    unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init_ref().st_mode) }
 }
 
 /// The first bytes of a file.
@@ -360,17 +305,10 @@ fn pread(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
     buffer.get(..usize::try_from(length).ok()?)
 }
 
-/// The same of a path that ends with a zero byte.
-fn read_at_start<'a>(path: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-    let file = open_as(Text::new().bytes(path), libc::O_RDONLY)?;
+/// The same of a path.
+fn read_at_start<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let file = SOURCE.open(libc::AT_FDCWD, path, libc::O_RDONLY).ok()?;
     let read = pread(file, buffer);
-    close(file);
+    SOURCE.close(file);
     read
-}
-
-fn close(file: c_int) {
-    if let Some(close) = real::close.known() {
-        // SAFETY: the caller's descriptor, known to be ours.
-        unsafe { close(file) };
-    }
 }

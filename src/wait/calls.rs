@@ -129,8 +129,8 @@ pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next:
             let result = select_parts(wait, count, sets, ptr::null());
             if let Some(left) = wait.left() {
                 let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
-                // SAFETY: there is something left, so there is a timeout; the kernel, or libc, writes it too.
-                unsafe { timeout.write(left) };
+                // As the kernel does: where that cannot be written, select(2) has succeeded all the same.
+                memory::write(timeout, left);
             }
             result
         },
