@@ -6,6 +6,8 @@ mod malloc;
 mod others;
 
 use crate::options::Options;
+use crate::sys::handler;
+use crate::sys::optional::optional;
 use crate::text::Text;
 
 use glibc::Glibc;
@@ -32,6 +34,11 @@ impl Allocator {
     /// called under another `malloc`.
     pub fn find() -> Option<Allocator> {
         let (malloc, mut name) = (Malloc::find(), Name::new());
+        // A handler that waits may have interrupted any of them.
+        let optional = optional();
+        for allocator in [optional.jemalloc, optional.prefixed_jemalloc, optional.gperftools, optional.google, optional.mimalloc] {
+            handler::beware_of(allocator);
+        }
         let glibc = malloc.and_then(|malloc| Glibc::find(malloc, &mut name));
         let others = Others::find(malloc.filter(|_| glibc.is_none()), &mut name);
         (!name.as_bytes().is_empty()).then_some(Allocator { glibc, others, name, arenas: 0 })

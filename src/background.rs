@@ -144,17 +144,14 @@ pub fn say_what_lacks(process: &Process) {
 }
 
 /// Before and after a read: starts the thread if it is time. For processes that wait nowhere else, such as workers that read
-/// their tasks from a pipe. A handler may read as well, and may have interrupted malloc, which a new thread needs:
-/// it runs with its signal blocked.
+/// their tasks from a pipe.
 #[cold]
 pub fn at_read() {
     process::with(|process| {
         let start_at = process.background.start_at.load(Relaxed);
         if runtime().is_some_and(|runtime| runtime.allocator.is_some()) && sys::now() >= start_at {
             let shield = signals::shield();
-            if shield.is_unblocked() {
-                at_wait_point(process, &shield);
-            }
+            at_wait_point(process, &shield);
             shield.end();
         }
     });
@@ -236,6 +233,17 @@ pub fn stop(options: &Options) {
             }
         }
     });
+}
+
+/// After [`stop`]: a wait point or a read may start a thread again.
+pub fn resume(options: &Options) {
+    if options.needs_thread() {
+        process::with(|process| {
+            process.background.thread.store(0, Relaxed);
+            process.look_at_once();
+            descriptors::mark();
+        });
+    }
 }
 
 extern "C" fn run(_: *mut c_void) -> *mut c_void {

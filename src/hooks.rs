@@ -14,11 +14,13 @@ use libc::{
 
 use crate::connection::{HEAD, STATUS, State, is_interim};
 use crate::descriptors::{self, is_followed};
-use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
-use crate::sys::{self, sockets};
-use crate::wait::calls::{self, milliseconds};
+use crate::interpose::{Failure, Next, errno, fail, hooks, keeping_errno};
+use crate::sys::{self, memory, sockets};
+use crate::wait::calls::{self, Own, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, background, garbage, observe, process, retire, runtime, unseen};
+use crate::{
+    ancillary, background, garbage, observe, prepare_to_retire, process, resume, retire, runtime, unseen,
+};
 
 hooks! {
     // A connection is opened, or will be.
@@ -88,20 +90,20 @@ hooks! {
 
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
-        = if option == libc::PR_SET_SECCOMP => |next| restricting_then(next);
+        = if option == libc::PR_SET_SECCOMP => |next| restricting(installs(a, b), next);
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if process::is_armed() => |next| calls::epoll(Own::Plain, move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, mask, next);
+        = if process::is_armed() => |next| calls::epoll(Own::Masked, move || milliseconds(timeout), epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if process::is_armed() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::seconds(timeout), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if process::is_armed() => |next| calls::select(count, [reads, writes, errors], timeout, next);
@@ -110,14 +112,11 @@ hooks! {
         = if process::is_armed() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(Own::Plain, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
-
-/// The operation of seccomp(2) that only asks.
-const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
 
 const NO_MASK: *const sigset_t = core::ptr::null();
 
@@ -188,7 +187,7 @@ fn received(fd: c_int, received: ssize_t) -> ssize_t {
 
 #[inline(always)]
 fn with_ancillary(message: *const msghdr, received: ssize_t) -> ssize_t {
-    // SAFETY: the call succeeded, so the kernel read and wrote the header.
+    // SAFETY: the call succeeded, and its last act was to write this field.
     if received >= 0 && unsafe { (*message).msg_controllen } != 0 { brought(message, received) } else { received }
 }
 
@@ -202,7 +201,7 @@ fn brought(message: *const msghdr, received: ssize_t) -> ssize_t {
 }
 
 fn follow_brought(message: *const msghdr) {
-    // SAFETY: the call succeeded, so the kernel filled so much of the control buffer.
+    // SAFETY: the call succeeded: the kernel has just filled so much of the control buffer, and told so in the header.
     let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
     ancillary::descriptors(control, |brought| {
         if sockets::is_connected_stream(brought) {
@@ -211,17 +210,15 @@ fn follow_brought(message: *const msghdr) {
     });
 }
 
-// What was sent is looked at after the call, when the kernel has read it, and only where it may be the interim response
-// to a pending request.
+// What was sent is looked at after the call, and only where it may be the interim response to a pending request. The caller's
+// memory may be gone by then (its file truncated, its pages unmapped), so the kernel is asked first.
 
 #[inline(always)]
 fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    let maybe_interim = || sent as usize >= HEAD && unsafe { may_be_interim(buffer) };
-    observe::sent(fd, sent, maybe_interim, || sent_bytes_seldom(fd, buffer, sent))
+    observe::sent(fd, sent, || may_be_interim(buffer, sent), || sent_bytes_seldom(fd, buffer, sent))
 }
 
 #[inline(never)]
@@ -234,10 +231,7 @@ fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> 
     if sent <= 0 {
         return sent;
     }
-    // SAFETY: the kernel has read `sent` > 0 bytes, so there is a first part, and they begin with it.
-    let maybe_interim =
-        || unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) };
-    observe::sent(fd, sent, maybe_interim, || sent_vector_seldom(fd, vector, count, sent))
+    observe::sent(fd, sent, || is_short(sent), || sent_vector_seldom(fd, vector, count, sent))
 }
 
 #[inline(never)]
@@ -250,9 +244,15 @@ fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    // SAFETY: the call succeeded, so the kernel has read the header.
-    let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
-    sent_vector(fd, vector, count, sent)
+    observe::sent(fd, sent, || is_short(sent), || sent_message_seldom(fd, message, sent))
+}
+
+#[inline(never)]
+fn sent_message_seldom(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
+    observe::sent_seldom(fd, sent, || {
+        memory::read(message)
+            .is_some_and(|message| vector_starts_interim(message.msg_iov, message.msg_iovlen, sent as usize))
+    })
 }
 
 /// A file's bytes: no head of an answer is sent this way.
@@ -261,14 +261,19 @@ fn sent_unseen(fd: c_int, sent: ssize_t) -> ssize_t {
     if sent > 0 { observe::sent_seldom(fd, sent, || false) } else { sent }
 }
 
-/// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
-///
-/// # Safety
-/// [`HEAD`] bytes must be readable at `head`.
+/// Whether so many bytes can be an interim response and nothing else: it has a status and some fields, and no content.
 #[inline(always)]
-unsafe fn may_be_interim(head: *const c_void) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { *head.cast::<u8>().add(STATUS) == b'1' }
+fn is_short(sent: ssize_t) -> bool {
+    const LONGEST_HEAD: usize = 8192;
+    (HEAD..=LONGEST_HEAD).contains(&(sent as usize))
+}
+
+/// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
+#[inline(always)]
+fn may_be_interim(head: *const c_void, sent: ssize_t) -> bool {
+    let digit = head.cast::<u8>().wrapping_add(STATUS);
+    // SAFETY: the kernel has just read it.
+    is_short(sent) && memory::is_readable(digit) && unsafe { *digit == b'1' }
 }
 
 #[inline(always)]
@@ -323,48 +328,54 @@ fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) ->
         libc::SYS_close_range if c & c_long::from(libc::CLOSE_RANGE_CLOEXEC) == 0 => {
             observe::range_forgotten(a as c_uint, b as c_uint);
         }
-        libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
-        libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
+        // The first two operations are the modes that prctl knows, by numbers of their own; others only ask.
+        libc::SYS_seccomp => return restricting(a < 2 && installs(a as c_ulong + 1, c as c_ulong), next),
+        libc::SYS_prctl if a == c_long::from(libc::PR_SET_SECCOMP) => {
+            return restricting(installs(b as c_ulong, c as c_ulong), next);
+        }
         _ => {}
     }
     next()
 }
 
-#[inline(always)]
-fn restricting_then(next: impl Fn() -> c_int) -> c_int {
-    restricting(true);
-    next()
+/// Whether a process that sets this seccomp mode means it. With no filter at all it asks whether filters are known.
+fn installs(mode: c_ulong, filter: c_ulong) -> bool {
+    mode != c_ulong::from(libc::SECCOMP_MODE_FILTER) || filter != 0
 }
 
-/// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done.
-fn restricting(yes: bool) {
-    if yes && !process::is_borrowed() {
-        keeping_errno(retire);
+/// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done, once it has. In
+/// the child of a vfork, which has its parent's memory, nothing is done anyway.
+#[inline(never)]
+fn restricting<R: Failure + PartialOrd>(installs: bool, next: impl Fn() -> R) -> R {
+    if !installs || process::is_borrowed() {
+        return next();
     }
+    keeping_errno(prepare_to_retire);
+    let result = next();
+    if result > R::FAILED { retire() } else { keeping_errno(resume) }
+    result
 }
 
 fn starts_interim(buffer: *const c_void, sent: usize) -> bool {
-    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    is_interim(unsafe { sys::slice_at(buffer.cast::<u8>(), sent.min(HEAD)) })
+    let mut head = [0u8; HEAD];
+    sent >= HEAD && memory::read_into(buffer.cast::<u8>(), &mut head) && is_interim(&head)
 }
 
 /// Whether the `sent` bytes that the kernel has read of these parts, in order, start an interim response.
 fn vector_starts_interim(vector: *const iovec, count: usize, mut sent: usize) -> bool {
-    // SAFETY: the call succeeded, so the kernel has read the vector.
-    let parts = unsafe { sys::slice_at(vector, count) };
-    let (mut head, mut known) = ([0; HEAD], 0);
-    for part in parts {
+    let (mut head, mut known) = ([0u8; HEAD], 0);
+    for index in 0..count {
         if sent == 0 || known == HEAD {
             break;
         }
+        let Some(part) = memory::read(vector.wrapping_add(index)) else { return false };
         let length = part.iov_len.min(sent);
-        // SAFETY: of the `sent` bytes that the kernel has read in order, these are the next ones.
-        for &byte in unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length.min(HEAD)) } {
-            if let Some(slot) = head.get_mut(known) {
-                *slot = byte;
-                known += 1;
-            }
+        let wanted = head.get_mut(known..).unwrap_or_default();
+        let wanted = wanted.get_mut(..length.min(HEAD - known)).unwrap_or_default();
+        if !memory::read_into(part.iov_base.cast::<u8>(), wanted) {
+            return false;
         }
+        known += wanted.len();
         sent -= length;
     }
     is_interim(head.get(..known).unwrap_or_default())

@@ -67,6 +67,8 @@ pub struct Process {
     pub introduced: AtomicBool,
     /// Whether the log has called this process's growth a leak.
     pub called_a_leak: AtomicBool,
+    /// Whether the log has said that a stack is not known.
+    pub knows_no_stack: AtomicBool,
     /// What trims left.
     pub floors: TryLock<Floors>,
     /// The file of metrics.

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::policy::SECOND;
 use crate::process::{self, Process};
-use crate::sys::{self, sockets};
+use crate::sys::{self, filter, sockets};
 use crate::{background, descriptors, log, runtime};
 
 /// How long a server is given to accept its first connection where we see it.
@@ -47,9 +47,10 @@ pub fn in_forked_child() {
     }
 }
 
-/// Whether a process is still to be looked at.
+/// Whether a process is still to be looked at. Not by calls that the program may not make.
 pub fn is_watching(process: &Process) -> bool {
-    LISTENED.load(Relaxed) && !process.has_begun() && process.unseen.at.load(Relaxed) != NO_MORE
+    let is_open = LISTENED.load(Relaxed) && !process.has_begun() && process.unseen.at.load(Relaxed) != NO_MORE;
+    is_open && !filter::is_restricted()
 }
 
 /// At a wait point of a process that has served nothing yet.

@@ -134,3 +134,32 @@ fn the_same_program_without_setuid_is_not() {
     assert!(stdout.starts_with("secure 0\n") && stdout.ends_with("1 files\n"), "{stdout}");
     assert!(!Log::read(stderr.as_bytes()).event("trim").lines.is_empty(), "{stderr}");
 }
+
+fn outlived(call: &str) {
+    Fixture::new("sent_buffer_vanishes").argument(call).is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_buffer_that_vanishes_in_send_is_not_looked_at() {
+    outlived("send");
+}
+
+#[test]
+fn a_buffer_that_vanishes_in_sendto_is_not_looked_at() {
+    outlived("sendto");
+}
+
+#[test]
+fn a_buffer_that_vanishes_in_write_is_not_looked_at() {
+    outlived("write");
+}
+
+#[test]
+fn a_buffer_that_vanishes_in_writev_is_not_looked_at() {
+    outlived("writev");
+}
+
+#[test]
+fn a_buffer_that_vanishes_in_sendmsg_is_not_looked_at() {
+    outlived("sendmsg");
+}
