@@ -36,7 +36,9 @@ impl Allocator {
         let (malloc, mut name) = (Malloc::find(), Name::new());
         // A handler that waits may have interrupted any of them.
         let optional = optional();
-        for allocator in [optional.jemalloc, optional.prefixed_jemalloc, optional.gperftools, optional.google, optional.mimalloc] {
+        for allocator in
+            [optional.jemalloc, optional.prefixed_jemalloc, optional.gperftools, optional.google, optional.mimalloc]
+        {
             handler::beware_of(allocator);
         }
         let glibc = malloc.and_then(|malloc| Glibc::find(malloc, &mut name));

@@ -102,7 +102,7 @@ fn schedule(process: &Process, shield: &Shield) {
     let Some(python) = runtime().and_then(|runtime| runtime.python) else { return };
     // A handler may have interrupted this very thread in the queue.
     let may = state.began.load(Relaxed) == 0 && shield.is_up && process.is_mine() && is_main_thread();
-    let may = may && handler::handlers() == Handlers::None;
+    let may = may && handler::handlers(shield) == Handlers::None;
     if may && !state.queued.swap(true, Relaxed) && !python.schedule(collect) {
         state.queued.store(false, Relaxed);
     }

@@ -18,9 +18,7 @@ use crate::interpose::{Failure, Next, errno, fail, hooks, keeping_errno};
 use crate::sys::{self, memory, sockets};
 use crate::wait::calls::{self, Own, milliseconds};
 use crate::wait::{self, Point};
-use crate::{
-    ancillary, background, garbage, observe, prepare_to_retire, process, resume, retire, runtime, unseen,
-};
+use crate::{ancillary, background, garbage, observe, prepare_to_retire, process, resume, retire, runtime, unseen};
 
 hooks! {
     // A connection is opened, or will be.
@@ -218,7 +216,7 @@ fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    observe::sent(fd, sent, || may_be_interim(buffer, sent), || sent_bytes_seldom(fd, buffer, sent))
+    observe::sent(fd, sent, || is_looked_at(sent) && may_be_interim(buffer), || sent_bytes_seldom(fd, buffer, sent))
 }
 
 #[inline(never)]
@@ -231,7 +229,12 @@ fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> 
     if sent <= 0 {
         return sent;
     }
-    observe::sent(fd, sent, || is_short(sent), || sent_vector_seldom(fd, vector, count, sent))
+    observe::sent(
+        fd,
+        sent,
+        || is_looked_at(sent) && vector_may_be_interim(vector),
+        || sent_vector_seldom(fd, vector, count, sent),
+    )
 }
 
 #[inline(never)]
@@ -244,7 +247,12 @@ fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    observe::sent(fd, sent, || is_short(sent), || sent_message_seldom(fd, message, sent))
+    observe::sent(
+        fd,
+        sent,
+        || is_looked_at(sent) && message_may_be_interim(message),
+        || sent_message_seldom(fd, message, sent),
+    )
 }
 
 #[inline(never)]
@@ -261,19 +269,31 @@ fn sent_unseen(fd: c_int, sent: ssize_t) -> ssize_t {
     if sent > 0 { observe::sent_seldom(fd, sent, || false) } else { sent }
 }
 
-/// Whether so many bytes can be an interim response and nothing else: it has a status and some fields, and no content.
+/// Whether so many bytes can be an interim response and nothing else: it has a status and some fields, and no content. Where nobody
+/// can be asked what can be read (under valgrind), none is one.
 #[inline(always)]
-fn is_short(sent: ssize_t) -> bool {
+fn is_looked_at(sent: ssize_t) -> bool {
     const LONGEST_HEAD: usize = 8192;
-    (HEAD..=LONGEST_HEAD).contains(&(sent as usize))
+    (HEAD..=LONGEST_HEAD).contains(&(sent as usize)) && memory::may_ask()
 }
 
 /// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
-#[inline(always)]
-fn may_be_interim(head: *const c_void, sent: ssize_t) -> bool {
+#[inline(never)]
+fn may_be_interim(head: *const c_void) -> bool {
     let digit = head.cast::<u8>().wrapping_add(STATUS);
     // SAFETY: the kernel has just read it.
-    is_short(sent) && memory::is_readable(digit) && unsafe { *digit == b'1' }
+    memory::is_readable(digit) && unsafe { *digit == b'1' }
+}
+
+/// The same of the first part; where that is too short for a status, the others are to be looked at, too.
+#[inline(never)]
+fn vector_may_be_interim(vector: *const iovec) -> bool {
+    memory::read(vector).is_some_and(|part| part.iov_len < HEAD || may_be_interim(part.iov_base))
+}
+
+#[inline(never)]
+fn message_may_be_interim(message: *const msghdr) -> bool {
+    memory::read(message).is_some_and(|message| vector_may_be_interim(message.msg_iov))
 }
 
 #[inline(always)]
@@ -338,9 +358,9 @@ fn calling(number: c_long, [a, b, c]: [c_long; 3], next: impl Fn() -> c_long) ->
     next()
 }
 
-/// Whether a process that sets this seccomp mode means it. With no filter at all it asks whether filters are known.
+/// Whether a process that sets this seccomp mode means it. With no filter at all, or a mode that there is not, it only asks.
 fn installs(mode: c_ulong, filter: c_ulong) -> bool {
-    mode != c_ulong::from(libc::SECCOMP_MODE_FILTER) || filter != 0
+    mode == c_ulong::from(libc::SECCOMP_MODE_STRICT) || mode == c_ulong::from(libc::SECCOMP_MODE_FILTER) && filter != 0
 }
 
 /// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done, once it has. In
@@ -352,7 +372,11 @@ fn restricting<R: Failure + PartialOrd>(installs: bool, next: impl Fn() -> R) ->
     }
     keeping_errno(prepare_to_retire);
     let result = next();
-    if result > R::FAILED { retire() } else { keeping_errno(resume) }
+    if result > R::FAILED {
+        retire()
+    } else {
+        keeping_errno(resume)
+    }
     result
 }
 

@@ -130,7 +130,7 @@ pub fn may_act(process: &Process, shield: &Shield) -> bool {
     if !shield.is_up || !process.is_mine() {
         return false;
     }
-    match handler::handlers() {
+    match handler::handlers(shield) {
         Handlers::None | Handlers::Harmless => true,
         Handlers::Dangerous => false,
         Handlers::Unknown => {

@@ -165,12 +165,7 @@ impl Wait {
     /// Waits. `call` is the real call: it waits that long with the caller's signal mask, and returns 0 when that time
     /// is over. It may be called more than once. `divisible`: the wait may be cut in two.
     /// Where `substitute` tells that this is another one than the caller's own, it may be refused; then the caller's is made.
-    pub fn run(
-        &self,
-        divisible: bool,
-        substitute: Option<Call>,
-        call: &mut dyn FnMut(Part, How) -> c_int,
-    ) -> c_int {
+    pub fn run(&self, divisible: bool, substitute: Option<Call>, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
         let before = errno();
         let shield = signals::shield();
         if !shield.is_up || !substitute.is_none_or(filter::allows) {

@@ -43,7 +43,11 @@ const ALWAYS: [i64; 8] = [
 /// A command under strace, which writes down the numbers of all system calls.
 fn traced(command: &[OsString], output: &Path) -> Command {
     let mut strace = Command::new("strace");
-    clean_environment(&mut strace).args(["-f", "-n", "-qq", "-o"]).arg(output).args(["/usr/bin/env", "A=b"]).args(command);
+    clean_environment(&mut strace)
+        .args(["-f", "-n", "-qq", "-o"])
+        .arg(output)
+        .args(["/usr/bin/env", "A=b"])
+        .args(command);
     end_with_this_test(&mut strace).stdin(Stdio::null());
     strace
 }
@@ -215,7 +219,11 @@ fn postgresql_is_unharmed() {
         let mut psql = Command::new(programs.join("psql"));
         clean_environment(&mut psql).args(["-q", "-t", "-A", "-h", "127.0.0.1", "-U", "test", "-d", "postgres"]);
         psql.arg("-p").arg(port.to_string());
-        for query in ["SELECT 42", "CREATE TEMP TABLE t AS SELECT generate_series(1, 9999) n", "SELECT sum(n) FROM generate_series(1, 8) n"] {
+        for query in [
+            "SELECT 42",
+            "CREATE TEMP TABLE t AS SELECT generate_series(1, 9999) n",
+            "SELECT sum(n) FROM generate_series(1, 8) n",
+        ] {
             psql.args(["-c", query]);
         }
         let output = psql.output().expect("psql");

@@ -74,6 +74,19 @@ fn a_seccomp_filter_that_refuses_calls_is_respected() {
     filtered("refuse", "prctl");
 }
 
+#[test]
+fn questions_about_seccomp_change_nothing() {
+    Fixture::new("seccomp_probes").is_unchanged_to_the_last_trim();
+}
+
+/// The thread ends before a filter may come, and is back where none came.
+#[test]
+fn filters_that_fail_leave_the_thread() {
+    let fixture = Fixture::new("seccomp_probes").argument("thread").env("AUTOTRIM_PERIOD", "10ms");
+    let (outcome, _) = fixture.preloaded();
+    assert!(outcome.status.success() && outcome.stderr == "thread before: 1\nthread after: 1\n", "{outcome:?}");
+}
+
 /// In a root directory of its own, on a tmpfs in a mount namespace of its own: there the library is in
 /// /etc/ld.so.preload, the one way that ld.so takes for a setuid program.
 const SETUID: &str = r#"

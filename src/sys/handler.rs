@@ -10,8 +10,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use super::filter;
-use super::signals;
 use super::objects;
+use super::signals::{self, Shield};
 use frame::{Frame, WORDS};
 
 mod frame;
@@ -65,13 +65,14 @@ fn is_dangerous(address: usize) -> bool {
     CODE.iter().any(|[first, last]| (first.load(Relaxed)..last.load(Relaxed)).contains(&address))
 }
 
-/// Which handlers run on this thread. With all signals blocked but faults.
+/// Which handlers run on this thread, under its `shield`.
 #[inline(never)]
-pub fn handlers() -> Handlers {
-    // valgrind, which lays its frames out in its own way, hides the vDSO. Emulators of aarch64 have none, and the kernel's layout.
+pub fn handlers(shield: &Shield) -> Handlers {
+    // valgrind lays its frames out in its own way, and hides the vDSO. There a handler is known by its blocked signal. Emulators of
+    // aarch64 have no vDSO either, but the kernel's layout.
     // SAFETY: no preconditions.
     if cfg!(target_arch = "x86_64") && unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } == 0 {
-        return Handlers::Unknown;
+        return if shield.is_unblocked() { Handlers::None } else { Handlers::Dangerous };
     }
     let here = MaybeUninit::<u64>::uninit();
     let here = core::hint::black_box(here.as_ptr()) as usize;
@@ -137,7 +138,8 @@ fn frame_around(at: usize, here: usize) -> Option<Frame> {
 /// Whether what was interrupted is a call in which a thread waits for others: it was not in malloc.
 fn waited(frame: &Frame) -> bool {
     // SAFETY: an address of code that can be read, which is never unmapped, and what precedes it.
-    frame.interrupted_call(|before| unsafe { ptr::read_unaligned((frame.instruction - before) as *const u32) })
+    frame
+        .interrupted_call(|before| unsafe { ptr::read_unaligned((frame.instruction - before) as *const u32) })
         .is_some_and(frame::is_wait)
 }
 

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, size_of, size_of_val};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use super::{files, filter};
 use crate::interpose::keeping_errno;
@@ -96,16 +96,20 @@ pub fn read<T: Copy>(place: *const T) -> Option<T> {
 pub fn read_into<T: Copy>(place: *const T, values: &mut [T]) -> bool {
     let length = size_of_val(values);
     // SAFETY: all of `place` has just been read by the kernel. Unaligned, as far as we know.
-    are_readable(place as usize, length) && unsafe {
-        ptr::copy_nonoverlapping(place.cast::<u8>(), values.as_mut_ptr().cast::<u8>(), length);
-        true
-    }
+    are_readable(place as usize, length)
+        && unsafe {
+            ptr::copy_nonoverlapping(place.cast::<u8>(), values.as_mut_ptr().cast::<u8>(), length);
+            true
+        }
 }
 
 /// Whether so many bytes at `place` can be read.
 fn are_readable(place: usize, length: usize) -> bool {
     const SMALLEST_PAGE: usize = 4096;
     let Some(last) = place.checked_add(length.saturating_sub(1)) else { return false };
+    if is_on_stack(place, last) {
+        return true;
+    }
     let mut at = place;
     while at <= last {
         if !is_readable(at as *const u8) {
@@ -116,20 +120,39 @@ fn are_readable(place: usize, length: usize) -> bool {
     true
 }
 
-/// Whether [`is_readable`] asks by a signal mask. Not under valgrind, which hides the vDSO: it would complain to its user.
-static BY_MASK: AtomicBool = AtomicBool::new(false);
+/// Whether this is memory of a caller on the first thread's stack, as vectors and timeouts mostly are: that is never unmapped.
+fn is_on_stack(first: usize, last: usize) -> bool {
+    const NEAR: usize = 16 << 20;
+    let here = &raw const first as usize;
+    let end = END_OF_STACK.load(Relaxed);
+    here <= first && last < end && end - here <= NEAR
+}
+
+/// See [`is_on_stack`].
+static END_OF_STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether [`is_readable`] may ask. Not under valgrind, which hides the vDSO, and would complain to its user.
+static MAY_ASK: AtomicBool = AtomicBool::new(false);
 
 /// For the constructor.
 pub fn prepare() {
-    // SAFETY: no preconditions; an absent entry reads 0.
-    BY_MASK.store(unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } != 0, Relaxed);
+    // SAFETY: no preconditions; an absent entry reads 0. What the kernel put at the end of the first stack is AT_RANDOM.
+    let [random, vdso] = [libc::AT_RANDOM, libc::AT_SYSINFO_EHDR].map(|entry| unsafe { libc::getauxval(entry) });
+    END_OF_STACK.store(random as usize, Relaxed);
+    MAY_ASK.store(vdso != 0 || cfg!(not(target_arch = "x86_64")), Relaxed);
+}
+
+/// Whether the kernel may be asked what can be read.
+#[inline(always)]
+pub fn may_ask() -> bool {
+    MAY_ASK.load(Relaxed)
 }
 
 /// Whether the byte at `place` can be read, by the kernel's word: it looks at a new signal mask before it looks at what is to be
 /// done with it, and that is nothing (rt_sigprocmask(2), EFAULT and EINVAL). A call that libc makes in every program.
 #[inline(always)]
 pub fn is_readable(place: *const u8) -> bool {
-    if !BY_MASK.load(Relaxed) {
+    if !may_ask() {
         return is_copied(place);
     }
     // The kernel's set has eight bytes: within one page.

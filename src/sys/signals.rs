@@ -105,6 +105,11 @@ impl Shield {
         mask
     }
 
+    /// Whether the caller blocked no standard signal.
+    pub fn is_unblocked(&self) -> bool {
+        !STANDARD.clone().any(|signal| contains(&self.mask, signal))
+    }
+
     /// Restores what the caller had. Cancellation comes first, because a handler that runs when the mask is restored may
     /// leave by longjmp; being deferred, it acts only when the type is restored last.
     pub fn end(&self) {
@@ -151,23 +156,22 @@ impl Pending {
         files::Status::open().map(|file| Pending(Some(file)))
     }
 
-    /// The signals that are pending for this thread, which block.
+    /// The signals that are pending for this thread, which blocks them.
     fn take(self) -> Option<Mask> {
         let mut pending = MaybeUninit::<Mask>::zeroed();
-        match self.0 {
-            // SAFETY: `pending` is valid for writing; it is read only where sigpending succeeded.
-            None => unsafe { (libc::sigpending(pending.as_mut_ptr()) == 0).then(|| pending.assume_init()) },
-            Some(file) => {
-                let mut buffer = [0u8; 2048];
-                let status = file.read(&mut buffer)?;
-                let hexadecimal = |name| number_of(filter::field(status, name)?, 16);
-                let bits = hexadecimal(b"SigPnd:")? | hexadecimal(b"ShdPnd:")?;
-                // SAFETY: the kernel's set is the first word of libc's; zeros are a valid rest.
-                unsafe {
-                    pending.as_mut_ptr().cast::<u64>().write(bits);
-                    Some(pending.assume_init())
-                }
-            }
+        // SAFETY: `pending` is valid for writing; it is read only where sigpending succeeded.
+        if self.0.is_none() && unsafe { libc::sigpending(pending.as_mut_ptr()) == 0 } {
+            // SAFETY: as said.
+            return Some(unsafe { pending.assume_init() });
+        }
+        let mut buffer = [0u8; 2048];
+        let status = self.0.or_else(files::Status::open)?.read(&mut buffer)?;
+        let hexadecimal = |name| number_of(filter::field(status, name)?, 16);
+        let bits = hexadecimal(b"SigPnd:")? | hexadecimal(b"ShdPnd:")?;
+        // SAFETY: the kernel's set is the first word of libc's; zeros are a valid rest.
+        unsafe {
+            pending.as_mut_ptr().cast::<u64>().write(bits);
+            Some(pending.assume_init())
         }
     }
 }

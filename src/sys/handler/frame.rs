@@ -50,8 +50,8 @@ mod layout {
     pub const FLAGS: usize = 56;
 }
 
-pub use layout::{KEY, KEY_OFFSET};
 use layout::{FLAGS, INSTRUCTION, LINK, NUMBER, RESULT, STACK, STACK_POINTER};
+pub use layout::{KEY, KEY_OFFSET};
 
 /// Whether a word can be the key of a frame.
 #[inline(always)]
@@ -157,4 +157,79 @@ pub fn thread_pointer() -> usize {
         asm!("mrs {}, tpidr_el0", out(reg) pointer, options(pure, nomem, nostack, preserves_flags));
     }
     pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: usize = 0x7fff_0000_1008;
+
+    /// What the kernel would have saved.
+    fn words() -> [u64; WORDS] {
+        let mut words = [0xdead; WORDS];
+        words[LINK] = 0;
+        words[STACK..STACK + 3].fill(0);
+        words[STACK_POINTER] = START as u64 + 0xa00;
+        words[INSTRUCTION] = 0x4000;
+        words[FLAGS] = if cfg!(target_arch = "x86_64") { 0x246 } else { 0 };
+        words
+    }
+
+    fn with(index: usize, word: u64) -> Option<Frame> {
+        let mut words = words();
+        words[index] = word;
+        Frame::read(&words, START)
+    }
+
+    #[test]
+    fn a_frame_tells_what_was_interrupted() {
+        assert_eq!(Frame::read(&words(), START).map(|frame| frame.instruction), Some(0x4000));
+    }
+
+    #[test]
+    fn what_the_kernel_would_not_have_saved_is_no_frame() {
+        for (index, word) in [
+            (LINK, 1),
+            (STACK_POINTER, START as u64),
+            (STACK_POINTER, START as u64 - 8),
+            (STACK_POINTER, START as u64 + LONGEST),
+            (FLAGS, u64::MAX),
+        ] {
+            assert_eq!(with(index, word), None, "{index} {word:x}");
+        }
+    }
+
+    #[test]
+    fn a_frame_on_an_alternate_stack_is_one() {
+        let mut words = words();
+        words[STACK_POINTER] = 0x1000;
+        assert_eq!(Frame::read(&words, START), None);
+        words[STACK] = START as u64 - 0x1000;
+        words[STACK + 2] = 0x2000;
+        assert!(Frame::read(&words, START).is_some());
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn an_interrupted_system_call_is_known_by_its_code() {
+        let interrupted = with(RESULT, -libc::EINTR as i64 as u64).expect("a frame");
+        let code = |bytes: [u8; 7]| {
+            move |before: usize| {
+                let padded = [&bytes[..], &[0x90; 4]].concat();
+                u32::from_le_bytes(padded[7 - before..][..4].try_into().expect("four bytes"))
+            }
+        };
+        assert_eq!(interrupted.interrupted_call(code([0xb8, 7, 0, 0, 0, 0x0f, 0x05])), Some(libc::SYS_poll));
+        assert_eq!(interrupted.interrupted_call(code([0xb8, 7, 0, 0, 0, 0x0f, 0x0b])), None);
+        assert_eq!(interrupted.interrupted_call(code([0xbf, 7, 0, 0, 0, 0x0f, 0x05])), None);
+        let returned = with(RESULT, 1).expect("a frame");
+        assert_eq!(returned.interrupted_call(code([0xb8, 7, 0, 0, 0, 0x0f, 0x05])), None);
+    }
+
+    #[test]
+    fn a_lock_is_no_wait_for_work() {
+        assert!(is_wait(libc::SYS_ppoll) && is_wait(libc::SYS_accept4));
+        assert!(!is_wait(libc::SYS_futex) && !is_wait(libc::SYS_madvise));
+    }
 }
