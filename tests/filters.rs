@@ -74,13 +74,13 @@ fn python_server(selector: &str) -> Vec<OsString> {
 }
 
 /// It runs to its good end, and trims.
-fn serves(output: &Output, trims: usize) {
+fn serves(output: &Output) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {stderr}", output.status);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "6 answers\n", "{stderr}");
     let log = Log::read(&output.stderr);
     assert_eq!(log.event("enabled").lines.len(), 1, "{stderr}");
-    assert!(log.event("trim").lines.len() >= trims, "{stderr}");
+    assert!(!log.event("trim").lines.is_empty(), "{stderr}");
 }
 
 /// What the library calls where nothing is known of a filter, and this program does not.
@@ -102,8 +102,8 @@ fn is_unharmed(selector: &str) {
     assert!(traced(&command, &output).stdout(Stdio::null()).status().is_ok_and(|status| status.success()));
     let run = |command: &mut Command| command.output().expect("filter_before_exec");
     for action in ACTIONS {
-        serves(&run(&mut filtered(action, "allow", calls_in(&output), &command)), 3);
-        serves(&run(&mut filtered(action, "refuse", OURS, &command)), 3);
+        serves(&run(&mut filtered(action, "allow", calls_in(&output), &command)));
+        serves(&run(&mut filtered(action, "refuse", OURS, &command)));
     }
 }
 
@@ -168,7 +168,8 @@ fn is_unharmed_by_its_own_list(command: &[OsString], port: u16, signal: i32, cli
         let stderr = run(filtered(action, "allow", calls_in(&output), command), false, port, signal, client);
         let text = String::from_utf8_lossy(&stderr);
         assert!(!text.contains("SIGSYS") && !text.contains("signal 31"), "{action}: {text}");
-        assert!(Log::read(&stderr).event("trim").lines.len() >= 3, "{action}: {text}");
+        // How many come depends on who is faster: a process that has its next request already does not wait.
+        assert!(!Log::read(&stderr).event("trim").lines.is_empty(), "{action}: {text}");
     }
 }
 
@@ -226,7 +227,11 @@ fn postgresql_is_unharmed() {
         ] {
             psql.args(["-c", query]);
         }
-        let output = psql.output().expect("psql");
+        // It takes connections before it is ready for them.
+        let output = wait_within(LIMIT, "PostgreSQL", || {
+            let output = psql.output().expect("psql");
+            (!String::from_utf8_lossy(&output.stderr).contains("is starting up")).then_some(output)
+        });
         assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n36\n", "{output:?}");
     });
 }
