@@ -2,7 +2,7 @@
 //!
 //! The kernel saves the interrupted registers there, in a layout that is part of its interface to programs, and so each
 //! handler that has not returned is found by what was saved, whatever its mask, its flags and its runtime's
-//! trampoline. Below the stack pointer nothing is looked at: handlers that were left by siglongjmp are gone.
+//! trampoline. Below our own frames nothing is looked at: handlers that were left by siglongjmp are gone.
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -74,8 +74,9 @@ pub fn handlers(shield: &Shield) -> Handlers {
     if cfg!(target_arch = "x86_64") && unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) } == 0 {
         return if shield.is_unblocked() { Handlers::None } else { Handlers::Dangerous };
     }
-    let here = MaybeUninit::<u64>::uninit();
-    let here = core::hint::black_box(here.as_ptr()) as usize;
+    // No handler has begun since signals are blocked: its frame is above the shield. Below are only our own frames, whose buffers hold
+    // what earlier handlers have left.
+    let here = ptr::from_ref(shield) as usize;
     if is_on_alternate_stack() {
         return Handlers::Dangerous;
     }
