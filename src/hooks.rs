@@ -216,12 +216,12 @@ fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    observe::sent(fd, sent, || is_looked_at(sent) && may_be_interim(buffer), || sent_bytes_seldom(fd, buffer, sent))
+    observe::sent(fd, sent, || is_looked_at(sent), || sent_bytes_seldom(fd, buffer, sent))
 }
 
 #[inline(never)]
 fn sent_bytes_seldom(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || starts_interim(buffer, sent as usize))
+    observe::sent_seldom(fd, sent, || is_looked_at(sent) && may_be_interim(buffer) && starts_interim(buffer))
 }
 
 #[inline(always)]
@@ -229,17 +229,12 @@ fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> 
     if sent <= 0 {
         return sent;
     }
-    observe::sent(
-        fd,
-        sent,
-        || is_looked_at(sent) && vector_may_be_interim(vector),
-        || sent_vector_seldom(fd, vector, count, sent),
-    )
+    observe::sent(fd, sent, || is_looked_at(sent), || sent_vector_seldom(fd, vector, count, sent))
 }
 
 #[inline(never)]
 fn sent_vector_seldom(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || vector_starts_interim(vector, count, sent as usize))
+    observe::sent_seldom(fd, sent, || is_looked_at(sent) && vector_starts_interim(vector, count, sent as usize))
 }
 
 #[inline(always)]
@@ -247,19 +242,15 @@ fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
     if sent <= 0 {
         return sent;
     }
-    observe::sent(
-        fd,
-        sent,
-        || is_looked_at(sent) && message_may_be_interim(message),
-        || sent_message_seldom(fd, message, sent),
-    )
+    observe::sent(fd, sent, || is_looked_at(sent), || sent_message_seldom(fd, message, sent))
 }
 
 #[inline(never)]
 fn sent_message_seldom(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
     observe::sent_seldom(fd, sent, || {
-        memory::read(message)
-            .is_some_and(|message| vector_starts_interim(message.msg_iov, message.msg_iovlen, sent as usize))
+        is_looked_at(sent)
+            && memory::read(message)
+                .is_some_and(|message| vector_starts_interim(message.msg_iov, message.msg_iovlen, sent as usize))
     })
 }
 
@@ -278,22 +269,10 @@ fn is_looked_at(sent: ssize_t) -> bool {
 }
 
 /// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
-#[inline(never)]
 fn may_be_interim(head: *const c_void) -> bool {
     let digit = head.cast::<u8>().wrapping_add(STATUS);
     // SAFETY: the kernel has just read it.
     memory::is_readable(digit) && unsafe { *digit == b'1' }
-}
-
-/// The same of the first part; where that is too short for a status, the others are to be looked at, too.
-#[inline(never)]
-fn vector_may_be_interim(vector: *const iovec) -> bool {
-    memory::read(vector).is_some_and(|part| part.iov_len < HEAD || may_be_interim(part.iov_base))
-}
-
-#[inline(never)]
-fn message_may_be_interim(message: *const msghdr) -> bool {
-    memory::read(message).is_some_and(|message| vector_may_be_interim(message.msg_iov))
 }
 
 #[inline(always)]
@@ -380,9 +359,9 @@ fn restricting<R: Failure + PartialOrd>(installs: bool, next: impl Fn() -> R) ->
     result
 }
 
-fn starts_interim(buffer: *const c_void, sent: usize) -> bool {
+fn starts_interim(buffer: *const c_void) -> bool {
     let mut head = [0u8; HEAD];
-    sent >= HEAD && memory::read_into(buffer.cast::<u8>(), &mut head) && is_interim(&head)
+    memory::read_into(buffer.cast::<u8>(), &mut head) && is_interim(&head)
 }
 
 /// Whether the `sent` bytes that the kernel has read of these parts, in order, start an interim response.
