@@ -7,6 +7,8 @@ mod others;
 pub mod settings;
 
 use crate::options::Options;
+use crate::sys::handler;
+use crate::sys::optional::optional;
 use crate::text::Text;
 
 use glibc::Glibc;
@@ -37,6 +39,13 @@ impl Allocator {
     /// called under another `malloc`. To be called before any other thread exists.
     pub fn find(options: &Options) -> Result<Allocator, Refusal> {
         let (malloc, mut name) = (Malloc::find(), Name::new());
+        // A handler that waits may have interrupted any of them.
+        let optional = optional();
+        for allocator in
+            [optional.jemalloc, optional.prefixed_jemalloc, optional.gperftools, optional.google, optional.mimalloc]
+        {
+            handler::beware_of(allocator);
+        }
         let glibc = malloc.and_then(|malloc| Glibc::find(malloc, &mut name));
         if glibc.is_some() && glibc::is_dangerous() {
             return Err("hugetlb");

@@ -152,8 +152,7 @@ pub fn say_what_lacks(process: &Process) {
 }
 
 /// Before and after a read: starts the thread if it is time. For processes that wait nowhere else, such as workers that read
-/// their tasks from a pipe. A handler may read as well, and may have interrupted malloc, which a new thread needs:
-/// it runs with its signal blocked.
+/// their tasks from a pipe.
 #[cold]
 pub fn at_read() {
     process::with(|process| {
@@ -164,9 +163,7 @@ pub fn at_read() {
         let start_at = process.background.start_at.load(Relaxed);
         if runtime().is_some_and(|runtime| runtime.allocator.is_ok()) && sys::now() >= start_at {
             let shield = signals::shield();
-            if shield.is_unblocked() {
-                at_wait_point(process, &shield);
-            }
+            at_wait_point(process, &shield);
             shield.end();
         }
     });
@@ -248,6 +245,17 @@ pub fn stop(options: &Options) {
             }
         }
     });
+}
+
+/// After [`stop`]: a wait point or a read may start a thread again.
+pub fn resume(options: &Options) {
+    if options.needs_thread() {
+        process::with(|process| {
+            process.background.thread.store(0, Relaxed);
+            process.look_at_once();
+            descriptors::mark();
+        });
+    }
 }
 
 /// The thread; `mask` is that of the thread which started it. When the program's own last thread has ended, so does this one, and

@@ -166,6 +166,11 @@ impl Interim {
         }
     }
 
+    /// Whether an answer has begun: nothing more need be read.
+    pub const fn has_answer(&self) -> bool {
+        self.answered
+    }
+
     /// Whether all that was sent answers nothing. The beginning of another response is one.
     pub const fn answers_nothing(&self) -> bool {
         self.any && !self.answered && self.known == 0

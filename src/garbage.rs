@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::interpose::{errno, keeping_errno};
 use crate::process::{self, Process};
+use crate::sys::handler::{self, Handlers};
 use crate::sys::signals::{self, Shield};
 use crate::{log, runtime, sys, trim};
 
@@ -99,8 +100,9 @@ fn accepted(process: &Process, connection: c_int) {
 fn schedule(process: &Process, shield: &Shield) {
     let state = &process.garbage;
     let Some(python) = runtime().and_then(|runtime| runtime.python) else { return };
-    // A handler may have interrupted this very thread in the queue: it runs with its signal blocked.
-    let may = state.began.load(Relaxed) == 0 && shield.is_unblocked() && process.is_mine() && is_main_thread();
+    // A handler may have interrupted this very thread in the queue.
+    let may = state.began.load(Relaxed) == 0 && shield.is_up && process.is_mine() && is_main_thread();
+    let may = may && handler::handlers(shield) == Handlers::None;
     if may && !state.queued.swap(true, Relaxed) && !python.schedule(collect) {
         state.queued.store(false, Relaxed);
     }

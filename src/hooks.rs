@@ -13,16 +13,20 @@ use libc::{
 };
 
 use crate::allocator::settings;
-use crate::connection::{HEAD, Interim, STATUS, State};
+use crate::connection::State;
 use crate::descriptors::{self, is_followed};
-use crate::interpose::{Next, errno, fail, hooks, keeping_errno};
-use crate::sys::{self, sockets, threads};
-use crate::wait::calls::{self, milliseconds};
+use crate::interpose::{Failure, Next, errno, fail, hooks, keeping_errno};
+use crate::sys::{self, memory, sockets, threads};
+use crate::wait::calls::{self, Own, milliseconds};
 use crate::wait::{self, Point};
-use crate::{ancillary, background, duty, garbage, observe, process, retire, runtime, trim, unseen};
+use crate::{
+    ancillary, background, duty, garbage, observe, prepare_to_retire, process, resume, retire, runtime, trim, unseen,
+};
 
 mod numbers;
+mod sent;
 use numbers::{calling, is_ours};
+use sent::*;
 
 hooks! {
     // A connection is opened, or will be.
@@ -124,20 +128,20 @@ hooks! {
 
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
-        = if option == libc::PR_SET_SECCOMP => |next| restricting_then(next);
+        = if option == libc::PR_SET_SECCOMP => |next| restricting(installs(a, b), next);
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if process::is_armed() => |next| calls::epoll(Own::Plain, move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::epoll(move || milliseconds(timeout), epoll, events, room, mask, next);
+        = if process::is_armed() => |next| calls::epoll(Own::Masked, move || milliseconds(timeout), epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if process::is_armed() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::seconds(timeout), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if process::is_armed() => |next| calls::select(count, [reads, writes, errors], timeout, next);
@@ -151,10 +155,10 @@ hooks! {
         = if process::is_armed() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if process::is_armed() => |next| calls::poll(Own::Plain, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
 
 const NO_MASK: *const sigset_t = core::ptr::null();
@@ -177,9 +181,8 @@ fn setting_up(parameter: c_int, next: impl Fn() -> c_int) -> c_int {
 
 /// AF_ALG's accept(2) brings no connection: a handle to the kernel's cryptography, whose answers are read.
 fn bound(fd: c_int, address: *const sockaddr, length: socklen_t, result: c_int) -> c_int {
-    // SAFETY: the call succeeded, so the kernel has read an address of this length.
-    let family = || unsafe { (*address).sa_family };
-    if result == 0 && length as usize >= size_of::<sa_family_t>() && c_int::from(family()) == libc::AF_ALG {
+    let family = || memory::read(address.cast::<sa_family_t>()).map(c_int::from);
+    if result == 0 && length as usize >= size_of::<sa_family_t>() && family() == Some(libc::AF_ALG) {
         descriptors::note_no_listener(fd);
     }
     result
@@ -223,7 +226,7 @@ fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
 
 #[inline(never)]
 fn polling_by(fds: *mut pollfd, count: nfds_t, timeout: c_int, next: &dyn Fn() -> c_int) -> c_int {
-    calls::poll(move || milliseconds(timeout), fds, count, NO_MASK, next)
+    calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next)
 }
 
 #[inline(never)]
@@ -262,7 +265,7 @@ fn received(fd: c_int, received: ssize_t) -> ssize_t {
 
 #[inline(always)]
 fn with_ancillary(message: *const msghdr, received: ssize_t) -> ssize_t {
-    // SAFETY: the call succeeded, so the kernel read and wrote the header.
+    // SAFETY: the call succeeded, and its last act was to write this field.
     if received >= 0 && unsafe { (*message).msg_controllen } != 0 { brought(message, received) } else { received }
 }
 
@@ -276,7 +279,7 @@ fn brought(message: *const msghdr, received: ssize_t) -> ssize_t {
 }
 
 fn follow_brought(message: *const msghdr) {
-    // SAFETY: the call succeeded, so the kernel filled so much of the control buffer.
+    // SAFETY: the call succeeded: the kernel has just filled so much of the control buffer, and told so in the header.
     let control = unsafe { sys::slice_at((*message).msg_control.cast::<u8>(), (*message).msg_controllen) };
     ancillary::descriptors(control, |brought| {
         if sockets::is_connected_stream(brought) {
@@ -304,110 +307,6 @@ fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: imp
         observe::received(fd, count as ssize_t);
     }
     count
-}
-
-// What was sent is looked at after the call, when the kernel has read it, and only where it may be the interim response
-// to a pending request.
-
-#[inline(always)]
-fn sent_bytes(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
-    if sent <= 0 {
-        return sent;
-    }
-    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    let maybe_interim = || sent as usize >= HEAD && unsafe { may_be_interim(buffer) };
-    observe::sent(fd, sent, maybe_interim, || sent_bytes_seldom(fd, buffer, sent))
-}
-
-#[inline(never)]
-fn sent_bytes_seldom(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || interim_alone(buffer, sent as usize))
-}
-
-#[inline(always)]
-fn sent_vector(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
-    if sent <= 0 {
-        return sent;
-    }
-    // SAFETY: the kernel has read `sent` > 0 bytes, so there is a first part, and they begin with it.
-    let maybe_interim =
-        || unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) };
-    observe::sent(fd, sent, maybe_interim, || sent_vector_seldom(fd, vector, count, sent))
-}
-
-#[inline(never)]
-fn sent_vector_seldom(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
-    observe::sent_seldom(fd, sent, || vector_interim_alone(vector, count, sent as usize))
-}
-
-#[inline(always)]
-fn sent_message(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
-    if sent <= 0 {
-        return sent;
-    }
-    // SAFETY: the call succeeded, so the kernel has read the header.
-    let (vector, count) = unsafe { ((*message).msg_iov, (*message).msg_iovlen) };
-    sent_vector(fd, vector, count, sent)
-}
-
-// The same, once for all that few programs call.
-
-#[inline(never)]
-fn sent_bytes_by(fd: c_int, buffer: *const c_void, sent: ssize_t) -> ssize_t {
-    sent_bytes(fd, buffer, sent)
-}
-
-#[inline(never)]
-fn sent_vector_by(fd: c_int, vector: *const iovec, count: usize, sent: ssize_t) -> ssize_t {
-    sent_vector(fd, vector, count, sent)
-}
-
-#[inline(never)]
-fn sent_message_by(fd: c_int, message: *const msghdr, sent: ssize_t) -> ssize_t {
-    sent_message(fd, message, sent)
-}
-
-#[inline(never)]
-fn sent_messages(fd: c_int, messages: *const mmsghdr, count: c_int) -> c_int {
-    if count <= 0 {
-        return count;
-    }
-    // SAFETY: so many messages were sent, so the kernel has read them, and written their lengths.
-    let messages = unsafe { sys::slice_at(messages, count as usize) };
-    let maybe_interim =
-        || messages.first().is_some_and(|first| may_begin_interim(first.msg_hdr.msg_iov, first.msg_len));
-    observe::sent(fd, count as ssize_t, maybe_interim, || {
-        observe::sent_seldom(fd, count as ssize_t, || {
-            let mut interim = Interim::new();
-            for message in messages {
-                let header = &message.msg_hdr;
-                read_vector(&mut interim, header.msg_iov, header.msg_iovlen, message.msg_len as usize);
-            }
-            interim.answers_nothing()
-        })
-    }) as c_int
-}
-
-/// The same of the `sent` bytes whose first part is `vector`.
-fn may_begin_interim(vector: *const iovec, sent: c_uint) -> bool {
-    // SAFETY: the kernel has read that many bytes; more than 0 begin with the first part.
-    sent > 0 && unsafe { (*vector).iov_len < HEAD || (sent as usize >= HEAD && may_be_interim((*vector).iov_base)) }
-}
-
-/// A file's bytes: no head of an answer is sent this way.
-#[inline(never)]
-fn sent_unseen(fd: c_int, sent: ssize_t) -> ssize_t {
-    if sent > 0 { observe::sent_seldom(fd, sent, || false) } else { sent }
-}
-
-/// Whether an answer's status can be interim, by its first digit: it settles the matter for nearly every answer.
-///
-/// # Safety
-/// [`HEAD`] bytes must be readable at `head`.
-#[inline(always)]
-unsafe fn may_be_interim(head: *const c_void) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe { *head.cast::<u8>().add(STATUS) == b'1' }
 }
 
 #[inline(always)]
@@ -448,39 +347,24 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     result
 }
 
-#[inline(always)]
-fn restricting_then(next: impl Fn() -> c_int) -> c_int {
-    restricting(true);
-    next()
+/// Whether a process that sets this seccomp mode means it. With no filter at all, or a mode that there is not, it only asks.
+fn installs(mode: c_ulong, filter: c_ulong) -> bool {
+    mode == c_ulong::from(libc::SECCOMP_MODE_STRICT) || mode == c_ulong::from(libc::SECCOMP_MODE_FILTER) && filter != 0
 }
 
-/// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done.
-fn restricting(yes: bool) {
-    if yes && !process::is_borrowed() {
-        keeping_errno(retire);
+/// A process that restricts its own system calls (seccomp(2)) may be killed for any of ours: nothing more is done, once it has. In
+/// the child of a vfork, which has its parent's memory, nothing is done anyway.
+#[inline(never)]
+fn restricting<R: Failure + PartialOrd>(installs: bool, next: impl Fn() -> R) -> R {
+    if !installs || process::is_borrowed() {
+        return next();
     }
-}
-
-fn interim_alone(buffer: *const c_void, sent: usize) -> bool {
-    let mut interim = Interim::new();
-    // SAFETY: the kernel has just read `sent` bytes there, and the caller's call has not returned yet.
-    interim.read(unsafe { sys::slice_at(buffer.cast::<u8>(), sent) });
-    interim.answers_nothing()
-}
-
-fn vector_interim_alone(vector: *const iovec, count: usize, sent: usize) -> bool {
-    let mut interim = Interim::new();
-    read_vector(&mut interim, vector, count, sent);
-    interim.answers_nothing()
-}
-
-/// Reads the `sent` bytes that the kernel has read of these parts, in order.
-fn read_vector(interim: &mut Interim, vector: *const iovec, count: usize, mut sent: usize) {
-    // SAFETY: the call succeeded, so the kernel has read the vector.
-    for part in unsafe { sys::slice_at(vector, count) } {
-        let length = part.iov_len.min(sent);
-        // SAFETY: of the `sent` bytes that the kernel has read in order, these are the next ones.
-        interim.read(unsafe { sys::slice_at(part.iov_base.cast::<u8>(), length) });
-        sent -= length;
+    keeping_errno(prepare_to_retire);
+    let result = next();
+    if result > R::FAILED {
+        retire()
+    } else {
+        keeping_errno(resume)
     }
+    result
 }

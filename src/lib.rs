@@ -77,19 +77,33 @@ fn runtime() -> Option<&'static Runtime> {
     RUNTIME.get()
 }
 
-/// From here on this process, and what it forks, is left alone: descriptors are forgotten, so that no hook has
-/// anything to do, and no new one is followed. Said once, if the process has served.
-fn retire() {
+/// The process is about to restrict its own system calls: what the restriction may forbid is done now, and nothing more is begun
+/// until [`retire`] or [`resume`]. Said once, if the process has served.
+fn prepare_to_retire() {
+    let Some(runtime) = runtime() else { return };
     log::retired();
     metrics::remove();
     duty::give_up(trim::may_act);
-    let options = runtime().map(|runtime| &runtime.options);
     RUNTIME.withdraw();
-    if let Some(options) = options {
-        background::stop(options);
-    }
+    background::stop(&runtime.options);
+}
+
+/// It did: from here on this process, and what it forks, is left alone: descriptors are forgotten, so that no hook has
+/// anything to do, and no new one is followed.
+fn retire() {
+    RUNTIME.remove();
     descriptors::apply_to_range(0, u32::MAX, connection::Event::Forgotten, |_| {});
     process::disarm();
+}
+
+/// It could not: all goes on.
+fn resume() {
+    RUNTIME.restore();
+    if let Some(runtime) = runtime() {
+        metrics::resume();
+        background::resume(&runtime.options);
+        log::resumed();
+    }
 }
 
 /// Decides once per program whether and how to act. Until it has, hooks pass straight through.
@@ -109,6 +123,8 @@ fn start() {
     let Some(libc) = sys::glibc_version() else { return };
     let allocator = Allocator::find(&options);
     sys::signals::resolve();
+    sys::handler::prepare();
+    memory::prepare();
     memory::at_fork_in_child(process::in_forked_child);
     let python = if options.gc { Python::find() } else { None };
     RUNTIME.set(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });

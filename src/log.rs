@@ -59,13 +59,21 @@ pub fn unavailable(what: &str) {
     write(runtime, Level::Warn, &mut line);
 }
 
-/// The process restricts its own system calls, and the library does nothing more.
+/// The process is about to restrict its own system calls, and the library does nothing more.
 pub fn retired() {
     let (Some(runtime), Some(process)) = (runtime(), process::begun()) else { return };
     if process.stats.requests.load(Relaxed) > 0 {
         let mut line = begin(runtime, "disabled");
         line.text(" reason=seccomp");
         write(runtime, Level::Warn, &mut line);
+    }
+}
+
+/// It could not, and the library goes on.
+pub fn resumed() {
+    let (Some(runtime), Some(process)) = (runtime(), process::begun()) else { return };
+    if process.stats.requests.load(Relaxed) > 0 {
+        enabled(runtime);
     }
 }
 

@@ -114,6 +114,11 @@ pub fn remove() {
     });
 }
 
+/// The process is not left alone, after all: it may have a file again.
+pub fn resume() {
+    process::with(|process| process.metrics.ended.store(false, SeqCst));
+}
+
 /// At exit(3). A process that ends by a signal or `_exit` leaves its file to be swept by another.
 #[cfg(not(test))]
 #[used]

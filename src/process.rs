@@ -70,6 +70,8 @@ pub struct Process {
     pub called_a_leak: AtomicBool,
     /// Whether a trim has brought nothing because memory is locked.
     pub locked: AtomicBool,
+    /// Whether the log has said that a stack is not known.
+    pub knows_no_stack: AtomicBool,
     /// What trims left.
     pub floors: TryLock<Floors>,
     /// The file of metrics.

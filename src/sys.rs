@@ -7,6 +7,8 @@ pub mod cell;
 pub mod cpus;
 pub mod directory;
 pub mod files;
+pub mod filter;
+pub mod handler;
 pub mod memory;
 pub mod objects;
 pub mod optional;
@@ -38,8 +40,12 @@ type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
 // SAFETY: syscall(2) as libc declares it.
 static SYSCALL: Next<Syscall> = unsafe { Next::new(c"syscall") };
 
-/// The calling thread's id, as in `/proc/PID/task`; 0 where libc has no `syscall`. glibc has had gettid(2) only since 2.30.
+/// The calling thread's id, as in `/proc/PID/task`; 0 where libc has no `syscall`, or this is no call to make. glibc has had
+/// gettid(2) only since 2.30.
 pub fn thread() -> i32 {
+    if filter::is_restricted() {
+        return 0;
+    }
     // SAFETY: gettid(2) takes nothing and cannot fail.
     SYSCALL.get().map_or(0, |syscall| unsafe { syscall(libc::SYS_gettid) } as i32)
 }

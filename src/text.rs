@@ -100,12 +100,21 @@ pub fn same(left: &[u8], right: &[u8]) -> bool {
 
 /// A whole number in decimal, and nothing else.
 pub fn number(text: &[u8]) -> Option<u64> {
+    number_of(text, 10)
+}
+
+/// A whole number in the base of 2 to 16, and nothing else.
+pub fn number_of(text: &[u8], base: u8) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
     text.iter().try_fold(0u64, |number, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte.wrapping_sub(b'0')))?;
-        number.checked_mul(10)?.checked_add(digit)
+        let digit = match byte {
+            b'0'..=b'9' => byte.wrapping_sub(b'0'),
+            b'a'..=b'f' => byte.wrapping_sub(b'a').wrapping_add(10),
+            _ => return None,
+        };
+        number.checked_mul(base.into())?.checked_add(u64::from(Some(digit).filter(|&digit| digit < base)?))
     })
 }
 

@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger, Trimmed};
 use crate::process::Process;
+use crate::sys::handler::{self, Handlers};
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
 use crate::verdict::{self, Verdict};
@@ -122,10 +123,23 @@ fn decide(
     }
 }
 
-/// Whether anything may be done here. A vfork child has no business with its parent's policy; neither has a child whose page
-/// was not wiped. The handler of a fault may have interrupted malloc.
+/// Whether anything may be done here that malloc's locks or state are needed for, or that must not be done twice at once: a
+/// trim, a thread's start, a change of malloc's settings, a file. A vfork child has no business with its parent's policy; neither has a
+/// child whose page was not wiped. And a handler that waits may have interrupted malloc.
 pub fn may_act(process: &Process, shield: &Shield) -> bool {
-    process.is_mine() && !shield.is_in_fault_handler()
+    if !shield.is_up || !process.is_mine() {
+        return false;
+    }
+    match handler::handlers(shield) {
+        Handlers::None | Handlers::Harmless => true,
+        Handlers::Dangerous => false,
+        Handlers::Unknown => {
+            if process.introduced.load(Relaxed) && !process.knows_no_stack.swap(true, Relaxed) {
+                log::unavailable("stack");
+            }
+            false
+        }
+    }
 }
 
 fn look_again(process: &Process, wait: u64) -> Option<u64> {

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::policy::SECOND;
 use crate::process::{self, Process};
-use crate::sys::{self, sockets};
+use crate::sys::{self, filter, sockets};
 use crate::{background, descriptors, log, observe, runtime};
 
 /// How long a server is given to accept its first connection where we see it.
@@ -99,12 +99,12 @@ fn is_sweeping(process: &Process) -> bool {
     process.unseen.answers.load(Relaxed) >= ENOUGH && process.stats.in_flight() > 0
 }
 
-/// Whether a process is still to be looked at.
+/// Whether a process is still to be looked at. Not by calls that the program may not make.
 pub fn is_watching(process: &Process) -> bool {
     if process.has_begun() {
         return is_sweeping(process);
     }
-    LISTENED.load(Relaxed) && process.unseen.at.load(Relaxed) != NO_MORE
+    LISTENED.load(Relaxed) && process.unseen.at.load(Relaxed) != NO_MORE && !filter::is_restricted()
 }
 
 /// At a wait point of a process that has served nothing yet.

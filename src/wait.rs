@@ -15,10 +15,11 @@ pub mod calls;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::interpose::{errno, keeping_errno, set_errno};
+use crate::interpose::{errno, fail, keeping_errno, set_errno};
 use crate::policy::SECOND;
 use crate::process::{self, Process};
-use crate::sys::signals::{self, Mask};
+use crate::sys::filter::{self, Call};
+use crate::sys::signals::{self, Mask, Pending, Shield};
 use crate::sys::{self, sockets};
 use crate::{background, duty, garbage, runtime, trim, unseen};
 
@@ -82,6 +83,15 @@ impl Part {
     }
 }
 
+/// How a part of a wait is waited.
+#[derive(Clone, Copy)]
+pub enum How<'a> {
+    /// With this mask, and cancellation as the caller has it: by the p-variant.
+    Masked(&'a Mask),
+    /// By the caller's own call.
+    Plain,
+}
+
 /// A wait at whose beginning there is a reason to look.
 pub struct Wait {
     process: &'static Process,
@@ -96,11 +106,12 @@ pub struct Wait {
 #[inline(always)]
 pub fn at(
     point: Point,
+    substitute: Option<Call>,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    let wait = serving().and_then(|process| Wait::begin(process, point, timeout));
+    let wait = serving().and_then(|process| Wait::begin(process, point, substitute, timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -127,7 +138,12 @@ fn serving() -> Option<&'static Process> {
 
 impl Wait {
     #[inline(never)]
-    fn begin(process: &'static Process, point: Point, timeout: impl FnOnce() -> Option<Timeout>) -> Option<Wait> {
+    fn begin(
+        process: &'static Process,
+        point: Point,
+        substitute: Option<Call>,
+        timeout: impl FnOnce() -> Option<Timeout>,
+    ) -> Option<Wait> {
         let takes_signal = background::takes_signal(process);
         let is_possible = |until: u64| is_possible(process, &process.possible_requests, || until);
         let now = sys::now();
@@ -143,7 +159,9 @@ impl Wait {
             Timeout::After(0) => return None,
             Timeout::After(nanoseconds) => Some(now.saturating_add(nanoseconds)),
         };
-        (takes_signal || is_possible(deadline.unwrap_or(u64::MAX))).then_some(Wait { process, point, deadline })
+        // What cannot be cut can do nothing about what comes due meanwhile.
+        let until = if substitute.is_none_or(filter::allows) { deadline.unwrap_or(u64::MAX) } else { now };
+        (takes_signal || is_possible(until)).then_some(Wait { process, point, deadline })
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -153,9 +171,13 @@ impl Wait {
 
     /// Waits. `call` is the real call: it waits that long with the caller's signal mask, and returns 0 when that time
     /// is over. It may be called more than once. `divisible`: the wait may be cut in two.
-    pub fn run(&self, divisible: bool, call: &mut dyn FnMut(Part, &Mask) -> c_int) -> c_int {
+    /// Where `substitute` tells that this is another one than the caller's own, it may be refused; then the caller's is made.
+    pub fn run(&self, divisible: bool, substitute: Option<Call>, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
         let before = errno();
         let shield = signals::shield();
+        if !shield.is_up || !substitute.is_none_or(filter::allows) {
+            return self.run_uncut(before, &shield, call);
+        }
         duty::at_wait_point(self.process, &shield, trim::may_act);
         loop {
             let again = trim::at_wait_point(self.process, &shield, Some(self.point)).filter(|_| divisible);
@@ -164,12 +186,15 @@ impl Wait {
             let part = first.map_or(Part::Rest(left), Part::First);
             let mask = background::mask_for_wait(self.process, &shield);
             set_errno(before);
-            let result = shield.wait(|| call(part, &mask));
+            let result = shield.wait(|| call(part, How::Masked(&mask)));
             if first.is_some() {
                 self.process.watched_until.store(0, Relaxed);
                 if result == 0 {
                     continue;
                 }
+            }
+            if result < 0 && substitute.is_some_and(filter::refused) {
+                return self.run_uncut(before, &shield, call);
             }
             keeping_errno(|| {
                 garbage::after_wait(self.process, &shield, result != 0);
@@ -177,6 +202,24 @@ impl Wait {
             });
             return result;
         }
+    }
+
+    /// The same by the caller's own call, in one: what came while a trim ran is delivered before, and ends it.
+    #[cold]
+    fn run_uncut(&self, before: c_int, shield: &Shield, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
+        let interrupted = trim_before(self.process, shield, self.point, |pending| shield.interrupts_wait(pending));
+        shield.end();
+        if interrupted {
+            return fail(libc::EINTR);
+        }
+        set_errno(before);
+        let result = call(Part::Rest(self.left()), How::Plain);
+        keeping_errno(|| {
+            let shield = signals::shield();
+            garbage::after_wait(self.process, &shield, result != 0);
+            shield.end();
+        });
+        result
     }
 
     /// One thread at a time watches for quiet; the others wait as they asked. A thread that does not come back (it was
@@ -209,12 +252,25 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     }
     keeping_errno(|| {
         let shield = signals::shield();
-        duty::at_wait_point(process, &shield, trim::may_act);
-        trim::at_wait_point(process, &shield, Some(point));
-        let interrupts = blocks && shield.interrupts(descriptor);
+        let interrupts = |pending| blocks && shield.interrupts(pending, descriptor);
+        let interrupts = trim_before(process, &shield, point, interrupts);
         shield.end();
         interrupts
     })
+}
+
+/// Under `shield`, before a call that takes no mask: trims if that is right, and says whether what came meanwhile
+/// `interrupts` the call. Where that could not be seen, nothing is trimmed.
+fn trim_before(
+    process: &'static Process,
+    shield: &Shield,
+    point: Point,
+    interrupts: impl FnOnce(Pending) -> bool,
+) -> bool {
+    let Some(pending) = Pending::prepare() else { return false };
+    duty::at_wait_point(process, shield, trim::may_act);
+    trim::at_wait_point(process, shield, Some(point));
+    interrupts(pending)
 }
 
 /// Whether a trigger can fire at `requests` or at `time`, which is asked only where the requests do not decide it, and

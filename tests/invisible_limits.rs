@@ -7,7 +7,7 @@ mod common;
 mod fixture;
 
 use common::{library, log::Log};
-use fixture::Fixture;
+use fixture::{Fixture, shared_object_as};
 use std::process::Command;
 
 #[test]
@@ -72,6 +72,19 @@ fn a_seccomp_filter_installed_by_its_system_call_kills_nobody() {
 #[test]
 fn a_seccomp_filter_that_refuses_calls_is_respected() {
     filtered("refuse", "prctl");
+}
+
+#[test]
+fn questions_about_seccomp_change_nothing() {
+    Fixture::new("seccomp_probes").is_unchanged_to_the_last_trim();
+}
+
+/// The thread ends before a filter may come, and is back where none came.
+#[test]
+fn filters_that_fail_leave_the_thread() {
+    let fixture = Fixture::new("seccomp_probes").argument("thread").env("AUTOTRIM_PERIOD", "10ms");
+    let (outcome, _) = fixture.preloaded();
+    assert!(outcome.status.success() && outcome.stderr == "thread before: 1\nthread after: 1\n", "{outcome:?}");
 }
 
 /// In a root directory of its own, on a tmpfs in a mount namespace of its own: there the library is in
@@ -168,3 +181,36 @@ fn a_wait_takes_no_more_of_the_stack_than_is_said() {
 
 /// So much the same waits take without the library once they are bound.
 const PLAIN_CALL: usize = 500;
+/// While a call is blocked in the kernel, and when it has returned: what was sent, and the vectors that tell where that is, are gone
+/// before the library could look at them.
+fn outlives(call: &str) {
+    Fixture::new("sent_buffer_vanishes").argument(call).is_unchanged_to_the_last_trim();
+    let library = shared_object_as("vanishes_after_send", "vanishes_after_send.so", &["-ldl"]);
+    let fixture = Fixture::new("sent_buffer_vanishes").argument(call).argument("a page").preload_after(library);
+    fixture.is_unchanged_to_the_last_trim();
+}
+
+#[test]
+fn a_buffer_may_vanish_in_send() {
+    outlives("send");
+}
+
+#[test]
+fn a_buffer_may_vanish_in_sendto() {
+    outlives("sendto");
+}
+
+#[test]
+fn a_buffer_may_vanish_in_write() {
+    outlives("write");
+}
+
+#[test]
+fn a_buffer_may_vanish_in_writev() {
+    outlives("writev");
+}
+
+#[test]
+fn a_buffer_may_vanish_in_sendmsg() {
+    outlives("sendmsg");
+}

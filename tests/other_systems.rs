@@ -240,3 +240,22 @@ fn works_on_aarch64() {
     let log = outcome.log();
     assert_trims_of_20_requests(&log, log.lines[0].text("allocator"));
 }
+
+/// There the kernel's frame for a handler is another one, and so is what it is known by.
+#[test]
+fn nothing_is_trimmed_in_a_handler_on_aarch64() {
+    let mut compiler = cross_compiler("aarch64-linux-gnu.2.36");
+    let program = compile(compiler.args(["-D_GNU_SOURCE", "-O1", "-pthread"]), "waits_in_handler.c");
+    for how in ["plain", "nodefer", "unblocked", "alternate", "nested", "thread", "left"] {
+        let mut emulator = Command::new("qemu-aarch64");
+        emulator
+            .args(["-L", "/usr/aarch64-linux-gnu", "-E"])
+            .arg(format!("LD_PRELOAD={}", release::aarch64().display()));
+        emulator.args(["-E", "AUTOTRIM_INTERVAL=1", "-E", "AUTOTRIM_OVERHEAD=0"]).arg(&program.path).arg(how);
+        let mut requests = run(&mut emulator).log().trims("requests").numbers("requests");
+        assert!(requests.len() > 8, "{how}: {requests:?}");
+        // The last request is no handler's.
+        requests.pop();
+        assert!(requests.iter().all(|requests| requests % 2 == 1), "{how}: trims in a handler: {requests:?}");
+    }
+}

@@ -2,9 +2,6 @@
 
 use super::*;
 
-/// The operation of seccomp(2) that only asks.
-const SECCOMP_GET_ACTION_AVAIL: c_long = 2;
-
 /// Which system calls by their numbers are ours to see: none; those on a followed descriptor, their first argument; all.
 const CLASSES: [u8; 512] = {
     let on_followed = [
@@ -76,8 +73,11 @@ pub fn calling(number: c_long, [a, b, c, d]: [c_long; 4], next: impl Fn() -> c_l
         libc::SYS_close_range => {
             return closing_range(a as c_uint, b as c_uint, c as c_int, || next() as c_int) as c_long;
         }
-        libc::SYS_seccomp => restricting(a != SECCOMP_GET_ACTION_AVAIL),
-        libc::SYS_prctl => restricting(a == c_long::from(libc::PR_SET_SECCOMP)),
+        // The first two operations are the modes that prctl knows, by numbers of their own; others only ask.
+        libc::SYS_seccomp => return restricting(a < 2 && installs(a as c_ulong + 1, c as c_ulong), next),
+        libc::SYS_prctl if a == c_long::from(libc::PR_SET_SECCOMP) => {
+            return restricting(installs(b as c_ulong, c as c_ulong), next);
+        }
         _ => {}
     }
     next()

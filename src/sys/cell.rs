@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU8, Ordering::*};
 
-/// A static that the constructor writes once, and that may be withdrawn.
+/// A static that the constructor writes once, and that may be withdrawn and restored.
 pub struct Late<T> {
     state: AtomicU8,
     value: UnsafeCell<MaybeUninit<T>>,
@@ -14,6 +14,7 @@ const EMPTY: u8 = 0;
 const WRITING: u8 = 1;
 const WRITTEN: u8 = 2;
 const WITHDRAWN: u8 = 3;
+const GONE: u8 = 4;
 
 // SAFETY: the value is written by the one thread that moved EMPTY → WRITING, and read only after WRITTEN.
 unsafe impl<T: Send + Sync> Sync for Late<T> {}
@@ -33,9 +34,19 @@ impl<T: Copy> Late<T> {
         }
     }
 
-    /// From here on there is no value. References handed out before stay valid.
+    /// From here on there is no value, until it is restored. References handed out before stay valid.
     pub fn withdraw(&self) {
-        self.state.store(WITHDRAWN, Release);
+        let _ = self.state.compare_exchange(WRITTEN, WITHDRAWN, Release, Relaxed);
+    }
+
+    /// What was withdrawn is there again, unless it is gone.
+    pub fn restore(&self) {
+        let _ = self.state.compare_exchange(WITHDRAWN, WRITTEN, Release, Relaxed);
+    }
+
+    /// There is no value any more, for good.
+    pub fn remove(&self) {
+        self.state.store(GONE, Release);
     }
 
     /// The value, once written, and until withdrawn.

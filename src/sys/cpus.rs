@@ -12,8 +12,8 @@ use crate::text::{Text, number};
 pub fn available() -> Option<u32> {
     // 8,192 CPUs, the most that a kernel is built for, are 2.3 KB of it.
     let mut buffer = [0u8; 4096];
-    let allowed = allowed(files::read(c"/proc/self/status", &mut buffer)?)?;
-    let quota = files::read(c"/proc/self/cgroup", &mut buffer).and_then(quota);
+    let allowed = allowed(files::read_at_once(c"/proc/self/status", &mut buffer)?)?;
+    let quota = files::read_at_once(c"/proc/self/cgroup", &mut buffer).and_then(quota);
     Some(quota.map_or(allowed, |quota| allowed.min(quota)))
 }
 
@@ -73,7 +73,7 @@ fn quota_of(version: Version, path: &[u8]) -> Option<u32> {
 fn read<'a>(root: &str, path: &[u8], name: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut file = Text::<512>::new();
     file.text(root).bytes(path).text(name).byte(0);
-    files::read(CStr::from_bytes_with_nul(file.as_bytes()).ok()?, buffer)
+    files::read_at_once(CStr::from_bytes_with_nul(file.as_bytes()).ok()?, buffer)
 }
 
 /// `max 100000`, or microseconds in each period.

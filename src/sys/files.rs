@@ -1,10 +1,11 @@
-//! The only files: `/proc/self/statm` and `status`, read and closed at once, those of the cgroup, at start, and descriptor 2,
-//! written to while it is still the file that it was at start.
+//! The only files: `/proc/self/statm` and a few more of `/proc/self`, read and closed at once, those of the cgroup, at start, and
+//! descriptor 2, written to while it is still the file that it was at start.
 
 use core::ffi::{CStr, c_int, c_void};
 use core::mem::MaybeUninit;
 
-use super::{own, signals};
+use super::{filter, own, signals};
+use crate::hooks::next;
 use crate::interpose::{Next, errno, keeping_errno};
 use crate::text::Text;
 
@@ -41,8 +42,11 @@ pub fn read_status(buffer: &mut [u8]) -> Option<&[u8]> {
     read(STATUS, buffer)
 }
 
-/// The same of another file.
-pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Another thread may fork meanwhile, so the descriptor is known as ours. Who filters system calls may not allow what that takes.
+fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    if filter::is_restricted() {
+        return read_at_once(path, buffer);
+    }
     keeping_errno(|| {
         let file = own::SMALL_FILE.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
         // SAFETY: `buffer` is valid for its length. Were the number another file's by now, this would move nothing there.
@@ -50,6 +54,43 @@ pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
         own::SMALL_FILE.close(file);
         buffer.get(..usize::try_from(length).ok()?)
     })
+}
+
+/// The first bytes of a small file; `None` where it cannot be read.
+pub fn read_at_once<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    keeping_errno(|| read_and_close(open(path)?, buffer))
+}
+
+/// The calling thread's /proc/PID/task/TID/status, to be read later.
+pub struct Status(c_int);
+
+impl Status {
+    /// `None` where it cannot be opened.
+    pub fn open() -> Option<Status> {
+        keeping_errno(|| open(c"/proc/thread-self/status")).map(Status)
+    }
+
+    /// What it says now.
+    pub fn read(self, buffer: &mut [u8]) -> Option<&[u8]> {
+        keeping_errno(|| read_and_close(self.0, buffer))
+    }
+}
+
+fn open(path: &CStr) -> Option<c_int> {
+    // SAFETY: a C string and plain flags. O_CLOEXEC: a fork+exec in another thread must not inherit it.
+    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    (file >= 0).then_some(file)
+}
+
+fn read_and_close(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
+    let close = next::close.get()?;
+    // SAFETY: `buffer` is valid for its length; `file` is the caller's, who has just opened it.
+    let length = unsafe {
+        let length = libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0);
+        close(file);
+        length
+    };
+    buffer.get(..usize::try_from(length).ok()?)
 }
 
 /// Which file a descriptor refers to.
@@ -84,6 +125,9 @@ pub fn write_stderr(start: Identity, line: &[u8]) {
         if stderr_identity() != Some(start) {
             return;
         }
+        if filter::is_restricted() {
+            return write_by_other_calls(write, line);
+        }
         signals::without(libc::SIGPIPE, &mut || {
             let mut ready = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
             // SAFETY: one pollfd; `line` is valid for its length.
@@ -95,4 +139,27 @@ pub fn write_stderr(start: Identity, line: &[u8]) {
             }
         });
     });
+}
+
+/// The same where nothing is to be called but what every program calls, and so not poll: a regular file takes a line at once,
+/// and others are opened anew, so as not to block; where nobody reads from a pipe, or it is a socket, that fails.
+fn write_by_other_calls(write: Write, line: &[u8]) {
+    let mut status = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `status` is valid for writing, and read only where fstat succeeded; `line` is valid for its length; the second
+    // file is ours and is closed here.
+    unsafe {
+        if libc::fstat(STDERR, status.as_mut_ptr()) != 0 {
+            return;
+        }
+        if status.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFREG {
+            write(STDERR, line.as_ptr().cast(), line.len());
+            return;
+        }
+        let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let file = libc::open(c"/proc/self/fd/2".as_ptr(), flags);
+        if let Some(close) = next::close.get().filter(|_| file >= 0) {
+            write(file, line.as_ptr().cast(), line.len());
+            close(file);
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Memory of our own, from the kernel and not from the heap that we watch; and this process's RSS.
 
+use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::mem::{MaybeUninit, size_of, size_of_val};
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use super::files;
+use super::{files, filter};
 use crate::interpose::{errno, keeping_errno};
 use crate::text::number;
 
@@ -41,7 +42,8 @@ pub fn wiped_on_fork<T: ZeroIsValid>() -> Option<&'static T> {
         return None;
     }
     // SAFETY: our own mapping.
-    let wiped_by_kernel = unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } == 0;
+    let wiped_by_kernel =
+        !filter::is_restricted() && unsafe { libc::madvise(page, length, libc::MADV_WIPEONFORK) } == 0;
     if !wiped_by_kernel && !HAS_FORK_HANDLER.load(Relaxed) {
         // SAFETY: our own mapping, to which no reference exists yet.
         unsafe { libc::munmap(page, length) };
@@ -93,18 +95,94 @@ pub fn read<T: Copy>(place: *const T) -> Option<T> {
 /// Fills `values` with what stands at `place`; false where not all of it can be read.
 pub fn read_into<T: Copy>(place: *const T, values: &mut [T]) -> bool {
     let length = size_of_val(values);
-    let local = libc::iovec { iov_base: values.as_mut_ptr().cast(), iov_len: length };
-    let remote = libc::iovec { iov_base: place.cast_mut().cast(), iov_len: length };
-    // SAFETY: `local` is valid for writing its length; the kernel checks `remote` (process_vm_readv(2)).
-    keeping_errno(|| unsafe {
-        let copied = libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0);
-        if copied < 0 && errno() != libc::EFAULT {
-            // Not permitted in an old container: read it as libc itself would.
-            ptr::copy_nonoverlapping(place, values.as_mut_ptr(), values.len());
-            return true;
+    // SAFETY: all of `place` has just been read by the kernel. Unaligned, as far as we know.
+    are_readable(place as usize, length)
+        && unsafe {
+            ptr::copy_nonoverlapping(place.cast::<u8>(), values.as_mut_ptr().cast::<u8>(), length);
+            true
         }
-        usize::try_from(copied) == Ok(length)
-    })
+}
+
+/// Whether so many bytes at `place` can be read.
+fn are_readable(place: usize, length: usize) -> bool {
+    const SMALLEST_PAGE: usize = 4096;
+    let Some(last) = place.checked_add(length.saturating_sub(1)) else { return false };
+    if is_on_stack(place, last) {
+        return true;
+    }
+    let mut at = place;
+    while at <= last {
+        if !is_readable(at as *const u8) {
+            return false;
+        }
+        at = (at & !(SMALLEST_PAGE - 1)).saturating_add(SMALLEST_PAGE);
+    }
+    true
+}
+
+/// Whether this is memory of a caller on the first thread's stack, as vectors and timeouts mostly are: that is never unmapped.
+fn is_on_stack(first: usize, last: usize) -> bool {
+    const NEAR: usize = 16 << 20;
+    let here = &raw const first as usize;
+    let end = END_OF_STACK.load(Relaxed);
+    here <= first && last < end && end - here <= NEAR
+}
+
+/// See [`is_on_stack`].
+static END_OF_STACK: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether [`is_readable`] may ask. Not under valgrind, which hides the vDSO, and would complain to its user.
+static MAY_ASK: AtomicBool = AtomicBool::new(false);
+
+/// For the constructor.
+pub fn prepare() {
+    // SAFETY: no preconditions; an absent entry reads 0. What the kernel put at the end of the first stack is AT_RANDOM.
+    let [random, vdso] = [libc::AT_RANDOM, libc::AT_SYSINFO_EHDR].map(|entry| unsafe { libc::getauxval(entry) });
+    END_OF_STACK.store(random as usize, Relaxed);
+    MAY_ASK.store(vdso != 0 || cfg!(not(target_arch = "x86_64")), Relaxed);
+}
+
+/// Whether the kernel may be asked what can be read.
+#[inline(always)]
+pub fn may_ask() -> bool {
+    MAY_ASK.load(Relaxed)
+}
+
+/// Whether the byte at `place` can be read, by the kernel's word: it looks at a new signal mask before it looks at what is to be
+/// done with it, and that is nothing (rt_sigprocmask(2), EFAULT and EINVAL). A call that libc makes in every program.
+#[inline(always)]
+pub fn is_readable(place: *const u8) -> bool {
+    if !may_ask() {
+        return is_copied(place);
+    }
+    // The kernel's set has eight bytes: within one page.
+    let set = place as usize & !7;
+    let result: isize;
+    // SAFETY: changes nothing, whatever `set` is.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        asm!("syscall", inlateout("rax") libc::SYS_rt_sigprocmask as isize => result, in("rdi") 99, in("rsi") set,
+            in("rdx") 0, in("r10") 8, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    // SAFETY: the same.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        asm!("svc #0", in("x8") libc::SYS_rt_sigprocmask, inlateout("x0") 99isize => result, in("x1") set, in("x2") 0,
+            in("x3") 8, options(nostack));
+    }
+    result == -(libc::EINVAL as isize)
+}
+
+/// The same by process_vm_readv(2); false where that is not to be had.
+#[cold]
+#[inline(never)]
+fn is_copied(place: *const u8) -> bool {
+    let mut byte = 0u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: place.cast_mut().cast(), iov_len: 1 };
+    // SAFETY: `local` is valid for writing its length; the kernel checks `remote`.
+    !filter::is_restricted()
+        && keeping_errno(|| unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) == 1 })
 }
 
 /// Writes `value` at `place` in this process's own memory, if it can be written.
@@ -113,8 +191,10 @@ pub fn write<T: Copy>(place: *mut T, value: T) {
     let remote = libc::iovec { iov_base: place.cast(), iov_len: size_of::<T>() };
     // SAFETY: `local` is valid for reading its length; the kernel checks `remote` (process_vm_writev(2)).
     keeping_errno(|| unsafe {
-        if libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) < 0 && errno() != libc::EFAULT {
-            // Not permitted in an old container: write it as libc itself would.
+        if filter::is_restricted()
+            || libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) < 0 && errno() != libc::EFAULT
+        {
+            // Not permitted by a filter or in an old container: write it as libc itself would.
             place.write(value);
         }
     });

@@ -6,6 +6,44 @@ use core::ffi::{c_int, c_void};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Object(*const c_void);
 
+/// Calls `each` with the bounds of each segment of readable code of the object that `address` lies in. For the constructor.
+pub fn each_code_segment(address: *const c_void, mut each: impl FnMut(usize, usize)) {
+    struct Walk<'a> {
+        address: usize,
+        each: &'a mut dyn FnMut(usize, usize),
+    }
+    unsafe extern "C" fn walk(info: *mut libc::dl_phdr_info, _size: usize, walk: *mut c_void) -> c_int {
+        // SAFETY: dl_iterate_phdr passes a valid object description, and `walk` as it was given.
+        let (info, walk) = unsafe { (&*info, &mut *walk.cast::<Walk>()) };
+        // SAFETY: as many headers as the description says.
+        let headers = unsafe { super::slice_at(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
+        if !holds(info, headers, walk.address) {
+            return 0;
+        }
+        for header in headers {
+            const CODE: u32 = libc::PF_X | libc::PF_R;
+            if header.p_type == libc::PT_LOAD && header.p_flags & CODE == CODE {
+                let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+                (walk.each)(start, start.wrapping_add(header.p_memsz as usize));
+            }
+        }
+        1
+    }
+    let mut state = Walk { address: address as usize, each: &mut each };
+    if !address.is_null() {
+        // SAFETY: `walk` matches the callback's type, and gets `state` while it lives.
+        unsafe { libc::dl_iterate_phdr(Some(walk), (&raw mut state).cast()) };
+    }
+}
+
+/// Whether `address` lies in one of an object's segments.
+fn holds(info: &libc::dl_phdr_info, headers: &[libc::Elf64_Phdr], address: usize) -> bool {
+    let offset = address.wrapping_sub(info.dlpi_addr as usize);
+    headers.iter().any(|header| {
+        header.p_type == libc::PT_LOAD && offset.wrapping_sub(header.p_vaddr as usize) < header.p_memsz as usize
+    })
+}
+
 /// What [`Object::of`] looks for, and finds.
 struct Search {
     address: usize,
@@ -34,11 +72,7 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, search: *
     unsafe {
         let (info, search) = (&*info, &mut *search.cast::<Search>());
         let headers = super::slice_at(info.dlpi_phdr, usize::from(info.dlpi_phnum));
-        let offset = search.address.wrapping_sub(info.dlpi_addr as usize);
-        let holds = |header: &libc::Elf64_Phdr| {
-            header.p_type == libc::PT_LOAD && offset.wrapping_sub(header.p_vaddr as usize) < header.p_memsz as usize
-        };
-        if !headers.iter().any(holds) {
+        if !holds(info, headers, search.address) {
             return 0;
         }
         search.found = Some(Object(info.dlpi_phdr.cast()));

@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use super::directory::{self, Error};
-use super::files;
+use super::{files, filter};
 use crate::hooks::next as real;
 use crate::interpose::{errno, keeping_errno};
 
@@ -119,6 +119,10 @@ impl Own {
 /// descriptors before memory (kernel/fork.c, copy_process), which may be news of the next visit already; numbers are given
 /// out from the lowest, so the next one's is the same but in the rarest cases.
 pub fn close_inherited() {
+    // Who filters system calls may not allow fcntl: there they stay open until exec.
+    if filter::is_restricted() {
+        return;
+    }
     keeping_errno(|| {
         [&SMALL_FILE, &DIRECTORY, &SOURCE, &BELL].into_iter().for_each(Own::end);
         if is_metrics(&FILE) {

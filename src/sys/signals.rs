@@ -4,8 +4,9 @@ use core::ffi::{c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 
-use super::sockets;
+use super::{files, filter, sockets};
 use crate::interpose::Next;
+use crate::text::number_of;
 
 /// A thread's signal mask.
 pub type Mask = libc::sigset_t;
@@ -47,6 +48,8 @@ pub fn resolve() {
 pub struct Shield {
     /// The caller's own mask.
     pub mask: Mask,
+    /// Whether signals are blocked. Who filters system calls may have refused that.
+    pub is_up: bool,
     cancel_state: c_int,
     cancel_type: c_int,
 }
@@ -61,12 +64,12 @@ pub fn shield() -> Shield {
         pthread_setcancelstate(CANCEL_DISABLE, &mut cancel_state);
         pthread_setcanceltype(CANCEL_DEFERRED, &mut cancel_type);
     }
-    let mut mask = MaybeUninit::<Mask>::uninit();
-    // SAFETY: all sets are valid for reading or writing; sigprocmask (not pthread_sigmask, which is in libpthread
-    // before glibc 2.32) acts on the calling thread on Linux, and cannot fail with SIG_BLOCK.
+    let mut mask = MaybeUninit::<Mask>::zeroed();
+    // SAFETY: all sets are valid for reading or writing, and zeros are one; sigprocmask (not pthread_sigmask, which is in
+    // libpthread before glibc 2.32) acts on the calling thread on Linux.
     unsafe {
-        libc::sigprocmask(libc::SIG_BLOCK, &all_but_faults(), mask.as_mut_ptr());
-        Shield { mask: mask.assume_init(), cancel_state, cancel_type }
+        let is_up = libc::sigprocmask(libc::SIG_BLOCK, &all_but_faults(), mask.as_mut_ptr()) == 0;
+        Shield { mask: mask.assume_init(), is_up, cancel_state, cancel_type }
     }
 }
 
@@ -102,7 +105,7 @@ impl Shield {
         mask
     }
 
-    /// Whether the caller blocked no standard signal: it is in no handler.
+    /// Whether the caller blocked no standard signal.
     pub fn is_unblocked(&self) -> bool {
         !STANDARD.clone().any(|signal| contains(&self.mask, signal))
     }
@@ -113,57 +116,98 @@ impl Shield {
         // SAFETY: the state, mask and type that `shield` found.
         unsafe {
             pthread_setcancelstate(self.cancel_state, ptr::null_mut());
-            libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
+            if self.is_up {
+                libc::sigprocmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
+            }
             pthread_setcanceltype(self.cancel_type, ptr::null_mut());
         }
     }
 
-    /// Whether the thread may be in the handler of a fault, or of abort(3), which may have struck inside malloc, with an
-    /// arena's lock held. A handler runs with its signal blocked, or on the alternate stack (sigaltstack(2)); a
-    /// thread that serves has no reason for either, unless it blocks all there is.
-    pub fn is_in_fault_handler(&self) -> bool {
-        let fault = FAULTS.iter().chain(&[libc::SIGABRT]).any(|&signal| contains(&self.mask, signal));
-        (fault && !blocks_all(&self.mask)) || is_on_alternate_stack()
-    }
-
     /// Whether ending the shield will run a handler after which a blocking call on `descriptor` would have
     /// failed with EINTR: one without SA_RESTART, or any if the socket has a receive timeout (signal(7)).
-    pub fn interrupts(&self, descriptor: c_int) -> bool {
-        let mut pending = MaybeUninit::<Mask>::uninit();
-        // SAFETY: `pending` is valid for writing; it is read only where sigpending succeeded.
-        let pending = unsafe {
-            if libc::sigpending(pending.as_mut_ptr()) != 0 {
-                return false;
-            }
-            pending.assume_init()
-        };
+    pub fn interrupts(&self, pending: Pending, descriptor: c_int) -> bool {
+        self.delivers(pending, |flags| flags & libc::SA_RESTART == 0 || sockets::has_receive_timeout(descriptor))
+    }
+
+    /// The same of a wait that any handler ends: poll, select, epoll_wait.
+    pub fn interrupts_wait(&self, pending: Pending) -> bool {
+        self.delivers(pending, |_| true)
+    }
+
+    fn delivers(&self, pending: Pending, interrupts: impl Fn(c_int) -> bool) -> bool {
+        let Some(pending) = pending.take() else { return false };
         (1..=64).any(|signal| {
             let comes = contains(&pending, signal) && !contains(&self.mask, signal);
-            comes && handler_interrupts(signal, descriptor)
+            comes && flags_of_handler(signal).is_some_and(&interrupts)
         })
     }
 }
 
-fn is_on_alternate_stack() -> bool {
-    let mut stack = MaybeUninit::<libc::stack_t>::uninit();
-    // SAFETY: `stack` is valid for writing; it is read only where sigaltstack succeeded.
-    unsafe {
-        libc::sigaltstack(ptr::null(), stack.as_mut_ptr()) == 0
-            && stack.assume_init_ref().ss_flags & libc::SS_ONSTACK != 0
+/// A way to ask which signals are pending, found before they may be: by sigpending(2), or where that is not to be called, by
+/// an open file of /proc.
+pub struct Pending(Option<files::Status>);
+
+impl Pending {
+    /// `None` where there is none: what comes meanwhile could not be seen. [`Pending::take`] has to follow.
+    pub fn prepare() -> Option<Pending> {
+        if !filter::is_restricted() {
+            return Some(Pending(None));
+        }
+        files::Status::open().map(|file| Pending(Some(file)))
+    }
+
+    /// The signals that are pending for this thread, which blocks them.
+    fn take(self) -> Option<Mask> {
+        let mut pending = MaybeUninit::<Mask>::zeroed();
+        // SAFETY: `pending` is valid for writing; it is read only where sigpending succeeded.
+        if self.0.is_none() && unsafe { libc::sigpending(pending.as_mut_ptr()) == 0 } {
+            // SAFETY: as said.
+            return Some(unsafe { pending.assume_init() });
+        }
+        let mut buffer = [0u8; 2048];
+        let status = self.0.or_else(files::Status::open)?.read(&mut buffer)?;
+        let hexadecimal = |name| number_of(filter::field(status, name)?, 16);
+        let bits = hexadecimal(b"SigPnd:")? | hexadecimal(b"ShdPnd:")?;
+        // SAFETY: the kernel's set is the first word of libc's; zeros are a valid rest.
+        unsafe {
+            pending.as_mut_ptr().cast::<u64>().write(bits);
+            Some(pending.assume_init())
+        }
     }
 }
 
-fn handler_interrupts(signal: c_int, descriptor: c_int) -> bool {
+/// Up to which address, `end` at most, the pages after that of `here` can be read. With all signals blocked but faults: the
+/// kernel is asked to block what stands in each page, and so says which it cannot read.
+pub fn end_of_readable(here: usize, end: usize) -> usize {
+    let page = super::memory::page_size() as usize;
+    let Some(syscall) = crate::hooks::next::syscall.known() else { return here };
+    let mut at = here.wrapping_add(1).next_multiple_of(page);
+    let first = at;
+    // SAFETY: rt_sigprocmask(2) reads the kernel's set of eight bytes, if it can.
+    let is_readable = |at: usize| unsafe {
+        syscall(libc::SYS_rt_sigprocmask, c_long::from(libc::SIG_BLOCK), at, ptr::null::<Mask>(), 8 as c_long) == 0
+    };
+    while at < end && crate::interpose::keeping_errno(|| is_readable(at)) {
+        at += page;
+    }
+    if at != first {
+        // SAFETY: a set that outlives the call: what was blocked before.
+        unsafe { libc::sigprocmask(libc::SIG_SETMASK, &all_but_faults(), ptr::null_mut()) };
+    }
+    at.min(end)
+}
+
+/// The flags of a signal's handler; `None` where it has none.
+fn flags_of_handler(signal: c_int) -> Option<c_int> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: `action` is valid for writing; it is read only where sigaction succeeded.
     let action = unsafe {
         if libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) != 0 {
-            return false;
+            return None;
         }
         action.assume_init()
     };
-    let handled = action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN;
-    handled && (action.sa_flags & libc::SA_RESTART == 0 || sockets::has_receive_timeout(descriptor))
+    (action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN).then_some(action.sa_flags)
 }
 
 /// The value with which systemd's programs take `SIGRTMIN+18` as a request to release memory

@@ -1,31 +1,50 @@
 //! Questions to the kernel about a descriptor. Each leaves errno as it was.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_int};
 use core::mem::{MaybeUninit, size_of};
 
+use super::{files, filter};
 use crate::interpose::keeping_errno;
+use crate::text::{Text, number_of};
 
 /// Whether calls on `descriptor` block: `O_NONBLOCK` is not set.
 pub fn is_blocking(descriptor: c_int) -> bool {
+    if filter::is_restricted() {
+        return is_blocking_by_file(descriptor).unwrap_or(false);
+    }
     // SAFETY: F_GETFL takes no third argument.
     let flags = keeping_errno(|| unsafe { libc::fcntl(descriptor, libc::F_GETFL) });
     flags >= 0 && flags & libc::O_NONBLOCK == 0
+}
+
+/// The same without fcntl (proc(5), fdinfo).
+fn is_blocking_by_file(descriptor: c_int) -> Option<bool> {
+    let (mut path, mut buffer) = (Text::<40>::new(), [0u8; 256]);
+    path.text("/proc/self/fdinfo/").number(descriptor.unsigned_abs().into()).byte(0);
+    let path = CStr::from_bytes_until_nul(path.as_bytes()).ok()?;
+    let flags = number_of(filter::field(files::read_at_once(path, &mut buffer)?, b"flags:")?, 8)?;
+    Some(flags & libc::O_NONBLOCK as u64 == 0)
 }
 
 /// Whether `descriptor` is a connected stream socket: what a server passes to its worker by `SCM_RIGHTS`,
 /// and neither a listener, nor a file, nor a datagram socket; nor one of a socketpair, which nobody has accepted (nginx
 /// hands its workers each other's).
 pub fn is_connected_stream(descriptor: c_int) -> bool {
-    keeping_errno(|| {
-        option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
-            && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
-            && has_name(descriptor)
-            && has_peer(descriptor)
-    })
+    // These are not calls that every program makes. Without them, what is received before anything is sent tells.
+    filter::is_restricted()
+        || keeping_errno(|| {
+            option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
+                && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
+                && has_name(descriptor)
+                && has_peer(descriptor)
+        })
 }
 
 /// Whether the socket has a receive timeout (socket(7), SO_RCVTIMEO).
 pub fn has_receive_timeout(descriptor: c_int) -> bool {
+    if filter::is_restricted() {
+        return false;
+    }
     let mut timeout = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let mut length = size_of::<libc::timeval>() as libc::socklen_t;
     // SAFETY: `timeout` is valid for writing `length` bytes.
@@ -58,7 +77,7 @@ pub fn local_port(descriptor: c_int) -> Option<u16> {
 
 /// Whether the kernel has sent bytes of a TCP connection's own (tcp(7), TCP_INFO); false of other sockets, and before Linux 4.19.
 pub fn has_sent(descriptor: c_int) -> bool {
-    counters(descriptor).is_ok_and(|(_, sent)| sent.is_some_and(|sent| sent > 0))
+    !filter::is_restricted() && counters(descriptor).is_ok_and(|(_, sent)| sent.is_some_and(|sent| sent > 0))
 }
 
 /// Who made a connection.
@@ -75,6 +94,9 @@ pub enum Maker {
 /// Who made a TCP connection; others count as accepted. Whoever connects has sent a SYN, which the kernel counts among the
 /// bytes that were acknowledged, but not among those that were sent (net/ipv4/tcp_input.c, tcp_snd_una_update).
 pub fn maker(descriptor: c_int) -> Maker {
+    if filter::is_restricted() {
+        return Maker::Unknown;
+    }
     match counters(descriptor) {
         Ok((acknowledged, Some(sent))) if acknowledged > sent => Maker::Ourselves,
         Ok((_, Some(_))) | Err(()) => Maker::Peer,

@@ -5,10 +5,11 @@ use core::ptr;
 
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
-use super::{Part, Point, Timeout, Wait};
+use super::{How, Part, Point, Timeout, Wait};
 use crate::hooks::next as real;
 use crate::interpose::{Failure, fail};
 use crate::policy::{MILLISECOND, SECOND};
+use crate::sys::filter::{self, Call};
 use crate::sys::memory;
 use crate::wait;
 
@@ -44,9 +45,34 @@ pub fn fitting(count: nfds_t, room: usize, timeout: Option<Timeout>) -> Option<T
     timeout.filter(|_| (room / size_of::<pollfd>()) as nfds_t >= count)
 }
 
+fn in_milliseconds(part: Part) -> c_int {
+    let milliseconds = |part: u64| c_int::try_from(part.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
+    part.length().map_or(-1, milliseconds)
+}
+
+/// Whose call a wait is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Own {
+    /// The plain one: the p-variant would be a substitute.
+    Plain,
+    /// The p-variant.
+    Masked,
+}
+
+/// What stands in for the caller's call, if anything does.
+#[inline(always)]
+fn substitute(own: Own, call: Call) -> Option<Call> {
+    if own == Own::Masked {
+        filter::makes(call);
+        return None;
+    }
+    Some(call)
+}
+
 /// epoll_wait and epoll_pwait.
 #[inline(always)]
 pub fn epoll(
+    own: Own,
     timeout: impl FnOnce() -> Option<Timeout>,
     epoll: c_int,
     events: *mut epoll_event,
@@ -54,12 +80,17 @@ pub fn epoll(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    wait::at(Point::Epoll, timeout, next, move |wait| {
-        wait.run(true, &mut |part, current| {
-            let milliseconds = |part: u64| c_int::try_from(part.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
-            let part = part.length().map_or(-1, milliseconds);
-            // SAFETY: the caller's own arguments but for the timeout.
-            call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, or(mask, current)) })
+    let substitute = substitute(own, Call::EpollPwait);
+    wait::at(Point::Epoll, substitute, timeout, next, move |wait| {
+        wait.run(true, substitute, &mut |part, how| {
+            let part = in_milliseconds(part);
+            // SAFETY (both): the caller's own arguments but for the timeout.
+            match how {
+                How::Masked(current) => {
+                    call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, or(mask, current)) })
+                }
+                How::Plain => call(real::epoll_wait.get(), |real| unsafe { real(epoll, events, room, part) }),
+            }
         })
     })
 }
@@ -72,14 +103,16 @@ pub fn epoll2(
     events: *mut epoll_event,
     room: c_int,
     mask: *const sigset_t,
-    next: impl Fn() -> c_int,
+    next: impl Fn() -> c_int + Copy,
 ) -> c_int {
     wait::at(
         Point::Epoll,
+        None,
         move || seconds(timeout),
         next,
         move |wait| {
-            wait.run(true, &mut |part, current| {
+            wait.run(true, None, &mut |part, how| {
+                let How::Masked(current) = how else { return next() };
                 let (part, mask) = (Seconds::of(part.length()), or(mask, current));
                 // SAFETY: the caller's own arguments but for the timeout.
                 call(real::epoll_pwait2.get(), |real| unsafe { real(epoll, events, room, part.pointer(), mask) })
@@ -91,17 +124,24 @@ pub fn epoll2(
 /// poll and ppoll.
 #[inline(always)]
 pub fn poll(
+    own: Own,
     timeout: impl FnOnce() -> Option<Timeout>,
     fds: *mut pollfd,
     count: nfds_t,
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    wait::at(Point::Poll, timeout, next, move |wait| {
-        wait.run(true, &mut |part, current| {
-            let part = Seconds::of(part.length());
-            // SAFETY: the caller's own arguments but for the timeout.
-            call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), or(mask, current)) })
+    let substitute = substitute(own, Call::Ppoll);
+    wait::at(Point::Poll, substitute, timeout, next, move |wait| {
+        wait.run(true, substitute, &mut |part, how| {
+            // SAFETY (both): the caller's own arguments but for the timeout.
+            match how {
+                How::Masked(current) => {
+                    let part = Seconds::of(part.length());
+                    call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), or(mask, current)) })
+                }
+                How::Plain => call(real::poll.get(), |real| unsafe { real(fds, count, in_milliseconds(part)) }),
+            }
         })
     })
 }
@@ -115,18 +155,21 @@ pub fn pselect(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    wait::at(Point::Select, move || seconds(timeout), next, move |wait| select_parts(wait, count, sets, mask))
+    let own = substitute(Own::Masked, Call::Pselect);
+    wait::at(Point::Select, own, move || seconds(timeout), next, move |wait| select_parts(wait, own, count, sets, mask))
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
 #[inline(always)]
 pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: impl Fn() -> c_int) -> c_int {
+    let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
         Point::Select,
+        substitute,
         move || microseconds(timeout),
         next,
         move |wait| {
-            let result = select_parts(wait, count, sets, ptr::null());
+            let result = select_parts(wait, substitute, count, sets, ptr::null());
             if let Some(left) = wait.left() {
                 let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
                 // As the kernel does: where that cannot be written, select(2) has succeeded all the same.
@@ -148,9 +191,16 @@ fn microseconds(timeout: *const timeval) -> Option<Timeout> {
 /// A first part that times out would clear the caller's sets, so it waits on a copy; what is ready then is left for
 /// the real call on the caller's own sets to find. They are written by the kernel, as ever.
 #[inline(never)]
-fn select_parts(wait: &Wait, count: c_int, sets: [*mut fd_set; 3], mask: *const sigset_t) -> c_int {
+fn select_parts(
+    wait: &Wait,
+    substitute: Option<Call>,
+    count: c_int,
+    sets: [*mut fd_set; 3],
+    mask: *const sigset_t,
+) -> c_int {
     let saved = Sets::copy(count, sets);
-    wait.run(saved.is_some(), &mut |part, current| {
+    wait.run(saved.is_some(), substitute, &mut |part, how| {
+        let How::Masked(current) = how else { return select_plainly(count, sets, part) };
         let real = |sets: [*mut fd_set; 3], nanoseconds: Option<u64>| {
             let ([reads, writes, errors], timeout, mask) = (sets, Seconds::of(nanoseconds), or(mask, current));
             // SAFETY: the caller's own arguments, or a copy of its sets, but for the timeout.
@@ -173,6 +223,18 @@ fn select_parts(wait: &Wait, count: c_int, sets: [*mut fd_set; 3], mask: *const 
             _ => real(sets, part.length()),
         }
     })
+}
+
+/// select itself, for the time of `part`.
+fn select_plainly(count: c_int, sets: [*mut fd_set; 3], part: Part) -> c_int {
+    let [reads, writes, errors] = sets;
+    let mut timeout = part.length().map(|left| {
+        let microseconds = left.div_ceil(1_000);
+        timeval { tv_sec: (microseconds / 1_000_000) as _, tv_usec: (microseconds % 1_000_000) as _ }
+    });
+    let timeout = timeout.as_mut().map_or(ptr::null_mut(), ptr::from_mut);
+    // SAFETY: the caller's own arguments but for the timeout.
+    call(real::select.get(), |real| unsafe { real(count, reads, writes, errors, timeout) })
 }
 
 /// A copy of the caller's descriptor sets.

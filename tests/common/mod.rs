@@ -14,9 +14,11 @@ pub mod process;
 pub mod script;
 pub mod stats;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that should happen at once, on however busy a machine; only a failing test waits as
@@ -78,4 +80,16 @@ pub fn wait_within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Op
         assert!(start.elapsed() < limit, "waited {limit:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A port that is free now. Below the kernel's ephemeral ports, so that no outgoing connection takes it meanwhile.
+pub fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    const NUMBER: u16 = 20_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() as u16).wrapping_mul(37);
+    let free = (0..NUMBER)
+        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Relaxed)) % NUMBER)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+    free.expect("a free port")
 }

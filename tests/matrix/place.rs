@@ -1,10 +1,9 @@
 //! Where a server under test lives: its own directory, free ports, the files it serves, a certificate.
 
+use super::common::free_port;
 use super::common::opened::{Opened, open_directory};
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -117,16 +116,4 @@ impl Place {
     pub fn is_tls(&self) -> bool {
         self.mode == Mode::Tls
     }
-}
-
-/// A port that is free now. Below the kernel's ephemeral ports, so that no outgoing connection takes it meanwhile.
-fn free_port() -> u16 {
-    const FIRST: u16 = 10_000;
-    const NUMBER: u16 = 20_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = (std::process::id() as u16).wrapping_mul(37);
-    let free = (0..NUMBER)
-        .map(|_| FIRST + start.wrapping_add(NEXT.fetch_add(1, Relaxed)) % NUMBER)
-        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    free.expect("a free port")
 }
