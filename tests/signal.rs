@@ -62,12 +62,15 @@ fn an_idle_worker_trims_on_systemds_signal() {
     assert!(server.stop().success(), "{}", server.stderr());
 }
 
+/// On a busy machine a worker may be a second old, and have its thread, before the signal comes: then another one is asked.
 #[test]
 fn a_worker_that_has_no_thread_yet_trims_too() {
-    let (server, worker) = server("52", "500ms");
-    queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
-    wait_for_trims(&server, 1);
-    assert_eq!(own_threads(worker), [0; 0]);
+    wait_within(LIMIT, "a worker that has trimmed and has no thread", || {
+        let (server, worker) = server("52", "500ms");
+        queue_signal(worker, COMMON_SIGNAL, RELEASE_MEMORY);
+        wait_for_trims(&server, 1);
+        own_threads(worker).is_empty().then_some(())
+    });
 }
 
 #[test]

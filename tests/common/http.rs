@@ -156,11 +156,12 @@ impl Connection {
         readable
     }
 
-    /// Leaves, which the server cannot tell from a close, and sees what comes of it: whether the server answered.
+    /// Leaves, which the server cannot tell from a close, and sees what comes of it: whether the server answered. Nothing where it
+    /// had sent something before.
     ///
     /// The kernel counts the segments with data that arrive although nobody will read them. Ends when the server has
     /// closed the connection, or sent to it and so got a reset.
-    pub fn answered_after_leaving(self) -> bool {
+    pub fn answered_after_leaving(self) -> Option<bool> {
         let before = self.segments_with_data();
         self.stream.shutdown(Shutdown::Both).expect("shutdown");
         let start = Instant::now();
@@ -168,7 +169,7 @@ impl Connection {
             assert!(start.elapsed() < TIMEOUT, "the server keeps a connection whose client has left");
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.segments_with_data() > before
+        (before == 0).then(|| self.segments_with_data() > before)
     }
 
     fn segments_with_data(&self) -> u32 {
