@@ -210,7 +210,7 @@ fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
         path
     };
-    let built = copy(library().to_str().expect("UTF-8"), &place("src/target/release/libautotrim.so"), 0o644);
+    let built = copy(&library(), &place("src/target/release/libautotrim.so"), 0o644);
     let preload = |command: &Path| {
         finish(
             Command::new(command)
@@ -221,11 +221,11 @@ fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
     };
     for profile in ["release", "debug"] {
         let command =
-            copy(env!("CARGO_BIN_EXE_autotrim"), &place(&format!("src/cli/target/{profile}/autotrim")), 0o755);
+            copy(Path::new(env!("CARGO_BIN_EXE_autotrim")), &place(&format!("src/cli/target/{profile}/autotrim")), 0o755);
         let finished = preload(&command);
         assert_eq!(finished.stdout.trim(), built.display().to_string(), "{}", finished.stderr);
     }
-    let elsewhere = copy(env!("CARGO_BIN_EXE_autotrim"), &place("src/my/tools/bin/autotrim"), 0o755);
+    let elsewhere = copy(Path::new(env!("CARGO_BIN_EXE_autotrim")), &place("src/my/tools/bin/autotrim"), 0o755);
     preload(&elsewhere).says(2, &["libautotrim.so is not in"]);
 }
 

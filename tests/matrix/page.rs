@@ -2,11 +2,8 @@
 
 use super::case;
 use super::common::root;
-use super::row::{CaseRow, Measured, Row, Share, Steady};
+use super::row::{CaseRow, Measured, Row, Share, Steady, is_making_page};
 use std::path::PathBuf;
-
-/// Set while the page is made anew (scripts/servers): what is committed need not hold then.
-pub const MAKING: &str = "AUTOTRIM_SERVERS_PAGE";
 
 /// Cases whose count is only told, in a table of their own.
 const RATIOS: [&str; 8] = [
@@ -28,7 +25,7 @@ const LACKING: &str = "–";
 
 /// Panics unless the committed page has this row with the same counts.
 pub fn assert_holds(row: &Row) {
-    if std::env::var_os(MAKING).is_some() {
+    if is_making_page() {
         return;
     }
     let page = std::fs::read_to_string(path()).expect("docs/servers.md");

@@ -1,7 +1,21 @@
-//! What a server's test found: one JSON file in target/servers for each, from which docs/servers.md is made.
+//! What a server's test found: one JSON file in docs/servers for each, from which docs/servers.md is made.
 
 use super::common::root;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Set by scripts/servers, which makes the page anew.
+const MAKING: &str = "AUTOTRIM_SERVERS_PAGE";
+
+/// Whether the page is being made: what is committed need not hold then.
+pub fn is_making_page() -> bool {
+    std::env::var_os(MAKING).is_some()
+}
+
+/// Where the rows of the page are.
+pub fn directory() -> PathBuf {
+    root().join("docs/servers")
+}
 
 /// One server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,9 +91,9 @@ pub struct Share {
 }
 
 impl Row {
-    /// Writes target/servers/NAME.json.
+    /// Writes NAME.json: for the page, where that is being made; else beside what is built, to look at.
     pub fn write(&self, name: &str) {
-        let directory = root().join("target/servers");
+        let directory = if is_making_page() { directory() } else { root().join("target/servers") };
         std::fs::create_dir_all(&directory).expect("a directory for rows");
         let text = serde_json::to_string_pretty(self).expect("a row as JSON");
         std::fs::write(directory.join(format!("{name}.json")), text + "\n").expect("the row's file");
