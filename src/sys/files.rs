@@ -107,14 +107,18 @@ pub fn stderr_identity() -> Option<Identity> {
 
 /// The device and inode of the file behind a descriptor.
 pub fn identity(file: c_int) -> Option<(u64, u64)> {
+    status(file).map(|status| (status.st_dev, status.st_ino))
+}
+
+/// Whether a descriptor is a socket.
+pub fn is_socket(file: c_int) -> bool {
+    status(file).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFSOCK)
+}
+
+fn status(file: c_int) -> Option<libc::stat> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `status` is valid for writing, and initialised where fstat returns 0.
-    keeping_errno(|| unsafe {
-        (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| {
-            let status = status.assume_init_ref();
-            (status.st_dev, status.st_ino)
-        })
-    })
+    keeping_errno(|| unsafe { (libc::fstat(file, status.as_mut_ptr()) == 0).then(|| status.assume_init()) })
 }
 
 /// Writes `line` to descriptor 2 in one call, if that is still the file `start` and takes it without
@@ -144,14 +148,10 @@ pub fn write_stderr(start: Identity, line: &[u8]) {
 /// The same where nothing is to be called but what every program calls, and so not poll: a regular file takes a line at once,
 /// and others are opened anew, so as not to block; where nobody reads from a pipe, or it is a socket, that fails.
 fn write_by_other_calls(write: Write, line: &[u8]) {
-    let mut status = MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `status` is valid for writing, and read only where fstat succeeded; `line` is valid for its length; the second
-    // file is ours and is closed here.
+    let Some(status) = status(STDERR) else { return };
+    // SAFETY: `line` is valid for its length; the second file is ours and is closed here.
     unsafe {
-        if libc::fstat(STDERR, status.as_mut_ptr()) != 0 {
-            return;
-        }
-        if status.assume_init_ref().st_mode & libc::S_IFMT == libc::S_IFREG {
+        if status.st_mode & libc::S_IFMT == libc::S_IFREG {
             write(STDERR, line.as_ptr().cast(), line.len());
             return;
         }

@@ -31,13 +31,15 @@ fn is_blocking_by_file(descriptor: c_int) -> Option<bool> {
 /// hands its workers each other's).
 pub fn is_connected_stream(descriptor: c_int) -> bool {
     // These are not calls that every program makes. Without them, what is received before anything is sent tells.
-    filter::is_restricted()
-        || keeping_errno(|| {
-            option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
-                && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
-                && has_name(descriptor)
-                && has_peer(descriptor)
-        })
+    if filter::is_restricted() {
+        return files::is_socket(descriptor);
+    }
+    keeping_errno(|| {
+        option(descriptor, libc::SO_TYPE) == Some(libc::SOCK_STREAM)
+            && option(descriptor, libc::SO_ACCEPTCONN) == Some(0)
+            && has_name(descriptor)
+            && has_peer(descriptor)
+    })
 }
 
 /// Whether the socket has a receive timeout (socket(7), SO_RCVTIMEO).
