@@ -256,11 +256,8 @@ fn two_builds_give_the_same_bytes() {
     let copy = tempfile::tempdir().expect("a temporary directory");
     let sources = "git ls-files -z --cached --others --exclude-standard | xargs --null cp --parents --no-dereference --target-directory";
     finish(Command::new("bash").args(["-c", &format!("{sources} \"$0\"")]).arg(copy.path()).current_dir(root()));
-    // Tools are no part of what is built.
     let elsewhere = copy.path().join("elsewhere");
     std::fs::create_dir(&elsewhere).expect("a directory");
-    let tools = release::path_from("scripts/cargo-tools");
-    symlink(tools.parent().expect("a directory"), elsewhere.join("tools")).expect("a link");
     symlink(root().join(".venv"), copy.path().join(".venv")).expect("a link");
     let commit = finish(Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(root()));
     let output = copy.path().join("packages");
