@@ -23,10 +23,21 @@ pub fn first_answer() {
         return;
     }
     let shield = sys::signals::shield();
+    complain_about_options(runtime);
+    enabled(runtime);
+    process::with(background::say_what_lacks);
+    shield.end();
+}
+
+/// Apart, for the sake of the stack: a line takes a kilobyte of the host's, and so does the search for the nearest name.
+#[cold]
+#[inline(never)]
+fn complain_about_options(runtime: &Runtime) {
     let options = &runtime.options;
     for (entry, value) in TABLE.iter().zip(&options.invalid) {
         if let Some(value) = value {
-            let mut line = begin(runtime, "option_invalid");
+            let mut line = Line::new();
+            begin(&mut line, runtime, "option_invalid");
             line.text(" variable=").text(entry.name).text(" value=").quoted(value.as_bytes());
             let default = if entry.default.is_empty() { "unset" } else { entry.default };
             line.text(" expected=").quoted(entry.expected.as_bytes()).text(" using=").text(default);
@@ -34,7 +45,8 @@ pub fn first_answer() {
         }
     }
     for name in options.unknown.iter().flatten() {
-        let mut line = begin(runtime, "option_unknown");
+        let mut line = Line::new();
+        begin(&mut line, runtime, "option_unknown");
         line.text(" variable=").quoted(name.as_bytes());
         if let Some(nearest) = options::nearest(name.as_bytes()) {
             line.text(" did_you_mean=").text(nearest);
@@ -42,19 +54,18 @@ pub fn first_answer() {
         write(runtime, Level::Warn, &mut line);
     }
     if options.more_unknown != 0 {
-        let mut line = begin(runtime, "option_unknown");
+        let mut line = Line::new();
+        begin(&mut line, runtime, "option_unknown");
         line.text(" more=").number(options.more_unknown);
         write(runtime, Level::Warn, &mut line);
     }
-    enabled(runtime);
-    process::with(background::say_what_lacks);
-    shield.end();
 }
 
 /// What an option asked for is not to be had.
 pub fn unavailable(what: &str) {
     let Some(runtime) = runtime() else { return };
-    let mut line = begin(runtime, "unavailable");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "unavailable");
     line.text(" what=").text(what);
     write(runtime, Level::Warn, &mut line);
 }
@@ -63,7 +74,8 @@ pub fn unavailable(what: &str) {
 pub fn retired() {
     let (Some(runtime), Some(process)) = (runtime(), process::begun()) else { return };
     if process.stats.requests.load(Relaxed) > 0 {
-        let mut line = begin(runtime, "disabled");
+        let mut line = Line::new();
+        begin(&mut line, runtime, "disabled");
         line.text(" reason=seccomp");
         write(runtime, Level::Warn, &mut line);
     }
@@ -90,7 +102,8 @@ pub fn unseen_answers() {
 fn say_unseen(descriptor: Option<i32>, reason: &[u8]) {
     let Some(runtime) = runtime() else { return };
     let shield = sys::signals::shield();
-    let mut line = begin(runtime, "unseen");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "unseen");
     if let Some(descriptor) = descriptor {
         line.text(" descriptor=").number(descriptor.unsigned_abs().into());
     }
@@ -106,12 +119,14 @@ fn enabled(runtime: &Runtime) {
     let allocator = match &runtime.allocator {
         Ok(allocator) => allocator,
         Err(reason) => {
-            let mut line = begin(runtime, "disabled");
+            let mut line = Line::new();
+            begin(&mut line, runtime, "disabled");
             line.text(" reason=").text(reason).text(" version=").text(env!("CARGO_PKG_VERSION"));
             return write(runtime, Level::Error, &mut line);
         }
     };
-    let mut line = begin(runtime, "enabled");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "enabled");
     runtime.options.tell(&mut line);
     if runtime.python.is_some() {
         line.text(" gc=python");
@@ -127,7 +142,8 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
     let Some(runtime) = runtime().filter(|runtime| runtime.options.log >= Level::Debug) else { return };
     // Where nothing was answered yet.
     first_answer();
-    let mut line = begin(runtime, "trim");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "trim");
     line.text(" trigger=").text(outcome.trigger.name());
     line.text(" requests=").number(outcome.requests);
     line.text(" in_flight=").number(outcome.in_flight);
@@ -151,7 +167,8 @@ pub fn trim(outcome: &Outcome, trims: u64, policy: &Policy) {
 
 /// The process's memory is locked, and a trim gave nothing back. Said once per process.
 pub fn locked(runtime: &Runtime) {
-    let mut line = begin(runtime, "locked");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "locked");
     line.text(" reason=")
         .quoted(b"memory is locked (mlockall), so a trim gives little or nothing back: trims come seldom");
     write(runtime, Level::Warn, &mut line);
@@ -160,7 +177,8 @@ pub fn locked(runtime: &Runtime) {
 /// The floor climbs by so much per request, over so many: that is no retention. Said once per process.
 pub fn leak(bytes_per_request: u64, requests: u64) {
     let Some(runtime) = runtime() else { return };
-    let mut line = begin(runtime, "leak");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "leak");
     line.text(" bytes_per_request=").number(bytes_per_request).text(" requests=").number(requests);
     line.text(" reason=\"floor grows ");
     match bytes_per_request {
@@ -176,7 +194,8 @@ pub fn leak(bytes_per_request: u64, requests: u64) {
 
 /// The metrics cannot be written: why, by the system's error number. Said once per process.
 pub fn no_metrics(runtime: &Runtime, error: i32) {
-    let mut line = begin(runtime, "metrics_failed");
+    let mut line = Line::new();
+    begin(&mut line, runtime, "metrics_failed");
     let path = runtime.options.metrics.as_bytes();
     line.text(" directory=").quoted(path.get(..path.len().saturating_sub(1).min(128)).unwrap_or_default());
     line.text(" error=\"");
@@ -194,8 +213,7 @@ pub fn short_name(runtime: &Runtime) -> &'static [u8] {
     program.get(..64).unwrap_or(program)
 }
 
-fn begin(runtime: &Runtime, event: &str) -> Line {
-    let mut line = Line::new();
+fn begin(line: &mut Line, runtime: &Runtime, event: &str) {
     line.text("autotrim: pid=").number(sys::pid().unsigned_abs().into());
     line.text(" program=");
     // A name is a value from outside too; plain where it can be.
@@ -205,7 +223,6 @@ fn begin(runtime: &Runtime, event: &str) -> Line {
         false => line.quoted(program),
     };
     line.text(" event=").text(event);
-    line
 }
 
 fn write(runtime: &Runtime, level: Level, line: &mut Line) {

@@ -44,9 +44,10 @@ fn workers_of_a_preloaded_application_have_one_thread_each_and_their_master_none
             assert_eq!(get(server.port, path).status(), 200);
         }
         let master = server.master();
-        let log = server.stop_and_read_log();
         // It is no server, but its waits come often.
-        assert!(!log.of(master).trims("period").lines.is_empty(), "{log:?}");
+        server
+            .wait_for_log("the master's trims", |log| (!log.of(master).trims("period").lines.is_empty()).then_some(()));
+        let log = server.stop_and_read_log();
         for &worker in &workers {
             assert_eq!(log.of(worker).event("enabled").lines.len(), 1, "{log:?}");
         }

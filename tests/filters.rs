@@ -241,7 +241,8 @@ fn postgresql_is_unharmed() {
             "CREATE TEMP TABLE t AS SELECT generate_series(1, 9999) n",
             "SELECT sum(n) FROM generate_series(1, 8) n",
         ] {
-            psql.args(["-c", query]);
+            // It is not to have the next one before it waits for it.
+            psql.args(["-c", query, "-c", "\\! sleep 0.2"]);
         }
         // It takes connections before it is ready for them.
         let output = wait_within(LIMIT, "PostgreSQL", || {

@@ -228,7 +228,7 @@ pub fn held() -> Held {
 #[inline(never)]
 pub fn threads() -> Option<u64> {
     // Threads stands behind the list of groups, which may be long.
-    let mut buffer = [0u8; 2048];
+    let mut buffer = [0u8; 1024];
     field(files::read_status(&mut buffer)?, b"Threads:", b"")
 }
 

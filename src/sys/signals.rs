@@ -164,16 +164,23 @@ impl Pending {
             // SAFETY: as said.
             return Some(unsafe { pending.assume_init() });
         }
-        let mut buffer = [0u8; 2048];
-        let status = self.0.or_else(files::Status::open)?.read(&mut buffer)?;
-        let hexadecimal = |name| number_of(filter::field(status, name)?, 16);
-        let bits = hexadecimal(b"SigPnd:")? | hexadecimal(b"ShdPnd:")?;
+        let bits = pending_by_file(self.0.or_else(files::Status::open)?)?;
         // SAFETY: the kernel's set is the first word of libc's; zeros are a valid rest.
         unsafe {
             pending.as_mut_ptr().cast::<u64>().write(bits);
             Some(pending.assume_init())
         }
     }
+}
+
+/// What is pending for the thread and for the process, by its /proc/PID/status. Apart, for its buffer's sake.
+#[cold]
+#[inline(never)]
+fn pending_by_file(status: files::Status) -> Option<u64> {
+    let mut buffer = [0u8; 2048];
+    let status = status.read(&mut buffer)?;
+    let hexadecimal = |name| number_of(filter::field(status, name)?, 16);
+    Some(hexadecimal(b"SigPnd:")? | hexadecimal(b"ShdPnd:")?)
 }
 
 /// Up to which address, `end` at most, the pages after that of `here` can be read. With all signals blocked but faults: the
