@@ -113,7 +113,7 @@ fn look_through(here: usize, end: usize) -> Handlers {
     while at < end.saturating_sub(size_of::<u64>()) {
         // SAFETY: between the stack pointer and the end of the stack, or below a page that cannot be read.
         if frame::is_key(unsafe { ptr::read_volatile(at as *const u64) })
-            && let Some(frame) = frame_around(at, here)
+            && let Some(frame) = frame_around(at, here, end)
         {
             match is_dangerous(frame.instruction) && !waited(&frame) {
                 true => return Handlers::Dangerous,
@@ -125,15 +125,18 @@ fn look_through(here: usize, end: usize) -> Handlers {
     found
 }
 
-/// The frame whose key is at `at`, if there is one.
-fn frame_around(at: usize, here: usize) -> Option<Frame> {
+/// The frame whose key is at `at`, if there is one. What an earlier handler has left in a buffer that nobody has filled looks the
+/// same, but for the registers that were saved above it: those reach far into frames that are in use.
+fn frame_around(at: usize, here: usize, end: usize) -> Option<Frame> {
     let start = at.checked_sub(frame::KEY * size_of::<u64>()).filter(|&start| start >= here)?;
     let mut words = [0u64; WORDS];
     for (index, word) in words.iter_mut().enumerate() {
         // SAFETY: from `start`, which is on the stack, to `at`.
         *word = unsafe { ptr::read_volatile((start as *const u64).add(index)) };
     }
-    Frame::read(&words, start)
+    // SAFETY: up to `end` it is one stack.
+    let read = |at| unsafe { ptr::read_volatile(at as *const u32) };
+    Frame::read(&words, start).filter(|_| frame::has_registers(start, end, read))
 }
 
 /// Whether what was interrupted is a call in which a thread waits for others: it was not in malloc.

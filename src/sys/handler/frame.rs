@@ -3,6 +3,8 @@
 
 use core::arch::asm;
 use core::ffi::c_long;
+#[cfg(target_arch = "x86_64")]
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// What a frame tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,50 @@ impl Frame {
             // svc #0
             (code(4) == 0xd400_0001).then_some(self.number as c_long)
         }
+    }
+}
+
+/// Whether the registers that a frame's beginning does not hold are saved above it, where it says: between the kernel's two marks
+/// (`struct _fpx_sw_bytes`, arch/x86/include/uapi/asm/sigcontext.h). `read` reads below `end`.
+#[cfg(target_arch = "x86_64")]
+pub fn has_registers(start: usize, end: usize, read: impl Fn(usize) -> u32) -> bool {
+    const POINTER: usize = 29 * size_of::<u64>();
+    const MARK: usize = 464;
+    const SIZE: usize = MARK + 16;
+    const SMALLEST: usize = 512;
+    let inside = |from: usize, length: usize| from > start && from.checked_add(length).is_some_and(|last| last <= end);
+    if !saves_extended_registers() {
+        return true;
+    }
+    if !inside(start + POINTER, size_of::<u64>()) {
+        return false;
+    }
+    let state = read(start + POINTER) as usize | (read(start + POINTER + 4) as usize) << 32;
+    if state % 64 != 0 || !inside(state, SMALLEST) || read(state + MARK) != 0x4650_5853 {
+        return false;
+    }
+    let size = read(state + SIZE) as usize;
+    inside(state, size + size_of::<u32>()) && read(state + size) == 0x4650_5845
+}
+
+/// The first record holds them already.
+#[cfg(target_arch = "aarch64")]
+pub fn has_registers(_: usize, _: usize, _: impl Fn(usize) -> u32) -> bool {
+    true
+}
+
+/// Whether the kernel saves them by xsave, and so marks them: on all machines since 2008.
+#[cfg(target_arch = "x86_64")]
+fn saves_extended_registers() -> bool {
+    static SAVES: AtomicU8 = AtomicU8::new(0);
+    match SAVES.load(Relaxed) {
+        0 => {
+            // Asked once: under a hypervisor the instruction takes long.
+            let saves = core::arch::x86_64::__cpuid(1).ecx >> 27 & 1 == 1;
+            SAVES.store(1 + u8::from(saves), Relaxed);
+            saves
+        }
+        known => known == 2,
     }
 }
 
