@@ -70,6 +70,10 @@ pub struct Process {
     pub called_a_leak: AtomicBool,
     /// Whether a trim has brought nothing because memory is locked.
     pub locked: AtomicBool,
+    /// Whether no fork handler has run in this child (a bare clone, `_Fork`): other threads may have left malloc locked.
+    pub cloned: AtomicBool,
+    /// Whether the log has said that it was cloned.
+    pub knows_no_fork: AtomicBool,
     /// Whether the log has said that a stack is not known.
     pub knows_no_stack: AtomicBool,
     /// What trims left.
@@ -235,7 +239,9 @@ impl Process {
         if self.begun.swap(true, Relaxed) {
             return;
         }
-        let _ = self.stats.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed);
+        if self.stats.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed).is_ok() {
+            self.cloned.store(true, Relaxed);
+        }
         descriptors::apply_to_range(0, u32::MAX, Event::Forked, |_| {});
         let shield = sys::signals::shield();
         self.policy.with(|policy| {

@@ -16,6 +16,13 @@ fn children_forked_during_trims_are_whole() {
     }
 }
 
+/// What another thread did in malloc when it was cloned stays as it is: a trim would wait for it for ever.
+#[test]
+fn a_child_cloned_during_a_trim_serves_and_is_not_trimmed() {
+    let log = Fixture::new("clone_during_trim").is_unchanged_to_the_last_trim();
+    assert_eq!(log.event("trim").pids().len(), 1, "a trim in the child: {log:?}");
+}
+
 #[test]
 fn a_handler_may_fork() {
     Fixture::new("fork_in_handler").is_unchanged_to_the_last_trim();
