@@ -125,7 +125,8 @@ fn decide(
 
 /// Whether anything may be done here that malloc's locks or state are needed for, or that must not be done twice at once: a
 /// trim, a thread's start, a change of malloc's settings, a file. A vfork child has no business with its parent's policy; neither has a
-/// child whose page was not wiped. One that was cloned without fork handlers may wait for malloc's lock for ever. And a handler that waits may have interrupted malloc.
+/// child whose page was not wiped. One that was cloned without fork handlers may wait for malloc's lock for ever. And a handler that
+/// waits may have interrupted malloc.
 pub fn may_act(process: &Process, shield: &Shield) -> bool {
     if !shield.is_up || !process.is_mine() {
         return false;
