@@ -119,7 +119,7 @@ pub fn has_registers(start: usize, end: usize, read: impl Fn(usize) -> u32) -> b
         return false;
     }
     let state = read(start + POINTER) as usize | (read(start + POINTER + 4) as usize) << 32;
-    if state % 64 != 0 || !inside(state, SMALLEST) || read(state + MARK) != 0x4650_5853 {
+    if !state.is_multiple_of(64) || !inside(state, SMALLEST) || read(state + MARK) != 0x4650_5853 {
         return false;
     }
     let size = read(state + SIZE) as usize;
