@@ -220,8 +220,11 @@ fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
         )
     };
     for profile in ["release", "debug"] {
-        let command =
-            copy(Path::new(env!("CARGO_BIN_EXE_autotrim")), &place(&format!("src/cli/target/{profile}/autotrim")), 0o755);
+        let command = copy(
+            Path::new(env!("CARGO_BIN_EXE_autotrim")),
+            &place(&format!("src/cli/target/{profile}/autotrim")),
+            0o755,
+        );
         let finished = preload(&command);
         assert_eq!(finished.stdout.trim(), built.display().to_string(), "{}", finished.stderr);
     }
