@@ -5,7 +5,7 @@
 
 use core::ffi::CStr;
 
-use super::files;
+use super::{files, filter};
 use crate::text::{Text, number};
 
 /// `None` where it cannot be known.
@@ -19,7 +19,7 @@ pub fn available() -> Option<u32> {
 
 /// What `/proc/self/status` says.
 pub fn allowed(status: &[u8]) -> Option<u32> {
-    let digits = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Cpus_allowed:"))?;
+    let digits = filter::field(status, b"Cpus_allowed:")?;
     let ones = |byte: &u8| char::from(*byte).to_digit(16).map_or(0, u32::count_ones);
     Some(digits.iter().map(ones).sum()).filter(|&cpus| cpus > 0)
 }

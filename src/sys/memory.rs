@@ -234,8 +234,7 @@ pub fn threads() -> Option<u64> {
 
 /// A number of `/proc/self/status`, and its unit.
 fn field(status: &[u8], name: &[u8], unit: &[u8]) -> Option<u64> {
-    let line = status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
-    number(line.trim_ascii().strip_suffix(unit)?)
+    number(filter::field(status, name)?.strip_suffix(unit)?)
 }
 
 impl Held {
