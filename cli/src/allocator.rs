@@ -44,17 +44,21 @@ pub fn is_known(name: &str) -> bool {
 /// The allocator that a program file brings or asks for itself; `None` where it takes the libc's.
 pub fn of_program(path: &Path) -> Option<String> {
     let content = read_file(path).ok()?;
-    let file = ElfFile64::<object::NativeEndian>::parse(&*content).ok()?;
+    let needed = needed_libraries(&content)?;
+    let is_needed = |prefix: &str| needed.iter().any(|name| name.starts_with(prefix.as_bytes()));
+    let replaced = REPLACEMENTS.iter().find(|(prefix, _)| is_needed(prefix)).map(|(_, name)| (*name).to_owned());
+    replaced.or_else(|| defined(&content))
+}
+
+/// The libraries that a program file is linked with, in their order (DT_NEEDED); `None` where it is not a dynamic one.
+pub fn needed_libraries(content: &[u8]) -> Option<Vec<&[u8]>> {
+    let file = ElfFile64::<object::NativeEndian>::parse(content).ok()?;
     let endian = file.endian();
     let sections = file.elf_section_table();
-    let (dynamic, link) = sections.dynamic(endian, &*content).ok()??;
-    let strings = sections.strings(endian, &*content, link).ok()?;
-    let needed = |prefix: &str| {
-        let names = dynamic.iter().filter(|entry| entry.d_tag(endian) == u64::from(DT_NEEDED));
-        names.filter_map(|entry| entry.string(endian, strings).ok()).any(|name| name.starts_with(prefix.as_bytes()))
-    };
-    let replaced = REPLACEMENTS.iter().find(|(prefix, _)| needed(prefix)).map(|(_, name)| (*name).to_owned());
-    replaced.or_else(|| defined(&content))
+    let (dynamic, link) = sections.dynamic(endian, content).ok()??;
+    let strings = sections.strings(endian, content, link).ok()?;
+    let needed = dynamic.iter().filter(|entry| entry.d_tag(endian) == u64::from(DT_NEEDED));
+    Some(needed.filter_map(|entry| entry.string(endian, strings).ok()).collect())
 }
 
 /// The allocator of a process, such as `glibc-2.36` or `jemalloc`; `None` where its mappings cannot be read.

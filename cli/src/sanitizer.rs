@@ -6,9 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use object::elf::DT_NEEDED;
-use object::read::elf::{Dyn, ElfFile64};
-
+use crate::allocator::needed_libraries;
 use crate::program::Program;
 use crate::target::{preload_names, read_file};
 
@@ -42,14 +40,8 @@ fn reason(program: &Program, preload: Option<&OsStr>, options: Option<&OsStr>) -
 /// The runtime that a program is linked with.
 fn runtime_of(path: &Path) -> Option<String> {
     let content = read_file(path).ok()?;
-    let file = ElfFile64::<object::NativeEndian>::parse(&*content).ok()?;
-    let endian = file.endian();
-    let sections = file.elf_section_table();
-    let (dynamic, link) = sections.dynamic(endian, &*content).ok()??;
-    let strings = sections.strings(endian, &*content, link).ok()?;
-    let needed = dynamic.iter().filter(|entry| entry.d_tag(endian) == u64::from(DT_NEEDED));
-    let mut names = needed.filter_map(|entry| entry.string(endian, strings).ok());
-    let name = names.find(|name| is_runtime(Path::new(OsStr::from_bytes(name))))?;
+    let needed = needed_libraries(&content)?;
+    let name = needed.into_iter().find(|name| is_runtime(Path::new(OsStr::from_bytes(name))))?;
     Some(String::from_utf8_lossy(name).into_owned())
 }
 
