@@ -1,7 +1,7 @@
 //! The raw edge: everything that asks the kernel or libc directly. Safe to call, from any thread.
 //!
 //! No function here calls a name that this library exports; where one is needed (`write`, `close`, `poll`)
-//! it is the next definition. None allocates, and none changes errno unless it says so.
+//! it is the next definition, or a system call. None allocates, and none changes errno unless it says so.
 
 pub mod cell;
 pub mod cpus;
@@ -17,6 +17,7 @@ pub mod python;
 pub mod signals;
 pub mod sockets;
 pub mod threads;
+pub mod uncancelled;
 pub mod watch;
 
 use core::ffi::{CStr, c_char, c_long, c_void};

@@ -8,6 +8,7 @@ use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
 
 use super::own::{self, DIRECTORY, FILE};
+use super::uncancelled;
 use crate::hooks::next as real;
 use crate::interpose::errno;
 use crate::text::number;
@@ -68,11 +69,9 @@ impl Directory {
     pub fn read<'a>(&self, name: &CStr, buffer: &'a mut [u8]) -> Option<(i64, &'a [u8])> {
         let file = FILE.open(self.0, name, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
         let status = status(file).filter(|status| status.st_mode & libc::S_IFMT == libc::S_IFREG);
-        // SAFETY: `buffer` is valid for its length.
-        let length = status.map(|_| unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) });
+        let text = status.and_then(|_| uncancelled::read_from_start(file, buffer));
         FILE.close(file);
-        let text = buffer.get(..usize::try_from(length?).ok()?)?;
-        Some((status?.st_mtime, text))
+        Some((status?.st_mtime, text?))
     }
 
     /// Calls `each` with the names in the directory, as bytes that begin with a C string; not all, where there are very many.
@@ -109,13 +108,10 @@ impl File {
     /// Appends `bytes`; an error where not all of them could be written. Beyond the limit of a file's size the kernel sends
     /// SIGXFSZ too.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
-        let Some(write) = real::write.known() else { return Err(libc::ENOSYS) };
         if !FILE.is(self.0) {
             return Err(libc::EBADF);
         }
-        // SAFETY: our own file; `bytes` is valid for its length.
-        let written = unsafe { write(self.0, bytes.as_ptr().cast(), bytes.len()) };
-        match usize::try_from(written) {
+        match usize::try_from(uncancelled::write(self.0, bytes)) {
             Ok(length) if length == bytes.len() => Ok(()),
             Ok(_) => Err(libc::ENOSPC),
             Err(_) => Err(errno()),

@@ -1,20 +1,12 @@
 //! The only files: `/proc/self/statm` and a few more of `/proc/self`, read and closed at once, those of the cgroup, at start, and
 //! descriptor 2, written to while it is still the file that it was at start.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 
-use super::{filter, own, signals};
-use crate::hooks::next;
-use crate::interpose::{Next, errno, keeping_errno};
+use super::{filter, own, signals, uncancelled};
+use crate::interpose::{errno, keeping_errno};
 use crate::text::Text;
-
-type Write = unsafe extern "C" fn(c_int, *const c_void, usize) -> isize;
-type Poll = unsafe extern "C" fn(*mut libc::pollfd, libc::nfds_t, c_int) -> c_int;
-
-// SAFETY (both): write(2) and poll(2) as libc declares them.
-static WRITE: Next<Write> = unsafe { Next::new(c"write") };
-static POLL: Next<Poll> = unsafe { Next::new(c"poll") };
 
 const STDERR: c_int = 2;
 
@@ -49,10 +41,9 @@ fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     }
     keeping_errno(|| {
         let file = own::SMALL_FILE.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
-        // SAFETY: `buffer` is valid for its length. Were the number another file's by now, this would move nothing there.
-        let length = unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+        let read = uncancelled::read_from_start(file, buffer);
         own::SMALL_FILE.close(file);
-        buffer.get(..usize::try_from(length).ok()?)
+        read
     })
 }
 
@@ -77,20 +68,14 @@ impl Status {
 }
 
 fn open(path: &CStr) -> Option<c_int> {
-    // SAFETY: a C string and plain flags. O_CLOEXEC: a fork+exec in another thread must not inherit it.
-    let file = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    let file = uncancelled::open(libc::AT_FDCWD, path, libc::O_RDONLY);
     (file >= 0).then_some(file)
 }
 
 fn read_and_close(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
-    let close = next::close.get()?;
-    // SAFETY: `buffer` is valid for its length; `file` is the caller's, who has just opened it.
-    let length = unsafe {
-        let length = libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0);
-        close(file);
-        length
-    };
-    buffer.get(..usize::try_from(length).ok()?)
+    let read = uncancelled::read_from_start(file, buffer);
+    uncancelled::close(file);
+    read
 }
 
 /// Which file a descriptor refers to.
@@ -124,42 +109,31 @@ fn status(file: c_int) -> Option<libc::stat> {
 /// Writes `line` to descriptor 2 in one call, if that is still the file `start` and takes it without
 /// blocking (a full pipe would stop the host). Raises no SIGPIPE.
 pub fn write_stderr(start: Identity, line: &[u8]) {
-    let (Some(write), Some(poll)) = (WRITE.get(), POLL.get()) else { return };
     keeping_errno(|| {
         if stderr_identity() != Some(start) {
             return;
         }
         if filter::is_restricted() {
-            return write_by_other_calls(write, line);
+            return write_by_other_calls(line);
         }
         signals::without(libc::SIGPIPE, &mut || {
-            let mut ready = libc::pollfd { fd: STDERR, events: libc::POLLOUT, revents: 0 };
-            // SAFETY: one pollfd; `line` is valid for its length.
-            unsafe {
-                if poll(&mut ready, 1, 0) != 1 || ready.revents & libc::POLLOUT == 0 {
-                    return false;
-                }
-                write(STDERR, line.as_ptr().cast(), line.len()) < 0 && errno() == libc::EPIPE
-            }
+            uncancelled::is_writable(STDERR) && uncancelled::write(STDERR, line) < 0 && errno() == libc::EPIPE
         });
     });
 }
 
 /// The same where nothing is to be called but what every program calls, and so not poll: a regular file takes a line at once,
 /// and others are opened anew, so as not to block; where nobody reads from a pipe, or it is a socket, that fails.
-fn write_by_other_calls(write: Write, line: &[u8]) {
+fn write_by_other_calls(line: &[u8]) {
     let Some(status) = status(STDERR) else { return };
-    // SAFETY: `line` is valid for its length; the second file is ours and is closed here.
-    unsafe {
-        if status.st_mode & libc::S_IFMT == libc::S_IFREG {
-            write(STDERR, line.as_ptr().cast(), line.len());
-            return;
-        }
-        let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-        let file = libc::open(c"/proc/self/fd/2".as_ptr(), flags);
-        if let Some(close) = next::close.get().filter(|_| file >= 0) {
-            write(file, line.as_ptr().cast(), line.len());
-            close(file);
-        }
+    if status.st_mode & libc::S_IFMT == libc::S_IFREG {
+        uncancelled::write(STDERR, line);
+        return;
+    }
+    let file =
+        uncancelled::open(libc::AT_FDCWD, c"/proc/self/fd/2", libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY);
+    if file >= 0 {
+        uncancelled::write(file, line);
+        uncancelled::close(file);
     }
 }

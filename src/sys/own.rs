@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
 use super::directory::{self, Error};
-use super::{files, filter};
+use super::{files, filter, uncancelled};
 use crate::hooks::next as real;
 use crate::interpose::{errno, keeping_errno};
 
@@ -53,8 +53,7 @@ impl Own {
     /// taken ([`with_low_numbers_taken`]). Changes errno.
     pub fn open(&self, directory: c_int, path: &CStr, flags: c_int) -> Result<c_int, Error> {
         let flags = flags | MARK | libc::O_CLOEXEC | libc::O_NOCTTY;
-        // SAFETY: a C string, plain flags and a mode.
-        let file = unsafe { libc::openat(directory, path.as_ptr(), flags, 0o600) };
+        let file = uncancelled::open(directory, path, flags);
         let file = behind(file, FIRST);
         if file < 0 {
             return Err(errno());
@@ -105,7 +104,7 @@ impl Own {
     /// Closes a descriptor, if it still is ours.
     pub fn close(&self, file: c_int) {
         if file >= FIRST && self.is(file) {
-            close(file);
+            uncancelled::close(file);
         }
     }
 
@@ -158,7 +157,7 @@ pub fn with_low_numbers_taken<R>(file: c_int, work: impl FnOnce() -> R) -> R {
     }
     let result = work();
     for copy in copies.into_iter().filter(|&copy| copy >= 0) {
-        close(copy);
+        uncancelled::close(copy);
     }
     result
 }
@@ -173,15 +172,8 @@ fn behind(file: c_int, first: c_int) -> c_int {
     if moved < 0 && file >= FIRST {
         return file;
     }
-    close(file);
+    uncancelled::close(file);
     moved
-}
-
-fn close(file: c_int) {
-    if let Some(close) = real::close.get() {
-        // SAFETY: a descriptor that is ours: just made, or known by its mark.
-        unsafe { close(file) };
-    }
 }
 
 /// What stat(2) says of a path; no descriptor is needed for that. By its number: the function is another one in older

@@ -7,6 +7,7 @@ use core::ptr;
 
 use super::own::{self, BELL, SOURCE};
 use super::signals::{self, Info, Mask};
+use super::uncancelled;
 use crate::background::protocol::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
 use crate::hooks::next as real;
 use crate::interpose::errno;
@@ -90,7 +91,8 @@ fn open_file(path: &Path, payload: &[u8]) -> Option<Source> {
         Some(CGROUP2 | libc::PROC_SUPER_MAGIC) => {
             let mut buffer = [0u8; 256];
             // This also begins the watch of memory.events: the kernel tells of what changed since it was read.
-            pread(file, &mut buffer).map(|text| some_total(text).map_or(Kind::Events, Kind::Stalls))
+            uncancelled::read_from_start(file, &mut buffer)
+                .map(|text| some_total(text).map_or(Kind::Events, Kind::Stalls))
         }
         _ => None,
     };
@@ -135,7 +137,7 @@ impl Source {
         let mut buffer = [0u8; 256];
         match &mut self.kind {
             Kind::Stalls(_) if events & ENDED != 0 => Told::Gone,
-            Kind::Stalls(before) => match pread(self.file, &mut buffer).and_then(some_total) {
+            Kind::Stalls(before) => match uncancelled::read_from_start(self.file, &mut buffer).and_then(some_total) {
                 None => Told::Gone,
                 Some(total) if total == *before => Told::Nothing,
                 Some(total) => {
@@ -144,7 +146,7 @@ impl Source {
                 }
             },
             // Here an error is part of every event (kernfs), and reading tells whether the cgroup is still there.
-            Kind::Events => pread(self.file, &mut buffer).map_or(Told::Gone, |_| Told::Pressure),
+            Kind::Events => uncancelled::read_from_start(self.file, &mut buffer).map_or(Told::Gone, |_| Told::Pressure),
             Kind::Stream => match discard(self.file, &mut buffer) {
                 true => Told::Pressure,
                 false if events & ENDED != 0 || events & libc::POLLIN != 0 => Told::Gone,
@@ -298,17 +300,10 @@ fn connect(path: &Path) -> Option<c_int> {
     Some(file)
 }
 
-/// The first bytes of a file.
-fn pread(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
-    // SAFETY: `buffer` is valid for its length.
-    let length = unsafe { libc::pread(file, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    buffer.get(..usize::try_from(length).ok()?)
-}
-
-/// The same of a path.
+/// The first bytes of the file at a path.
 fn read_at_start<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let file = SOURCE.open(libc::AT_FDCWD, path, libc::O_RDONLY).ok()?;
-    let read = pread(file, buffer);
+    let read = uncancelled::read_from_start(file, buffer);
     SOURCE.close(file);
     read
 }
