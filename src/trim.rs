@@ -125,8 +125,8 @@ fn decide(
 
 /// Whether anything may be done here that malloc's locks or state are needed for, or that must not be done twice at once: a
 /// trim, a thread's start, a change of malloc's settings, a file. A vfork child has no business with its parent's policy; neither has a
-/// child whose page was not wiped. One that was cloned without fork handlers may wait for malloc's lock for ever. And a handler that
-/// waits may have interrupted malloc.
+/// child whose page was not wiped. One that was cloned without fork handlers may wait for malloc's lock for ever. A handler that
+/// waits may have interrupted malloc. And a stack may be too small.
 pub fn may_act(process: &Process, shield: &Shield) -> bool {
     if !shield.is_up || !process.is_mine() {
         return false;
@@ -137,16 +137,15 @@ pub fn may_act(process: &Process, shield: &Shield) -> bool {
         }
         return false;
     }
-    match handler::handlers(shield) {
-        Handlers::None | Handlers::Harmless => true,
-        Handlers::Dangerous => false,
-        Handlers::Unknown => {
-            if process.introduced.load(Relaxed) && !process.knows_no_stack.swap(true, Relaxed) {
-                log::unavailable("stack");
-            }
-            false
-        }
+    let is_known = match handler::handlers(shield) {
+        Handlers::None | Handlers::Harmless => memory::has_stack_left(),
+        Handlers::Dangerous => return false,
+        Handlers::Unknown => false,
+    };
+    if !is_known && process.introduced.load(Relaxed) && !process.knows_no_stack.swap(true, Relaxed) {
+        log::unavailable("stack");
     }
+    is_known
 }
 
 fn look_again(process: &Process, wait: u64) -> Option<u64> {

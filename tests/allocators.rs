@@ -224,9 +224,13 @@ fn children_forked_during_trims_can_allocate() {
 }
 
 #[test]
-fn a_small_stack_suffices() {
+fn a_small_stack_is_not_overrun() {
     for allocator in &ALL {
-        Fixture::new("small_stack").preload_after(allocator.path()).is_unchanged_to_the_last_trim();
+        for (kilobytes, is_enough) in [("6", false), ("24", true)] {
+            let fixture = Fixture::new("small_stack").argument(kilobytes).preload_after(allocator.path());
+            let log = fixture.is_unchanged_to_the_last_trim();
+            assert_eq!(log.event("trim").lines.len() >= 8, is_enough, "{kilobytes} KB: {log:?}");
+        }
     }
 }
 

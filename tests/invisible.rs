@@ -99,8 +99,16 @@ fn a_passed_connection_counts_where_it_is_served() {
 }
 
 #[test]
+fn nothing_is_trimmed_on_a_stack_that_is_too_small() {
+    let log = Fixture::new("small_stack").argument("6").is_unchanged_to_the_last_trim();
+    assert_eq!(log.event("trim").lines.len(), 1, "{log:?}");
+    assert_eq!(log.event("unavailable").lines[0].text("what"), "stack");
+}
+
+#[test]
 fn a_small_stack_is_large_enough() {
-    Fixture::new("small_stack").is_unchanged_to_the_last_trim();
+    let log = Fixture::new("small_stack").argument("24").is_unchanged_to_the_last_trim();
+    assert!(log.event("trim").lines.len() >= 8, "{log:?}");
 }
 
 /// By whatever call, under whatever name, and with interim responses in front of them.

@@ -148,6 +148,16 @@ pub fn may_ask() -> bool {
     MAY_ASK.load(Relaxed)
 }
 
+/// Whether this thread's stack goes on so far that a trim has room: glibc's needs little, but other allocators call functions that
+/// the dynamic linker looks up then, which saves the vector registers (_dl_runtime_resolve_xsavec) on top of its own frames.
+pub fn has_stack_left() -> bool {
+    const NEEDED: usize = 12 << 10;
+    const STEP: usize = 4 << 10;
+    let marker = 0u8;
+    let here = ptr::from_ref(&marker) as usize;
+    (STEP..=NEEDED).step_by(STEP).all(|below| is_readable(here.wrapping_sub(below) as *const u8))
+}
+
 /// Whether the byte at `place` can be read, by the kernel's word: it looks at a new signal mask before it looks at what is to be
 /// done with it, and that is nothing (rt_sigprocmask(2), EFAULT and EINVAL). A call that libc makes in every program.
 #[inline(always)]
