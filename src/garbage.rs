@@ -117,11 +117,13 @@ extern "C" fn collect(_: *mut c_void) -> c_int {
         let Some(python) = python.filter(|_| state.wanted.load(Relaxed)) else { return };
         let began = sys::now();
         state.began.store(began, Relaxed);
-        python.collect();
+        let collected = python.collect();
         // Not in a child that a finalizer has forked.
         if state.began.swap(0, Relaxed) == began {
             state.wanted.store(false, Relaxed);
-            state.took.fetch_add(sys::now().saturating_sub(began).max(1), Relaxed);
+            // What was switched off took no time, however long this thread has waited for a processor.
+            let took = if collected { sys::now().saturating_sub(began) } else { 0 };
+            state.took.fetch_add(took.max(1), Relaxed);
             process.look_at_once();
         }
     });

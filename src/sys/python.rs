@@ -1,6 +1,7 @@
 //! CPython's cyclic garbage collector, and its queue of calls to be made on the main thread.
 //!
-//! All functions that are called are of the stable ABI (since 3.2), and none is called where the interpreter is not up.
+//! All functions that are called are of the stable ABI (since 3.2; PyGC_IsEnabled since 3.10), and none is called where the
+//! interpreter is not up.
 
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
@@ -13,6 +14,7 @@ type Call = extern "C" fn(*mut c_void) -> c_int;
 
 type AddPendingCall = unsafe extern "C" fn(Call, *mut c_void) -> c_int;
 type Collect = unsafe extern "C" fn() -> isize;
+type IsEnabled = unsafe extern "C" fn() -> c_int;
 type ThreadState = unsafe extern "C" fn() -> *const c_void;
 type IsInitialized = unsafe extern "C" fn() -> c_int;
 
@@ -21,6 +23,8 @@ type IsInitialized = unsafe extern "C" fn() -> c_int;
 pub struct Python {
     add_pending_call: AddPendingCall,
     collect: Collect,
+    /// Absent before 3.10.
+    is_enabled: Option<IsEnabled>,
     thread_state: ThreadState,
     is_initialized: IsInitialized,
 }
@@ -40,6 +44,7 @@ impl Python {
             Some(Python {
                 add_pending_call: transmute::<*const c_void, AddPendingCall>(function(c"Py_AddPendingCall")?),
                 collect: transmute::<*const c_void, Collect>(function(c"PyGC_Collect")?),
+                is_enabled: function(c"PyGC_IsEnabled").map(|address| transmute::<*const c_void, IsEnabled>(address)),
                 thread_state: transmute::<*const c_void, ThreadState>(function(c"PyGILState_GetThisThreadState")?),
                 is_initialized: transmute::<*const c_void, IsInitialized>(function(c"Py_IsInitialized")?),
             })
@@ -66,9 +71,15 @@ impl Python {
     }
 
     /// A full collection; nothing where the program has switched collections off (gc.disable), and what it has frozen
-    /// (gc.freeze) is left alone. For a call that [`Python::schedule`] has arranged.
-    pub fn collect(&self) {
+    /// (gc.freeze) is left alone. False where it is known to have been nothing. For a call that [`Python::schedule`] has arranged.
+    pub fn collect(&self) -> bool {
         // SAFETY: the interpreter lock is held. It keeps a pending exception, and does nothing within a collection.
-        unsafe { (self.collect)() };
+        unsafe {
+            let is_enabled = self.is_enabled.is_none_or(|is_enabled| is_enabled() != 0);
+            if is_enabled {
+                (self.collect)();
+            }
+            is_enabled
+        }
     }
 }
