@@ -12,15 +12,16 @@ use support::common::log::Log;
 use support::common::process::{children, has_mapped};
 use support::common::{LIMIT, library, python, servers, wait_within};
 use support::{
-    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, is_root, open_copy, open_directory, run, script,
-    waiting_program,
+    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, is_root, open_copy, open_directory, run, run_with,
+    script, waiting_program,
 };
 
 #[test]
 fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
     let directory = open_directory();
     let log = directory.path().join("stderr");
-    let mut command = run();
+    let library = open_copy(&library(), directory.path());
+    let mut command = run_with(&library);
     command
         .args(["--interval", "2", "--growth", "0", "--idle", "0", "--overhead", "0", "--log", "debug", "--"])
         .arg(python().with_file_name("gunicorn"))
@@ -28,7 +29,7 @@ fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
         .arg(servers())
         .arg("app:wsgi")
         // Not an option of the library, and so not passed on to it.
-        .env("AUTOTRIM_LIBRARY", library())
+        .env("AUTOTRIM_LIBRARY", &library)
         .stderr(std::fs::File::create(&log).expect("a file"));
     let mut server = command.spawn().expect("autotrim");
     let text = || std::fs::read_to_string(&log).expect("the log");
@@ -38,7 +39,7 @@ fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
     });
     // The command is gunicorn's master now: its child is the worker.
     let worker = wait_within(LIMIT, "the worker", || children(server.id()).first().copied());
-    assert!(has_mapped(server.id(), &library()) && has_mapped(worker, &library()));
+    assert!(has_mapped(server.id(), &library) && has_mapped(worker, &library));
     (0..6).for_each(|_| assert_eq!(get(port, "/small").status(), 200));
     let lines = wait_within(LIMIT, "a trim", || {
         let lines = Log::read(text().as_bytes()).lines;
@@ -54,10 +55,9 @@ fn gunicorn_runs_under_the_library_with_the_options_of_the_flags() {
 #[test]
 fn the_exit_code_and_the_output_are_the_programs() {
     let directory = open_directory();
-    // In a private place it would have something to say, to root.
     let library = open_copy(&library(), directory.path());
-    let mut command = autotrim();
-    command.arg("run").arg("--library").arg(library).args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    let mut command = run_with(&library);
+    command.args(["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     let finished = finish(&mut command);
     assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(7), "out\n", "err\n"));
 }
@@ -177,7 +177,9 @@ fn a_value_that_the_library_would_not_take_is_refused() {
 /// At once: the library itself speaks only when a program serves.
 #[test]
 fn options_in_the_environment_that_mean_nothing_are_told_before_the_program_starts() {
-    let mut command = run();
+    let directory = open_directory();
+    let library = open_copy(&library(), directory.path());
+    let mut command = run_with(&library);
     command.args(["--", "sh", "-c", "echo started >&2"]);
     assert_eq!(finish(command.env("AUTOTRIM_IDLE", "1.5s").env("AUTOTRIM_DISABLE", "yes")).stderr, "started\n");
     command.env("AUTOTRIM_INTERVALL", "5").env("autotrim_growth", "8M").env("AUTOTRIM_COLOUR", "\x1b[31m");
@@ -195,7 +197,7 @@ fn options_in_the_environment_that_mean_nothing_are_told_before_the_program_star
         ]
     );
     // A flag takes the place of what the environment has.
-    let mut corrected = run();
+    let mut corrected = run_with(&library);
     corrected.args(["--idle", "2s", "--", "true"]).env("AUTOTRIM_IDLE", "soon");
     assert_eq!(finish(&mut corrected).stderr, "");
 }

@@ -27,8 +27,13 @@ pub fn autotrim() -> Command {
 
 /// `autotrim run` with the library under test.
 pub fn run() -> Command {
+    run_with(&common::library())
+}
+
+/// The same with this library. Of one in a private place, as a clone's may be, it has something to say to root.
+pub fn run_with(library: &Path) -> Command {
     let mut command = autotrim();
-    command.arg("run").arg("--library").arg(common::library());
+    command.arg("run").arg("--library").arg(library);
     command
 }
 
