@@ -73,12 +73,12 @@ fn uwsgi_http11(name: &'static str, more: &'static [&str]) -> Server {
 
 #[test]
 fn uwsgi_http11_socket() {
-    run(uwsgi_http11("uWSGI http11-socket", &["--socket-timeout", "1"]));
+    run(uwsgi_http11("uWSGI http11-socket", &["--socket-timeout", "5"]));
 }
 
 #[test]
 fn uwsgi_threads() {
-    run(uwsgi_http11("uWSGI http11-socket, threads", &["--socket-timeout", "1", "--threads", "4"]));
+    run(uwsgi_http11("uWSGI http11-socket, threads", &["--socket-timeout", "5", "--threads", "4"]));
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use super::case::{KEEP_ALIVE, Outcome};
 use super::common::http::{Answer, Connection, request};
+use super::leaving;
 use super::running::Running;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CLOSE: &str = "Connection: close\r\n";
 const MIB: usize = 1 << 20;
@@ -196,10 +197,11 @@ pub fn early_413(running: &Running) -> Outcome {
 /// It says so while the server works on the answer: at once, chance would decide which the server sees first.
 pub fn half_close(running: &Running) -> Outcome {
     let mut connection = Connection::open(running.port());
+    let start = Instant::now();
     connection.send(&request("GET", "/slow", CLOSE, b""));
     running.wait_until_at_work(connection.local_port());
-    let late = connection.is_readable_within(Duration::from_millis(1));
     connection.finish_sending();
+    let late = start.elapsed() > leaving::IN_TIME;
     Outcome { late, ..answered(running, connection.try_receive()) }
 }
 

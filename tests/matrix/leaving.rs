@@ -3,27 +3,48 @@
 use super::case::Outcome;
 use super::common::http::{Connection, request};
 use super::running::Running;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many clients do so, one after the other.
 const CLIENTS: usize = 3;
 
+/// How often a client tries to leave in time: on a busy machine it is often too late.
+const TRIES: usize = 40;
+
+/// In time, so that the server has as long to see it before the answer comes, which /slow takes 0.3 s for.
+pub const IN_TIME: Duration = Duration::from_millis(150);
+
 /// Clients that send so much and leave when it was read; the server may answer nevertheless.
 fn leaving_after(running: &Running, sent: &[u8]) -> Outcome {
-    let answered = |_| {
+    let leave = || {
         let mut connection = Connection::open(running.port());
+        let start = Instant::now();
         connection.send(sent);
         if sent.is_empty() {
             std::thread::sleep(SEEN_BY_NOW);
         } else {
             running.wait_until_at_work(connection.local_port());
         }
-        connection.answered_after_leaving()
+        let in_time = start.elapsed() < IN_TIME;
+        match connection.answered_after_leaving() {
+            // Answered before.
+            None => (true, false),
+            Some(answered) => (answered, in_time),
+        }
     };
-    let answered: Vec<_> = (0..CLIENTS).map(answered).collect();
-    let truth = answered.iter().filter(|&&answered| answered == Some(true)).count() as u64;
-    let late = answered.contains(&None);
-    Outcome { truth, answers: vec![format!("{truth} of {CLIENTS} answered")], held: None, late }
+    // Who left too late has been answered, too.
+    let (mut truth, mut answered_in_time, mut in_time) = (0, 0, 0);
+    for _ in 0..CLIENTS * TRIES {
+        let (answered, was_in_time) = leave();
+        truth += u64::from(answered);
+        answered_in_time += u64::from(answered && was_in_time);
+        in_time += usize::from(was_in_time);
+        if in_time == CLIENTS {
+            break;
+        }
+    }
+    assert_eq!(in_time, CLIENTS, "this machine is so busy that no client leaves in time");
+    Outcome { truth, answers: vec![format!("{answered_in_time} of {CLIENTS} answered")], ..Outcome::default() }
 }
 
 /// Long enough for the server to have seen a client that sends nothing.
