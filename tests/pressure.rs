@@ -352,8 +352,9 @@ fn a_flood_does_not_keep_the_thread_busy() {
     let (before, start) = (cpu_time(worker.pid()), Instant::now());
     std::thread::sleep(Duration::from_secs(3));
     let (used, passed) = (cpu_time(worker.pid()) - before, start.elapsed());
+    assert!(used < passed / 8, "{used:?} of CPU time in {passed:?}");
+    // It is still heard, as soon as the budget allows.
+    wait_for_trims(&worker, 2);
     let _ = flood.kill();
     let _ = flood.wait();
-    assert!(used < passed / 8, "{used:?} of CPU time in {passed:?}");
-    assert!(trims(&worker) >= 2, "still heard: {:?}", worker.log());
 }

@@ -104,7 +104,7 @@ impl Drop for Psql {
 fn by_psql(running: &Running) -> Outcome {
     let mut psql = Psql::open(&url(running));
     let answers = (0..20).map(|number| psql.ask(&format!("SELECT {number} * 2"))).collect();
-    Outcome { truth: START + 20, answers, held: Some(Box::new(psql)), late: false }
+    Outcome { truth: START + 20, answers, held: Some(Box::new(psql)), ..Outcome::default() }
 }
 
 /// As psql connects when it is told nothing: it asks for GSSAPI or TLS first, and is refused.
@@ -112,7 +112,7 @@ fn by_psql_asking_for_tls(running: &Running) -> Outcome {
     let url = format!("postgresql://test@127.0.0.1:{}/postgres?gssencmode=disable&sslmode=prefer", running.port());
     let mut psql = Psql::open(&url);
     let answers = (0..20).map(|number| psql.ask(&format!("SELECT {number} * 2"))).collect();
-    Outcome { truth: 1 + START + 20, answers, held: Some(Box::new(psql)), late: false }
+    Outcome { truth: 1 + START + 20, answers, held: Some(Box::new(psql)), ..Outcome::default() }
 }
 
 /// A query of 1 MiB, and an answer of 5 MiB.
@@ -120,7 +120,7 @@ fn large(running: &Running) -> Outcome {
     let mut psql = Psql::open(&url(running));
     let sent = psql.ask(&format!("SELECT length('{}')", "x".repeat(1 << 20)));
     let received = psql.ask("SELECT repeat('y', 5242880)").len().to_string();
-    Outcome { truth: START + 2, answers: vec![sent, received], held: Some(Box::new(psql)), late: false }
+    Outcome { truth: START + 2, answers: vec![sent, received], held: Some(Box::new(psql)), ..Outcome::default() }
 }
 
 /// A query that another client cancels: the error is its answer.
@@ -134,7 +134,7 @@ fn cancelled(running: &Running) -> Outcome {
     let wait = format!("DO $$ BEGIN WHILE NOT EXISTS ({asleep}) LOOP {look_again} END LOOP; END $$");
     let done = cancelling.ask(&format!("{wait} \\; SELECT pg_cancel_backend({pid})"));
     let answers = vec![done, waiting.ask("SELECT 'goes on'")];
-    Outcome { truth: START + 3 + START + 1, answers, held: Some(Box::new((waiting, cancelling))), late: false }
+    Outcome { truth: START + 3 + START + 1, answers, held: Some(Box::new((waiting, cancelling))), ..Outcome::default() }
 }
 
 /// Clients that say nothing.
@@ -180,7 +180,7 @@ fn by_pgbench(running: &Running, protocol: &str, queries: usize) -> Outcome {
         truth: CLIENTS * (START + queries as u64),
         answers: Vec::new(),
         held: Some(Box::new((pgbench, directory))),
-        late: false,
+        ..Outcome::default()
     }
 }
 

@@ -74,7 +74,7 @@ fn counted_by_redis(running: &Running, other: u64, load: impl FnOnce() -> Vec<St
     let answers = load();
     let after = client.processed();
     // The last INFO has not counted itself.
-    Outcome { truth: after - before + 1 - other, answers, held: None, late: false }
+    Outcome { truth: after - before + 1 - other, answers, ..Outcome::default() }
 }
 
 fn benchmark(running: &Running, arguments: &[&str]) -> Vec<String> {
@@ -158,7 +158,7 @@ fn pipelined(running: &Running) -> Outcome {
     let mut client = Client::open(running);
     client.send(b"SET one 1\r\nGET one\r\nDEL one\r\n");
     let answers = (0..3).map(|_| client.receive()).collect();
-    Outcome { truth: 3, answers, held: None, late: false }
+    Outcome { truth: 3, answers, ..Outcome::default() }
 }
 
 /// What the pipelines count: the reads that bring them, and the asking before and after.

@@ -23,6 +23,8 @@ pub enum Exactness {
 pub struct Outcome {
     /// Requests that the server has answered.
     pub truth: u64,
+    /// How many it answered beside, of clients that were late: they are counted, too.
+    pub beside: u64,
     /// What two runs must agree on.
     pub answers: Vec<String>,
     /// The server had answered before the client did what the case is about: nothing is shown, and it is played again.

@@ -32,7 +32,7 @@ pub fn told(running: &Running, answer: &Answer) -> String {
 /// One answered request for each of these answers.
 fn answered(running: &Running, answers: impl IntoIterator<Item = Answer>) -> Outcome {
     let answers: Vec<_> = answers.into_iter().map(|answer| told(running, &answer)).collect();
-    Outcome { truth: answers.len() as u64, answers, held: None, late: false }
+    Outcome { truth: answers.len() as u64, answers, ..Outcome::default() }
 }
 
 /// A request on a connection of its own.

@@ -27,7 +27,7 @@ pub fn websocket(running: &Running) -> Outcome {
     socket.close(None).expect("close");
     while socket.read().is_ok() {}
     assert_eq!(answers[MESSAGES], format!("message {}", MESSAGES - 1));
-    Outcome { truth: 1 + MESSAGES as u64, answers, held: None, late: false }
+    Outcome { truth: 1 + MESSAGES as u64, answers, ..Outcome::default() }
 }
 
 /// Twenty requests on one connection without TLS, one after the other, by h2load. (curl before 8.0 cannot keep it.)
@@ -44,7 +44,7 @@ pub fn http2(running: &Running) -> Outcome {
     // What was received but for the headers, which are compressed: their length differs.
     let data = text.lines().find_map(|line| line.strip_prefix("traffic: ")?.rsplit(", ").next()).expect("traffic");
     assert!(data.starts_with(&format!("{}B", REQUESTS * "hello\n".len())), "{text}");
-    Outcome { truth: REQUESTS as u64, answers: vec![data.to_owned()], held: None, late: false }
+    Outcome { truth: REQUESTS as u64, answers: vec![data.to_owned()], ..Outcome::default() }
 }
 
 /// A client's side of TLS.
@@ -95,7 +95,7 @@ impl<'a> Tls<'a> {
 
     fn outcome(&self, answers: Vec<String>) -> Outcome {
         assert!(answers.iter().all(|answer| answer.contains(" 200")), "{answers:?}");
-        Outcome { truth: answers.len() as u64, answers, held: None, late: false }
+        Outcome { truth: answers.len() as u64, answers, ..Outcome::default() }
     }
 }
 
