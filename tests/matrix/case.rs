@@ -23,7 +23,7 @@ pub enum Exactness {
 pub struct Outcome {
     /// Requests that the server has answered.
     pub truth: u64,
-    /// How many it answered beside, of clients that were late: they are counted, too.
+    /// How many were counted beside, of clients that were late.
     pub beside: u64,
     /// What two runs must agree on.
     pub answers: Vec<String>,
