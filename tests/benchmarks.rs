@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A variant that trims in quiet too, whether memory has grown or not.
-const PERIOD: &str = "AUTOTRIM_PERIOD=500ms";
+/// A variant that trims in quiet too, whether memory has grown or not, and however long trims take on this machine.
+const PERIOD: &str = "AUTOTRIM_PERIOD=500ms+AUTOTRIM_OVERHEAD=0";
 
 fn bench(output: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(root().join("scripts/bench"));
@@ -66,13 +66,11 @@ fn a_workload_is_measured_once_and_reported_from_its_raw_file() {
         assert_eq!(run["open"]["answered"].as_u64(), Some(sum(&run["open"]["histogram"])));
         assert_eq!((run["failed"].as_u64(), run["dropped"].as_u64()), (Some(0), Some(0)), "{}", run["errors"]);
     }
-    // The library has counted what the client got, and the one request that found the server ready: its last trim tells. That comes
-    // after the last request, but not on every machine before the server is stopped.
-    for variant in ["defaults", PERIOD] {
-        let [counted, requests] = ["counted", "requests_in_all"].map(|name| first[variant][name].as_u64().expect(name));
-        assert!((1..=requests + 1).contains(&counted), "{variant}: {counted} of {requests}");
-    }
-    let plain = &first["plain"];
+    // The library has counted what the client got, and the one request that found the server ready: its last trim tells, and
+    // by a period that comes after the last request.
+    let (plain, period) = (&first["plain"], &first[PERIOD]);
+    assert_eq!(period["counted"].as_u64(), period["requests_in_all"].as_u64().map(|requests| requests + 1));
+    assert!(first["defaults"]["counted"].as_u64() > Some(0));
     assert_eq!((plain["enabled"].as_bool(), plain["counted"].as_u64()), (Some(false), Some(0)));
 
     let table = std::fs::read_to_string(output.join("benchmarks/runs.csv")).expect("the table");
