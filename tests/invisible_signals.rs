@@ -104,9 +104,17 @@ fn stop_worker(server: &Server) {
 #[test]
 fn sigterm_during_a_trim_ends_an_idle_gunicorn_worker() {
     stop_worker(&Gunicorn::plain(Worker::Sync).start());
-    let server = Gunicorn::preloaded(Worker::Sync).trimming_every(1).start();
-    stop_worker(&server);
-    let log = server.log();
-    let long = |line: &&Line| line.number("requests") == 2 && line.number("took_us") > 40_000;
-    assert_eq!(log.event("trim").lines.iter().filter(long).count(), 1, "no long trim to interrupt: {log:?}");
+    // On a busy machine the signal may come before the trim has begun: then there was nothing to interrupt.
+    let mut logs = Vec::new();
+    for _ in 0..20 {
+        let server = Gunicorn::preloaded(Worker::Sync).trimming_every(1).start();
+        stop_worker(&server);
+        let log = server.log();
+        let long = |line: &&Line| line.number("requests") == 2 && line.number("took_us") > 40_000;
+        if log.event("trim").lines.iter().filter(long).count() == 1 {
+            return;
+        }
+        logs.push(log);
+    }
+    panic!("no long trim to interrupt: {logs:?}");
 }
