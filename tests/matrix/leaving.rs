@@ -11,11 +11,11 @@ const CLIENTS: usize = 3;
 /// How often a client tries to leave in time: on a busy machine it is often too late.
 const TRIES: usize = 40;
 
-/// In time, so that the server has as long to see it before the answer comes, which /slow takes 0.3 s for.
-pub const IN_TIME: Duration = Duration::from_millis(150);
+/// In time, so that the server has time to see it before the answer comes, which /slow takes 0.6 s for.
+pub const IN_TIME: Duration = Duration::from_millis(400);
 
-/// Before the answer, which /slow takes 0.3 s for.
-const BEFORE_THE_ANSWER: Duration = Duration::from_millis(250);
+/// Before the answer.
+const BEFORE_THE_ANSWER: Duration = Duration::from_millis(500);
 
 /// Clients that send so much and leave when it was read, at the latest so long after it was sent; the server may answer nevertheless.
 fn leaving_after(running: &Running, sent: &[u8], latest: Duration) -> Outcome {
@@ -89,6 +89,6 @@ pub fn reset(running: &Running) -> Outcome {
         late |= start.elapsed() >= BEFORE_THE_ANSWER;
     }
     // Until the server has tried; while it has not, the request is in flight, and that is waited for.
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(700));
     Outcome { late, ..Outcome::default() }
 }

@@ -198,7 +198,7 @@ impl<'a> Running<'a> {
     }
 
     /// The same, and for a server behind the one that the client talks to to have read it, too: in no time otherwise, as /slow
-    /// takes only 0.3 s.
+    /// takes only 0.6 s.
     pub fn wait_until_at_work(&self, client: u16) {
         self.wait_until_read(client);
         if !self.server.beside.is_empty() {

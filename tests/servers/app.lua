@@ -9,7 +9,7 @@ local function pause(r, seconds)
 end
 
 function paths.slow(r)
-    pause(r, 0.3)
+    pause(r, 0.6)
     r:puts("hello\n")
 end
 

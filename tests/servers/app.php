@@ -14,7 +14,7 @@ switch ($path) {
         answer("hello\n");
         break;
     case '/slow':
-        usleep(300_000);
+        usleep(600_000);
         answer("hello\n");
         break;
     case '/upload':

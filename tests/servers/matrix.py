@@ -6,7 +6,7 @@ path        answer
 /limited    413 when the body is announced to be larger than 4 MiB, before any of it is read; else as /upload
 /stream     5 MiB in pieces
 /file       the file `file` in the directory SITE, by sendfile where the server has it
-/slow       answers after 0.3 s
+/slow       answers after 0.6 s
 /events     20 server-sent events, 5 ms apart
 /ws         a WebSocket that echoes (ASGI)
 """
@@ -20,7 +20,7 @@ from wsgiref.util import FileWrapper
 LIMIT = 4 * 1024 * 1024
 PIECE = bytes(range(256)) * 256
 PIECES = 80
-SLOW = 0.3
+SLOW = 0.6
 EVENTS = 20
 PAUSE = 0.005
 FILE = os.path.join(os.environ.get("SITE", "."), "file")

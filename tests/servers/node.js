@@ -75,7 +75,7 @@ function events(request, response) {
 
 const PATHS = {
   "/small": (request, response) => answer(response, 200, "hello\n"),
-  "/slow": (request, response) => setTimeout(() => answer(response, 200, "hello\n"), 300),
+  "/slow": (request, response) => setTimeout(() => answer(response, 200, "hello\n"), 600),
   "/upload": upload,
   "/limited": limited,
   "/stream": stream,
