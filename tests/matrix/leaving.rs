@@ -17,16 +17,16 @@ pub const IN_TIME: Duration = Duration::from_millis(400);
 /// Before the answer.
 const BEFORE_THE_ANSWER: Duration = Duration::from_millis(500);
 
-/// Clients that send so much and leave when it was read, at the latest so long after it was sent; the server may answer nevertheless.
+/// Clients that send so much and leave when it was read, at the latest so long after that; the server may answer nevertheless.
 fn leaving_after(running: &Running, sent: &[u8], latest: Duration) -> Outcome {
     let leave = || {
         let mut connection = Connection::open(running.port());
-        let start = Instant::now();
+        let mut start = Instant::now();
         connection.send(sent);
         if sent.is_empty() {
             std::thread::sleep(SEEN_BY_NOW);
         } else {
-            running.wait_until_at_work(connection.local_port());
+            start = running.wait_until_at_work(connection.local_port());
         }
         let in_time = start.elapsed() < latest;
         match connection.answered_after_leaving() {
@@ -82,9 +82,8 @@ pub fn reset(running: &Running) -> Outcome {
     let mut late = false;
     for _ in 0..CLIENTS {
         let mut connection = Connection::open(running.port());
-        let start = Instant::now();
         connection.send(&request("GET", "/slow", "", b""));
-        running.wait_until_at_work(connection.local_port());
+        let start = running.wait_until_at_work(connection.local_port());
         connection.reset();
         late |= start.elapsed() >= BEFORE_THE_ANSWER;
     }

@@ -188,22 +188,29 @@ impl<'a> Running<'a> {
     }
 
     /// Waits until the server has accepted the connection from this port and read all that has come on it, or closed it; not for
-    /// ever, as a server need not.
-    pub fn wait_until_read(&self, client: u16) {
+    /// ever, as a server need not. Returns when it had not yet, as was seen last.
+    pub fn wait_until_read(&self, client: u16) -> Instant {
         const LONGEST: Duration = Duration::from_secs(5);
         let start = Instant::now();
-        while has_unread(self.port(), client) && start.elapsed() < LONGEST {
+        let mut unread = start;
+        loop {
+            let looked = Instant::now();
+            if !has_unread(self.port(), client) || start.elapsed() >= LONGEST {
+                return unread;
+            }
+            unread = looked;
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
     /// The same, and for a server behind the one that the client talks to to have read it, too: in no time otherwise, as /slow
     /// takes only 0.6 s.
-    pub fn wait_until_at_work(&self, client: u16) {
-        self.wait_until_read(client);
+    pub fn wait_until_at_work(&self, client: u16) -> Instant {
+        let unread = self.wait_until_read(client);
         if !self.server.beside.is_empty() {
             std::thread::sleep(Duration::from_millis(50));
         }
+        unread
     }
 
     /// Whether something comes on this connection: within so long, or later where the server only has had no processor yet.
