@@ -14,8 +14,10 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, Ordering::R
 
 use protocol::{Setting, Watch as Manager};
 
+use crate::decide::rules::{Asked, Rules};
+use crate::decide::{MILLISECOND, SECOND};
+use crate::hints::Reason;
 use crate::options::{Level, Options};
-use crate::policy::{Asked, MILLISECOND, Rules, SECOND};
 use crate::process::{self, Process};
 use crate::sys;
 use crate::sys::signals::{self, Info, Mask, Shield};
@@ -84,7 +86,7 @@ fn begin(process: &Process, grown_up: u64) {
     if SIGNAL_IS_TAKEN.load(Relaxed) {
         process.background.lacking.store(SIGNAL, Relaxed);
     }
-    process.look_at_once();
+    process.hints.now();
     descriptors::mark();
 }
 
@@ -123,7 +125,11 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
         return None;
     }
     // Set before the thread runs: this wait is already one that the signal need not interrupt.
-    state.listens.store(runtime()?.options.signal != 0, Relaxed);
+    let listens = runtime()?.options.signal != 0;
+    state.listens.store(listens, Relaxed);
+    if listens {
+        process.hints.add(Reason::Signal);
+    }
     descriptors::unmark();
     if !threads::start(run, signals::word(&shield.mask)) {
         state.listens.store(false, Relaxed);
@@ -161,7 +167,8 @@ pub fn at_read() {
             descriptors::unmark();
         }
         let start_at = process.background.start_at.load(Relaxed);
-        if runtime().is_some_and(|runtime| runtime.allocator.is_ok()) && sys::now() >= start_at {
+        let awaits = start_at != 0 && runtime().is_some_and(|runtime| runtime.allocator.is_ok());
+        if awaits && sys::now() >= start_at {
             let shield = signals::shield();
             at_wait_point(process, &shield);
             shield.end();
@@ -183,11 +190,6 @@ pub fn take_asked(process: &Process) -> Asked {
     Asked { pressure: asked & PRESSURE != 0, signal: asked & SIGNAL != 0 }
 }
 
-/// Whether something was asked for.
-pub fn is_asked(process: &Process) -> bool {
-    process.background.asked.load(Relaxed) != 0
-}
-
 /// Whether the thread takes the signal, so that it need not interrupt a wait.
 pub fn takes_signal(process: &Process) -> bool {
     process.background.listens.load(Relaxed)
@@ -195,6 +197,7 @@ pub fn takes_signal(process: &Process) -> bool {
 
 /// The mask for a wait: the caller's, with our signal blocked where the thread takes it. A handler of the program's own is
 /// to interrupt as ever.
+#[inline(never)]
 pub fn mask_for_wait(process: &Process, shield: &Shield) -> Mask {
     match runtime() {
         Some(runtime) if takes_signal(process) && signals::is_installed(runtime.options.signal) => {
@@ -217,8 +220,7 @@ pub fn asked_by_signal() {
 
 fn ask(process: &Process, what: u8) {
     process.background.asked.fetch_or(what, Relaxed);
-    process.armed.store(true, Relaxed);
-    process.stopping.store(true, Relaxed);
+    process.hints.now();
 }
 
 /// Wakes the thread, if there is one.
@@ -252,7 +254,7 @@ pub fn resume(options: &Options) {
     if options.needs_thread() {
         process::with(|process| {
             process.background.thread.store(0, Relaxed);
-            process.look_at_once();
+            process.hints.now();
             descriptors::mark();
         });
     }

@@ -30,6 +30,10 @@ pub enum State {
     Inherited = 4,
     /// Brought by `SCM_RIGHTS`; nothing received or sent yet.
     Brought = 5,
+    /// Pending, and it was when that was looked at last.
+    Waiting = 6,
+    /// Pending for more than a few seconds: what is slow, or never comes, keeps nothing from being done.
+    Lingering = 7,
 }
 
 impl State {
@@ -41,8 +45,15 @@ impl State {
             3 => State::Pending,
             4 => State::Inherited,
             5 => State::Brought,
+            6 => State::Waiting,
+            7 => State::Lingering,
             _ => State::NotFollowed,
         }
+    }
+
+    /// Whether a request is in flight.
+    pub const fn is_pending(self) -> bool {
+        matches!(self, State::Pending | State::Waiting | State::Lingering)
     }
 }
 
@@ -61,6 +72,8 @@ pub enum Event {
     Forgotten,
     /// This process is a forked child, and the descriptor its parent's.
     Forked,
+    /// A few seconds have passed.
+    Aged,
 }
 
 /// What an event changes besides the state.
@@ -76,24 +89,37 @@ pub enum Effect {
     AnsweredForParent,
     /// The connection went away before an answer: one less in flight, none counted.
     Abandoned,
+    /// A request has been in flight for long: one more lingers.
+    Lingers,
+    /// One that did was answered: one more counted, one less in flight, one less lingers.
+    AnsweredLate,
+    /// One that did went away: one less in flight, one less lingers.
+    AbandonedLate,
 }
 
 /// The state machine: the state after `event`, and what else changes.
 #[inline(always)]
 pub const fn step(state: State, event: Event) -> (State, Effect) {
     match (event, state) {
-        (Event::Opened, State::Pending) => (State::Fresh, Effect::Abandoned),
+        (Event::Opened, State::Pending | State::Waiting) => (State::Fresh, Effect::Abandoned),
+        (Event::Opened, State::Lingering) => (State::Fresh, Effect::AbandonedLate),
         (Event::Opened, _) => (State::Fresh, Effect::None),
-        (Event::Brought, State::Pending) => (State::Brought, Effect::Abandoned),
+        (Event::Brought, State::Pending | State::Waiting) => (State::Brought, Effect::Abandoned),
+        (Event::Brought, State::Lingering) => (State::Brought, Effect::AbandonedLate),
         (Event::Brought, _) => (State::Brought, Effect::None),
-        (Event::Forgotten, State::Pending) => (State::NotFollowed, Effect::Abandoned),
+        (Event::Forgotten, State::Pending | State::Waiting) => (State::NotFollowed, Effect::Abandoned),
+        (Event::Forgotten, State::Lingering) => (State::NotFollowed, Effect::AbandonedLate),
         (Event::Forgotten, _) => (State::NotFollowed, Effect::None),
-        (Event::Forked, State::Pending) => (State::Inherited, Effect::None),
+        (Event::Forked, State::Pending | State::Waiting | State::Lingering) => (State::Inherited, Effect::None),
         (Event::Forked, _) => (state, Effect::None),
         (_, State::NotFollowed) => (State::NotFollowed, Effect::None),
         (Event::Received, State::Fresh | State::Idle | State::Brought) => (State::Pending, Effect::Began),
         (Event::Received, _) => (state, Effect::None),
-        (Event::Sent, State::Pending) => (State::Idle, Effect::Answered),
+        (Event::Aged, State::Pending) => (State::Waiting, Effect::None),
+        (Event::Aged, State::Waiting) => (State::Lingering, Effect::Lingers),
+        (Event::Aged, _) => (state, Effect::None),
+        (Event::Sent, State::Pending | State::Waiting) => (State::Idle, Effect::Answered),
+        (Event::Sent, State::Lingering) => (State::Idle, Effect::AnsweredLate),
         (Event::Sent, State::Inherited) => (State::Idle, Effect::AnsweredForParent),
         // Who speaks first here is a client.
         (Event::Sent, State::Brought) => (State::NotFollowed, Effect::None),

@@ -13,10 +13,11 @@ struct Trace {
 }
 
 /// Counts and in-flight number after a sequence of events on one connection.
-#[derive(Default, Debug, PartialEq)]
+#[derive(Clone, Copy, Default, Debug, PartialEq)]
 struct Tally {
     requests: u64,
     in_flight: i64,
+    lingering: i64,
 }
 
 fn run(state: &mut State, tally: &mut Tally, event: Event) {
@@ -31,7 +32,18 @@ fn run(state: &mut State, tally: &mut Tally, event: Event) {
         }
         Effect::AnsweredForParent => tally.requests += 1,
         Effect::Abandoned => tally.in_flight -= 1,
+        Effect::Lingers => tally.lingering += 1,
+        Effect::AnsweredLate => {
+            tally.requests += 1;
+            tally.in_flight -= 1;
+            tally.lingering -= 1;
+        }
+        Effect::AbandonedLate => {
+            tally.in_flight -= 1;
+            tally.lingering -= 1;
+        }
     }
+    assert!((0..=1).contains(&tally.lingering) && tally.lingering <= tally.in_flight);
     assert!((0..=1).contains(&tally.in_flight), "one connection has at most one request in flight");
 }
 
@@ -132,7 +144,7 @@ fn who_speaks_first_on_a_connection_that_was_passed_is_a_client() {
     let client = [Event::Brought, Event::Sent, Event::Received, Event::Sent];
     assert_eq!(after(&client), (State::NotFollowed, Tally::default()));
     let server = [Event::Brought, Event::Received, Event::Sent];
-    assert_eq!(after(&server), (State::Idle, Tally { requests: 1, in_flight: 0 }));
+    assert_eq!(after(&server), (State::Idle, Tally { requests: 1, in_flight: 0, ..Tally::default() }));
     assert_eq!(after(&[Event::Opened, Event::Received, Event::Brought]), (State::Brought, Tally::default()));
     assert_eq!(after(&[Event::Brought, Event::Forked]), (State::Brought, Tally::default()));
 }
@@ -143,7 +155,7 @@ fn a_number_closed_behind_our_back_starts_afresh() {
     for event in [Event::Opened, Event::Received, Event::Opened] {
         run(&mut state, &mut tally, event);
     }
-    assert_eq!((state, tally), (State::Fresh, Tally { requests: 0, in_flight: 0 }));
+    assert_eq!((state, tally), (State::Fresh, Tally { requests: 0, in_flight: 0, ..Tally::default() }));
 }
 
 #[test]
@@ -169,19 +181,50 @@ fn a_forked_child_counts_the_answer_to_what_its_parent_received() {
     assert_eq!(state, State::Inherited);
     run(&mut state, &mut tally, Event::Received);
     run(&mut state, &mut tally, Event::Sent);
-    assert_eq!((state, tally), (State::Idle, Tally { requests: 1, in_flight: 0 }));
+    assert_eq!((state, tally), (State::Idle, Tally { requests: 1, in_flight: 0, ..Tally::default() }));
+}
+
+#[test]
+fn what_is_in_flight_for_long_lingers_until_it_ends() {
+    let (mut state, mut tally) = (State::Fresh, Tally::default());
+    run(&mut state, &mut tally, Event::Aged);
+    assert_eq!(state, State::Fresh, "nothing is in flight");
+    run(&mut state, &mut tally, Event::Received);
+    run(&mut state, &mut tally, Event::Aged);
+    run(&mut state, &mut tally, Event::Received);
+    assert_eq!((state, tally.lingering), (State::Waiting, 0));
+    run(&mut state, &mut tally, Event::Aged);
+    run(&mut state, &mut tally, Event::Received);
+    assert_eq!((state, tally.in_flight, tally.lingering), (State::Lingering, 1, 1));
+    let (mut other, mut others) = (state, tally);
+    run(&mut state, &mut tally, Event::Sent);
+    assert_eq!((state, tally), (State::Idle, Tally { requests: 1, ..Tally::default() }));
+    run(&mut other, &mut others, Event::Forgotten);
+    assert_eq!((other, others), (State::NotFollowed, Tally::default()));
+    // One that comes again begins anew.
+    run(&mut state, &mut tally, Event::Received);
+    assert_eq!(state, State::Pending);
 }
 
 #[test]
 fn what_is_not_followed_stays_so() {
-    for event in [Event::Received, Event::Sent, Event::Forgotten, Event::Forked] {
+    for event in [Event::Received, Event::Sent, Event::Forgotten, Event::Forked, Event::Aged] {
         assert_eq!(step(State::NotFollowed, event), (State::NotFollowed, Effect::None));
     }
 }
 
 #[test]
 fn every_state_survives_its_byte() {
-    for state in [State::NotFollowed, State::Fresh, State::Idle, State::Pending, State::Inherited, State::Brought] {
+    for state in [
+        State::NotFollowed,
+        State::Fresh,
+        State::Idle,
+        State::Pending,
+        State::Inherited,
+        State::Brought,
+        State::Waiting,
+        State::Lingering,
+    ] {
         assert_eq!(State::from_byte(state as u8), state);
     }
     assert_eq!(State::from_byte(255), State::NotFollowed);

@@ -46,6 +46,13 @@ pub fn mark() {
     exchange(0, MARK);
 }
 
+/// Marks this one, if it is low and not followed.
+pub fn mark_one(descriptor: c_int) {
+    if let Some(state) = STATES.get(..MARKED).and_then(|states| states.get(descriptor as u32 as usize)) {
+        let _ = state.compare_exchange(0, MARK, Relaxed, Relaxed);
+    }
+}
+
 /// Ends that.
 pub fn unmark() {
     exchange(MARK, 0);
@@ -139,10 +146,10 @@ pub fn apply_to_range(first: u32, last: u32, event: Event, mut each: impl FnMut(
     }
 }
 
-/// Calls `found` with every descriptor that is in `state`.
-pub fn each(state: State, mut found: impl FnMut(c_int)) {
+/// Calls `found` with every descriptor on which a request is pending.
+pub fn each_pending(mut found: impl FnMut(c_int)) {
     for (index, cell) in STATES.iter().enumerate().take(END.load(Relaxed)) {
-        if cell.load(Relaxed) == state as u8 {
+        if State::from_byte(cell.load(Relaxed)).is_pending() {
             found(index as c_int);
         }
     }

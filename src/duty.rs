@@ -7,6 +7,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::allocator::settings::{self, Settings};
+use crate::hints::Reason;
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
 use crate::sys::memory;
@@ -53,7 +54,7 @@ fn is_alone() -> bool {
 /// handler that interrupted malloc may have forked, and a child that is about to execute another program has no use for it.
 pub fn in_forked_child(process: &Process) {
     if settings::has_thresholds() {
-        process.armed.store(true, Relaxed);
+        process.hints.add(Reason::Inherited);
         descriptors::mark();
     }
 }
@@ -64,7 +65,11 @@ pub fn at_wait_of_child(process: &Process, may_act: MayAct) -> bool {
     if inherits {
         shielded(may_act, settings::put_back_thresholds);
     }
-    inherits && !settings::has_thresholds()
+    if inherits && !settings::has_thresholds() {
+        process.hints.remove(Reason::Inherited);
+        return true;
+    }
+    false
 }
 
 /// The library retires. It may be followed by a filter of system calls: this is before.

@@ -54,7 +54,7 @@ pub fn went_without(process: &Process, asked_for: bool) {
     }
 }
 
-/// The due trim waits for a collection ([`crate::policy::Decision::Collect`]).
+/// The due trim waits for a collection ([`crate::decide::rules::Decision::Collect`]).
 pub fn want(process: &Process, insist_at: u64) {
     process.garbage.insist_at.store(insist_at, Relaxed);
     process.garbage.wanted.store(true, Relaxed);
@@ -65,10 +65,15 @@ pub fn take(process: &Process) -> u64 {
     process.garbage.took.swap(0, Relaxed)
 }
 
+/// Whether a collection is to come: each wait is looked at when it ends.
+pub fn is_wanted(process: &Process) -> bool {
+    process.garbage.wanted.load(Relaxed)
+}
+
 /// After a wait, under `shield`, which brought work or did not: the thread is about to go on.
 pub fn after_wait(process: &Process, shield: &Shield, work: bool) {
     let state = &process.garbage;
-    let quiet = !work && process.stats.in_flight() == 0;
+    let quiet = !work && process.in_flight() == 0;
     if state.wanted.load(Relaxed) && (quiet || sys::now() >= state.insist_at.load(Relaxed)) {
         schedule(process, shield);
     }
@@ -77,7 +82,7 @@ pub fn after_wait(process: &Process, shield: &Shield, work: bool) {
 /// After an accept that returned `connection`, where accept has a reason to stop. A worker that accepts, serves and accepts
 /// again knows here that there is no work; an event loop that empties the listener's queue has just found some.
 pub fn after_accept(connection: c_int) {
-    if process::is_stopping() && runtime().is_some_and(|runtime| runtime.python.is_some()) {
+    if process::has_reason() && runtime().is_some_and(|runtime| runtime.python.is_some()) {
         process::with(|process| keeping_errno(|| accepted(process, connection)));
     }
 }
@@ -92,7 +97,7 @@ fn accepted(process: &Process, connection: c_int) {
         return;
     }
     let shield = signals::shield();
-    trim::at_wait_point(process, &shield, None);
+    trim::at_wait_point(process, &shield, None, &mut || false);
     after_wait(process, &shield, found);
     shield.end();
 }
@@ -124,7 +129,7 @@ extern "C" fn collect(_: *mut c_void) -> c_int {
             // What was switched off took no time, however long this thread has waited for a processor.
             let took = if collected { sys::now().saturating_sub(began) } else { 0 };
             state.took.fetch_add(took.max(1), Relaxed);
-            process.look_at_once();
+            process.hints.now();
         }
     });
     0

@@ -20,7 +20,8 @@ use crate::sys::{self, memory, sockets, threads};
 use crate::wait::calls::{self, Own, milliseconds};
 use crate::wait::{self, Point};
 use crate::{
-    ancillary, background, duty, garbage, observe, prepare_to_retire, process, resume, retire, runtime, trim, unseen,
+    ancillary, background, duty, garbage, observe, prepare_to_retire, process, resume, retire, runtime, tasks, trim,
+    unseen,
 };
 
 mod numbers;
@@ -35,10 +36,10 @@ hooks! {
     fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = |next| bound(fd, address, length, next());
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        = if process::has_reason() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = if process::is_stopping() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        = if process::has_reason() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
 
     // Bytes are received.
@@ -115,7 +116,7 @@ hooks! {
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
         = if is_followed(to) => |next| duplicating(from, to, next);
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = if is_followed(fd) => |next| connecting(fd, next);
+        = if is_followed(fd) => |next| connecting(fd, next), else |result| connected(fd, result);
     #[undeclared] fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = if is_followed(fd) => |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
@@ -132,33 +133,33 @@ hooks! {
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::epoll(Own::Plain, move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if process::has_reason() => |next| calls::epoll(Own::Plain, move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::epoll(Own::Masked, move || milliseconds(timeout), epoll, events, room, mask, next);
+        = if process::has_reason() => |next| calls::epoll(Own::Masked, move || milliseconds(timeout), epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
+        = if process::has_reason() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if process::has_reason() => |next| calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::seconds(timeout), fds, count, mask, next);
+        = if process::has_reason() => |next| calls::poll(Own::Masked, move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
-        = if process::is_armed() => |next| calls::select(count, [reads, writes, errors], timeout, next);
+        = if process::has_reason() => |next| calls::select(count, [reads, writes, errors], timeout, next);
     fn pselect(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set, timeout: *const timespec,
                mask: *const sigset_t) -> c_int
-        = if process::is_armed() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
+        = if process::has_reason() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
     #[undeclared] fn __poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if process::is_armed() => |next| polling_by(fds, count, timeout, &next);
+        = if process::has_reason() => |next| polling_by(fds, count, timeout, &next);
     #[undeclared] fn __select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
-        = if process::is_armed() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
+        = if process::has_reason() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(Own::Plain, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if process::has_reason() => |next| calls::poll(Own::Plain, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if process::is_armed() => |next| calls::poll(Own::Masked, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if process::has_reason() => |next| calls::poll(Own::Masked, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }
 
 const NO_MASK: *const sigset_t = core::ptr::null();
@@ -218,7 +219,7 @@ fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
-    if process::is_stopping() {
+    if process::has_reason() {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())
@@ -252,7 +253,7 @@ fn receiving_stopped(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssi
 fn before_receiving(fd: c_int, flags: c_int) -> bool {
     if descriptors::is_marked(fd) {
         keeping_errno(background::at_read);
-        return false;
+        return flags & libc::MSG_DONTWAIT == 0 && wait::before_task(fd);
     }
     let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
     waits_for_client && wait::before_blocking(fd, Point::Receive)
@@ -297,7 +298,7 @@ fn as_receive_flags(flags: c_int) -> c_int {
 #[inline(never)]
 fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: impl Fn() -> c_int) -> c_int {
     let peeks = flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0;
-    if !peeks && process::is_stopping() && before_receiving(fd, flags) {
+    if !peeks && process::has_reason() && before_receiving(fd, flags) {
         return fail(libc::EINTR);
     }
     let count = next();
@@ -343,6 +344,15 @@ fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
     if result == 0 || errno() == libc::EINPROGRESS {
         observe::forgotten(fd);
+    }
+    result
+}
+
+/// What a client of others reads may be its tasks.
+#[inline(never)]
+fn connected(fd: c_int, result: c_int) -> c_int {
+    if result == 0 || errno() == libc::EINPROGRESS {
+        tasks::connected(fd);
     }
     result
 }

@@ -7,11 +7,15 @@
 //!    the real one, and [`observe`] notes the new connection in [`descriptors`].
 //! 2. `recv` brings the request: [`connection`] (pure) says that it is pending, and one more is in flight.
 //! 3. `send` takes the first bytes of the answer: one request is counted in this [`process`]'s [`stats`].
-//! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks [`trim`], which asks [`policy`] (pure) whether
-//!    a trim is due and nobody waits, has the [`allocator`] release memory, and writes a line to the [`log`].
+//! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks the [`hints`] whether there is something to decide, now or before
+//!    the wait ends; if so, [`trim`] asks [`decide`] (pure) whether a trim is due, has the [`allocator`] release memory, and
+//!    writes a line to the [`log`].
+//!
+//! What is pushed, or received and never answered, goes the same way but for the count: bytes that come or go are a reason to look. A
+//! process that accepts nothing comes by [`tasks`], when it is old enough: each of its waits may be one between two tasks.
 //!
 //! [`duty`] has the allocator set up for that where a process serves, and only there.
-//! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`verdict`] (pure).
+//! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`decide::verdict`].
 //! [`garbage`] has CPython's collected first, if asked to. [`background`] looks after what needs no request: a period,
 //! memory pressure, a signal; on a thread, if asked to.
 //! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
@@ -24,10 +28,12 @@ mod allocator;
 mod ancillary;
 mod background;
 mod connection;
+mod decide;
 mod descriptors;
 mod duty;
 mod errors;
 mod garbage;
+mod hints;
 #[allow(unsafe_code)]
 mod hooks;
 #[allow(unsafe_code)]
@@ -36,17 +42,16 @@ mod log;
 mod metrics;
 mod observe;
 mod options;
-mod policy;
 mod process;
 #[cfg(test)]
 mod properties;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
+mod tasks;
 mod text;
 mod trim;
 mod unseen;
-mod verdict;
 mod wait;
 
 use allocator::{Allocator, Refusal};
@@ -94,6 +99,7 @@ fn retire() {
     RUNTIME.remove();
     descriptors::apply_to_range(0, u32::MAX, connection::Event::Forgotten, |_| {});
     process::disarm();
+    tasks::retire();
 }
 
 /// It could not: all goes on.
@@ -129,6 +135,7 @@ fn start() {
     let python = if options.gc { Python::find() } else { None };
     RUNTIME.set(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
     background::prepare(&options);
+    tasks::prepare(&options);
 }
 
 /// The library has no way to panic (a test reads the ELF for it); the language wants this function.

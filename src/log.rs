@@ -4,9 +4,9 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::decide::policy::Policy;
 use crate::errors;
 use crate::options::{self, Level, Line, TABLE};
-use crate::policy::Policy;
 use crate::sys::{self, files};
 use crate::trim::Outcome;
 use crate::{Runtime, background, process, runtime};

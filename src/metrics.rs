@@ -9,13 +9,14 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
+use crate::decide::SECOND;
+use crate::decide::policy::Policy;
+use crate::decide::verdict::Verdict;
 use crate::interpose::keeping_errno;
-use crate::policy::{Policy, SECOND};
 use crate::process::{self, Process};
 use crate::sys::directory::{self, Directory, Error, File, PREFIX};
 use crate::sys::{self, memory, signals};
 use crate::text::{Text, number};
-use crate::verdict::Verdict;
 use crate::{Runtime, log, runtime};
 
 /// Files of another pid namespace, whose processes we cannot see, are left alone for so many seconds: that of a process
@@ -88,7 +89,7 @@ pub fn update(runtime: &Runtime, process: &Process, policy: &mut Policy, may: im
         policy.charge(sys::now().saturating_sub(now));
     }
     // What is answered from here on is told then, whatever the policy plans.
-    process.possible_at.fetch_min(state.next.load(Relaxed), Relaxed);
+    process.hints.tell_by(state.next.load(Relaxed));
     (state.requests.load(Relaxed) != requests).then_some(wait)
 }
 
@@ -352,7 +353,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Trigger;
+    use crate::decide::rules::Trigger;
 
     #[test]
     fn every_trigger_has_its_sample_in_the_order_of_its_number() {

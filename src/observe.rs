@@ -2,9 +2,10 @@
 
 use core::ffi::c_int;
 use core::hint::black_box;
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::connection::{Effect, Event, State};
+use crate::hints::Reason;
 use crate::interpose::keeping_errno;
 use crate::process::{self, Process};
 use crate::sys::sockets::{self, Maker};
@@ -27,6 +28,10 @@ pub fn brought(descriptor: c_int) {
 fn open(descriptor: c_int, event: Event) {
     if runtime().is_some() && process::open() {
         take_back(descriptors::apply(descriptor, event), descriptor, true);
+        // Who has accepted may wait next, and be the only one who does while it is served.
+        if let Some(process) = process::begun() {
+            process.hints.add(Reason::Moved);
+        }
     }
 }
 
@@ -37,12 +42,15 @@ fn open(descriptor: c_int, event: Event) {
 #[inline(always)]
 pub fn received(descriptor: c_int, result: isize) -> isize {
     let Some(look) = descriptors::look(descriptor) else { return result };
+    let Some(process) = process::begun() else { return received_seldom(descriptor, result) };
     if look.found(State::Pending) {
+        // More of a request, such as an upload.
+        process.hints.add(Reason::Moved);
         return result;
     }
-    let (Some(process), true) = (process::begun(), look.found(State::Idle)) else {
+    if !look.found(State::Idle) {
         return received_seldom(descriptor, result);
-    };
+    }
     let Some(effect) = look.apply(State::Idle, Event::Received) else { return received_seldom(descriptor, result) };
     began(process, effect);
     result
@@ -58,11 +66,15 @@ pub fn sent(
     seldom: impl Fn() -> isize,
 ) -> isize {
     let Some(look) = descriptors::look(descriptor) else { return result };
-    // More of an answer that is counted already.
+    let Some(process) = process::begun() else { return seldom() };
     if look.found(State::Idle) {
+        // More of an answer that is counted already, or something that nobody has asked for.
+        process.hints.add(Reason::Moved);
         return result;
     }
-    let (Some(process), true) = (process::begun(), look.found(State::Pending)) else { return seldom() };
+    if !look.found(State::Pending) {
+        return seldom();
+    }
     if maybe_interim() {
         return seldom();
     }
@@ -89,7 +101,8 @@ pub fn sent_seldom(descriptor: c_int, result: isize, interim: impl FnOnce() -> b
     } else if !descriptors::is_marked(descriptor)
         && let Some(process) = begin()
     {
-        let pending = matches!(descriptors::state(descriptor), State::Pending | State::Inherited);
+        let state = descriptors::state(descriptor);
+        let pending = state.is_pending() || state == State::Inherited;
         if !(pending && interim()) {
             answered(process, descriptors::apply(descriptor, Event::Sent), result);
         }
@@ -107,6 +120,7 @@ fn began(process: &Process, effect: Effect) {
     if effect == Effect::Began {
         process.stats.in_flight.fetch_add(1, Relaxed);
     }
+    process.hints.add(Reason::Moved);
 }
 
 #[inline(always)]
@@ -116,21 +130,36 @@ fn answered(process: &Process, effect: Effect, result: isize) -> isize {
             process.stats.in_flight.fetch_sub(1, Relaxed);
         }
         Effect::AnsweredForParent => {}
-        _ => return result,
+        _ => return answered_seldom(process, effect, result),
     }
-    process.armed.store(true, Release);
-    let before = process.stats.requests.fetch_add(1, Relaxed);
-    if before >= process.stop_at.load(Relaxed) { stop(process, before, result) } else { result }
+    count(process, result)
 }
 
-/// accept and recv have a reason to stop; so it is after the first answer.
+/// One more request was answered.
+#[inline(always)]
+fn count(process: &Process, result: isize) -> isize {
+    // Before it is told: whoever takes the reason away finds it counted.
+    let before = process.stats.requests.fetch_add(1, SeqCst);
+    process.hints.add(Reason::Moved);
+    if before == 0 { first(result) } else { result }
+}
+
+#[inline(never)]
+fn answered_seldom(process: &Process, effect: Effect, result: isize) -> isize {
+    if effect == Effect::AnsweredLate {
+        process.stats.in_flight.fetch_sub(1, Relaxed);
+        process.linger(-1);
+        process.hints.add(Reason::Ended);
+        return count(process, result);
+    }
+    process.hints.add(Reason::Moved);
+    black_box(result)
+}
+
 #[cold]
 #[inline(never)]
-fn stop(process: &Process, before: u64, result: isize) -> isize {
-    process.stopping.store(true, Relaxed);
-    if before == 0 {
-        keeping_errno(log::first_answer);
-    }
+fn first(result: isize) -> isize {
+    keeping_errno(log::first_answer);
     black_box(result)
 }
 
@@ -153,11 +182,22 @@ fn forget(descriptor: c_int) {
 
 /// Requests on connections that are no more, closed by nobody's hook, are no longer in flight.
 pub fn sweep() {
-    descriptors::each(State::Pending, |descriptor| {
+    descriptors::each_pending(|descriptor| {
         if !sockets::is_connected_stream(descriptor) {
             take_back(descriptors::apply(descriptor, Event::Forgotten), descriptor, true);
         }
     });
+}
+
+/// At a decision, while something is in flight: what has been for more than a few seconds keeps nothing from being done any more.
+pub fn age(process: &Process, now: u64) {
+    if process.in_flight() > 0 && process.is_time_to_count(now) {
+        descriptors::each_pending(|descriptor| {
+            if descriptors::apply(descriptor, Event::Aged) == Effect::Lingers {
+                process.linger(1);
+            }
+        });
+    }
 }
 
 /// All descriptors from `first` to `last` are about to be closed.
@@ -173,15 +213,20 @@ const NONE: c_int = -1;
 /// A request that nobody will answer any more is no longer in flight. `past_us`: its connection was closed by nobody's hook.
 #[inline(always)]
 fn take_back(effect: Effect, descriptor: c_int, past_us: bool) {
-    if effect == Effect::Abandoned {
-        abandoned(descriptor, past_us);
+    if matches!(effect, Effect::Abandoned | Effect::AbandonedLate) {
+        abandoned(effect, descriptor, past_us);
     }
 }
 
 #[inline(never)]
-fn abandoned(descriptor: c_int, past_us: bool) {
+fn abandoned(effect: Effect, descriptor: c_int, past_us: bool) {
     if let Some(process) = process::begun() {
         unseen::unanswered(process, descriptor, past_us);
         process.stats.in_flight.fetch_sub(1, Relaxed);
+        if effect == Effect::AbandonedLate {
+            process.linger(-1);
+            process.hints.add(Reason::Ended);
+        }
+        process.hints.add(Reason::Moved);
     }
 }

@@ -13,7 +13,8 @@ mod values;
 use values::after;
 
 use crate::background::protocol::{Path, Payload, Setting, Watch, payload};
-use crate::policy::{PERCENT, Rules};
+use crate::decide::PERCENT;
+use crate::decide::rules::Rules;
 use crate::process::program_matches;
 use crate::text::Text;
 
@@ -142,8 +143,12 @@ pub const TABLE: &[Entry] = &[
         default: "1024",
         expected: COUNT,
         #[cfg(test)]
-        meaning: "trim after every N requests; 0 = off",
-        set: |options, value| values::count(value).map(|n| options.rules.interval = n),
+        meaning: "trim after every N requests; the default passes over what would bring nothing; 0 = off",
+        set: |options, value| {
+            options.rules.interval = values::count(value)?;
+            options.rules.exact = true;
+            Some(())
+        },
         told: Always(|options, text| values::write_count(text, options.rules.interval)),
     },
     Entry {
@@ -170,7 +175,8 @@ pub const TABLE: &[Entry] = &[
         default: "1s",
         expected: DURATION,
         #[cfg(test)]
-        meaning: "trim once when no request came for so long after some did, if there is growth to give back; 0 = off",
+        meaning: "trim when nothing came or went for so long after something did, if there may be something to give back; \
+                  0 = off",
         set: |options, value| values::duration(value).map(|time| options.rules.idle = time),
         told: Always(|options, text| values::write_duration(text, options.rules.idle)),
     },
@@ -220,8 +226,8 @@ pub const TABLE: &[Entry] = &[
         default: "1",
         expected: "a percentage from 0 to 100 such as 1 or 0.5",
         #[cfg(test)]
-        meaning: "most percent of wall time spent trimming, such as 1 or 0.5 (token bucket, 100 ms burst), and twice that with \
-                  the page faults which trims for requests and growth cause; 0 = no limit",
+        meaning: "most percent of wall time spent trimming, such as 1 or 0.5 (token bucket, 100 ms burst); of trims for requests \
+                  and growth, with the page faults that they cause, twice that of the process's own CPU time; 0 = no limit",
         set: |options, value| {
             values::share(value).filter(|&share| share <= 100 * PERCENT).map(|share| options.rules.overhead = share)
         },
@@ -331,6 +337,8 @@ impl Options {
         for entry in TABLE {
             let _ = (entry.set)(&mut options, entry.default.as_bytes());
         }
+        // The default is nobody's wish.
+        options.rules.exact = false;
         options
     }
 

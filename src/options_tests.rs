@@ -1,7 +1,8 @@
 //! The option table: every value good and bad, and the README that shows it.
 
 use super::*;
-use crate::policy::{Growth, MILLISECOND, SECOND};
+use crate::decide::rules::Growth;
+use crate::decide::{MILLISECOND, SECOND};
 
 fn taken(assignments: &[&[u8]]) -> Options {
     let mut options = Options::new(b"gunicorn");

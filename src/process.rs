@@ -6,7 +6,8 @@
 
 mod programs;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use once_cell::race::OnceRef;
 
@@ -14,20 +15,31 @@ pub use programs::program_matches;
 
 use crate::background;
 use crate::connection::Event;
+use crate::decide::SECOND;
+use crate::decide::policy::Policy;
+use crate::decide::verdict::Floors;
 use crate::descriptors;
 use crate::duty;
 use crate::garbage;
+use crate::hints::{Hints, Reason};
 use crate::interpose::keeping_errno;
 use crate::metrics;
-use crate::policy::{Policy, Rules};
 use crate::stats::{Stats, autotrim_stats};
-use crate::sys::{self, cell::TryLock, memory};
+use crate::sys::{self, cell::TryLock, files, memory, sockets, threads};
+use crate::tasks;
 use crate::unseen::{self, Watch};
-use crate::verdict::Floors;
+use crate::wait::Point;
 
-/// Answers after which accept and recv look at RSS at the latest, however fast they come. Asking the clock before
-/// each of them would cost more than all else that the library does there (`scripts/bench-calls`).
-const LONGEST_STRIDE: u64 = 16;
+/// A request that is in flight for longer, and up to twice as long, lingers: an upload's tail, a slow client, a long report.
+const LINGERS_AFTER: u64 = 2 * SECOND;
+
+/// So many calls are not asked after one that does not block.
+const NOT_ASKED: u32 = 64;
+
+/// The one of two that is for waits of this kind: for those for one client, or for all others.
+fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
+    if point == Point::Receive { clients } else { others }
+}
 
 /// The state of one process. All zeros = not yet begun.
 #[repr(C)]
@@ -37,25 +49,23 @@ pub struct Process {
     pub stats: Stats,
     /// Whether it has received from its first connection.
     begun: AtomicBool,
-    /// Something may be due, or was answered since the last look: wait points have a reason to stop.
-    pub armed: AtomicBool,
-    /// accept and recv, which cannot be cut in two and are many, have a reason to stop. Set by the answer before
-    /// which there were `stop_at`, so that they need not count.
-    pub stopping: AtomicBool,
-    /// See `stopping`.
-    pub stop_at: AtomicU64,
-    /// After so many answers accept and recv stop to look at RSS; grows where they come faster than looks are wanted.
-    stride: AtomicU64,
-    /// One more than the requests that were answered at the last accept that stopped; 0 = none did.
+    /// Why a wait point should look, and when.
+    pub hints: Hints,
+    /// Requests in flight that have been for more than a few seconds, and when they were counted last.
+    lingering: AtomicI64,
+    counted_at: AtomicU64,
+    /// One more than the requests that were answered at the last accept that looked; 0 = none did.
     answered_at_accept: AtomicU64,
-    /// Below this many requests, and before `possible_at`, a wait that can be cut in two has nothing to do.
-    pub possible_requests: AtomicU64,
-    /// The same for accept and recv, which cannot.
-    pub possible_count: AtomicU64,
-    /// The time that goes with both.
-    pub possible_at: AtomicU64,
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
-    pub watched_until: AtomicU64,
+    watched_until: [AtomicU64; 2],
+    /// A descriptor that is known to block without a time of its own, and until when that is believed.
+    blocking: AtomicI32,
+    blocking_until: AtomicU64,
+    /// Whether it has one thread, and until when that is believed.
+    alone: AtomicBool,
+    alone_until: AtomicU64,
+    /// How many more calls of each kind are not asked for whether they block, because the last one did not.
+    not_asked: [AtomicU32; 2],
     /// Whether connections come past us.
     pub unseen: Watch,
     /// What decides.
@@ -114,13 +124,20 @@ pub fn begin() -> Option<&'static Process> {
 /// The fork handler: runs in the child of each fork(3), before anything else can.
 pub extern "C" fn in_forked_child() {
     sys::own::close_inherited();
-    if let Some(process) = PROCESS.get() {
-        memory::wipe(process);
+    tasks::in_forked_child(PROCESS.get().inspect(|process| {
+        memory::wipe(*process);
         process.stats.pid.store(sys::pid(), Relaxed);
+    }));
+    if let Some(process) = PROCESS.get() {
         unseen::in_forked_child();
         background::in_forked_child(process);
         duty::in_forked_child(process);
     }
+}
+
+/// This process's state, if it has any.
+pub fn get() -> Option<&'static Process> {
+    PROCESS.get()
 }
 
 /// Runs `work` on this process's state, if it has any.
@@ -130,46 +147,31 @@ pub fn with(work: impl FnOnce(&'static Process)) {
     }
 }
 
-/// Whether a wait point has a reason to stop: two loads in a process that serves nothing.
+/// Whether a wait point has a reason to look: two loads in a process that serves nothing.
 #[inline(always)]
-pub fn is_armed() -> bool {
-    armed().is_some()
-}
-
-/// This process's state if a wait point has a reason to stop.
-#[inline(always)]
-pub fn armed() -> Option<&'static Process> {
-    PROCESS.get().filter(|process| process.armed.load(Relaxed))
-}
-
-/// Whether accept and recv have a reason to stop.
-#[inline(always)]
-pub fn is_stopping() -> bool {
-    PROCESS.get().is_some_and(|process| process.stopping.load(Relaxed))
-}
-
-/// Wait points of this process have a reason to stop.
-pub fn arm() {
-    if let Some(process) = PROCESS.get() {
-        process.armed.store(true, Relaxed);
+pub fn has_reason() -> bool {
+    match PROCESS.get() {
+        Some(process) => process.hints.any(),
+        None => tasks::is_grown_up(),
     }
 }
 
-impl Process {
-    /// Whatever was planned, the next wait point has a reason to stop.
-    pub fn look_at_once(&self) {
-        self.possible_at.store(0, Relaxed);
-        self.armed.store(true, Relaxed);
-        self.stopping.store(true, Relaxed);
+/// This process's state if a wait point has a reason to look.
+pub fn with_reason() -> Option<&'static Process> {
+    match PROCESS.get() {
+        Some(process) => Some(process).filter(|process| process.hints.any()),
+        None => tasks::is_grown_up().then(tasks::begin)?,
     }
 }
 
-/// No wait point of this process has a reason to stop any more.
+/// Wait points of this process have a reason to look.
+pub fn add(reason: Reason) {
+    with(|process| process.hints.add(reason));
+}
+
+/// No wait point of this process has a reason to look any more.
 pub fn disarm() {
-    if let Some(process) = PROCESS.get() {
-        process.armed.store(false, Relaxed);
-        process.stopping.store(false, Relaxed);
-    }
+    with(|process| process.hints.clear());
 }
 
 /// Whether this is a vfork child on its parent's memory: what it does to descriptors is not the parent's doing.
@@ -194,26 +196,74 @@ impl Process {
         self.stats.pid.load(Relaxed) == sys::pid()
     }
 
-    /// Leaves the hints that `policy` gives after a decision: until one of them is reached, no wait point need ask it.
-    pub fn plan(&self, policy: &Policy, rules: &Rules) {
-        let (requests, time) = policy.next_possible(rules);
-        let count = policy.next_count(rules);
-        self.possible_requests.store(requests, Relaxed);
-        self.possible_count.store(count, Relaxed);
-        self.possible_at.store(time, Relaxed);
-        if time == 0 {
-            self.stopping.store(true, Relaxed);
-        } else {
-            let stride = self.stride.load(Relaxed) / 2;
-            self.stop_after(if rules.growth.is_on() { stride } else { u64::MAX }, count);
-        }
+    /// Requests in flight, but for those that have been for more than a few seconds.
+    pub fn in_flight(&self) -> u64 {
+        self.stats.in_flight().saturating_sub(self.lingering.load(Relaxed).max(0) as u64)
     }
 
-    /// accept and recv came too early for a look at RSS: the next stop is after twice as many answers.
-    pub fn stop_later(&self) {
-        self.stopping.store(false, Relaxed);
-        let stride = self.stride.load(Relaxed).saturating_mul(2).min(LONGEST_STRIDE);
-        self.stop_after(stride, self.possible_count.load(Relaxed));
+    /// Whether the calling thread is to watch, for so many nanoseconds from `now`: one at a time does, the others wait as they
+    /// asked; and one of those that wait for their client alone, because they may end without another wait. One that does not come back (it was cancelled, or a handler left by longjmp) is given up a second after its time.
+    pub fn watch(&self, point: Point, now: u64, nanoseconds: u64) -> bool {
+        let watched_until = self.watched_until(point);
+        let until = watched_until.load(Relaxed);
+        let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
+        until < now && watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+    }
+
+    /// It watches no more.
+    pub fn end_watch(&self, point: Point) {
+        self.watched_until(point).store(0, Relaxed);
+    }
+
+    fn watched_until(&self, point: Point) -> &AtomicU64 {
+        of(&self.watched_until, point)
+    }
+
+    /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not.
+    pub fn may_block(&self, point: Point) -> bool {
+        let not_asked = of(&self.not_asked, point);
+        let more = not_asked.load(Relaxed);
+        not_asked.store(more.saturating_sub(1), Relaxed);
+        more == 0
+    }
+
+    /// Whether it has one thread: asked once a second.
+    pub fn is_alone(&self, now: u64) -> bool {
+        if now >= self.alone_until.load(Relaxed) {
+            self.alone.store(keeping_errno(threads::count) == Some(1), Relaxed);
+            self.alone_until.store(now.saturating_add(SECOND), Relaxed);
+        }
+        self.alone.load(Relaxed)
+    }
+
+    /// Whether calls on `descriptor` block, and have no time of their own: asked once a second, if it is always the same.
+    pub fn blocks_plainly(&self, point: Point, descriptor: c_int, now: u64) -> bool {
+        if self.blocking.load(Relaxed) == descriptor && now < self.blocking_until.load(Relaxed) {
+            return true;
+        }
+        // A file never makes anybody wait.
+        let blocks = files::is_source(descriptor)
+            && sockets::is_blocking(descriptor)
+            && !sockets::has_receive_timeout(descriptor);
+        if blocks {
+            self.blocking.store(descriptor, Relaxed);
+            self.blocking_until.store(now.saturating_add(SECOND), Relaxed);
+        } else {
+            of(&self.not_asked, point).store(NOT_ASKED, Relaxed);
+        }
+        blocks
+    }
+
+    /// So many more requests linger.
+    pub fn linger(&self, more: i64) {
+        self.lingering.fetch_add(more, Relaxed);
+    }
+
+    /// Whether it is time, `now`, to count again which requests linger; once for each time.
+    pub fn is_time_to_count(&self, now: u64) -> bool {
+        let counted_at = self.counted_at.load(Relaxed);
+        now.saturating_sub(counted_at) >= LINGERS_AFTER
+            && self.counted_at.compare_exchange(counted_at, now, Relaxed, Relaxed).is_ok()
     }
 
     /// Whether a request was answered since the last time that this was asked, before an accept.
@@ -222,34 +272,24 @@ impl Process {
         self.answered_at_accept.swap(answered, Relaxed) != answered
     }
 
-    fn stop_after(&self, stride: u64, count: u64) {
-        let stride = stride.max(1);
-        self.stride.store(stride, Relaxed);
-        let requests = self.stats.requests.load(Relaxed);
-        // The first answer stops in any case: it is told to the log.
-        let stop_at = if requests == 0 { 0 } else { requests.saturating_add(stride).min(count).saturating_sub(1) };
-        self.stop_at.store(stop_at, Relaxed);
-    }
-
     /// First touch in this process: what the parent left pending is not in flight here, and RSS before the first
-    /// request is the first floor.
+    /// request is what growth is measured from.
     #[cold]
     #[inline(never)]
     fn begin(&self) {
         if self.begun.swap(true, Relaxed) {
             return;
         }
+        self.hints.remove(Reason::Tasks);
+        self.hints.now();
         if self.stats.pid.compare_exchange(0, sys::pid(), Relaxed, Relaxed).is_ok() {
             self.cloned.store(true, Relaxed);
         }
         descriptors::apply_to_range(0, u32::MAX, Event::Forked, |_| {});
         let shield = sys::signals::shield();
         self.policy.with(|policy| {
-            policy.floor = memory::anonymous_rss().unwrap_or(0);
-            self.stats.changing(|| {
-                self.stats.floor.store(policy.floor, Relaxed);
-                self.stats.began.store(sys::now(), Relaxed);
-            });
+            policy.begin(memory::anonymous_rss().unwrap_or(0));
+            self.stats.changing(|| self.stats.began.store(sys::now(), Relaxed));
         });
         shield.end();
     }

@@ -13,12 +13,14 @@ use proptest::sample::select;
 
 use crate::ancillary;
 use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
+use crate::decide::policy::Policy;
+use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
+use crate::decide::verdict::{Floors, MOST, Point, Verdict, judge};
+use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::descriptors;
 use crate::options::{Line, Options, TABLE, nearest};
-use crate::policy::{Asked, Decision, Growth, MILLISECOND, Moment, PERCENT, Policy, Rules, SECOND, Trimmed};
 use crate::process::program_matches;
 use crate::text::Text;
-use crate::verdict::{Floors, MOST, Point, Verdict, judge};
 use crate::wait::{Timeout, calls};
 
 /// What a failing case was is in its message: no file is written beside the source.
@@ -164,6 +166,8 @@ proptest! {
         again.pressure = options.pressure;
         prop_assert_eq!(invalid(&again), Vec::<usize>::new());
         prop_assert_eq!(told(&again), told(&options));
+        // Whether it was asked for is no value.
+        again.rules.exact = options.rules.exact;
         prop_assert_eq!((again.rules, again.pad, again.signal), (options.rules, options.pad, options.signal));
         prop_assert_eq!(again.trim_threshold, options.trim_threshold);
     }
@@ -215,7 +219,15 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    select(vec![Event::Opened, Event::Brought, Event::Received, Event::Sent, Event::Forgotten, Event::Forked])
+    select(vec![
+        Event::Opened,
+        Event::Brought,
+        Event::Received,
+        Event::Sent,
+        Event::Forgotten,
+        Event::Forked,
+        Event::Aged,
+    ])
 }
 
 proptest! {
@@ -234,7 +246,8 @@ proptest! {
     #[test]
     fn in_flight_is_what_is_pending(bytes in any::<u8>(), events in vec(event(), 0..40)) {
         let mut state = State::from_byte(bytes);
-        let (mut in_flight, mut answered) = (i64::from(state == State::Pending), 0);
+        let (mut in_flight, mut answered) = (i64::from(state.is_pending()), 0);
+        let mut lingering = i64::from(state == State::Lingering);
         let begun = events.iter().filter(|&&event| event == Event::Received).count();
         for event in events {
             let (next, effect) = step(state, event);
@@ -244,13 +257,16 @@ proptest! {
                 Effect::Answered => (in_flight, answered) = (in_flight - 1, answered + 1),
                 Effect::AnsweredForParent => answered += 1,
                 Effect::Abandoned => in_flight -= 1,
+                Effect::Lingers => lingering += 1,
+                Effect::AnsweredLate => (in_flight, lingering, answered) = (in_flight - 1, lingering - 1, answered + 1),
+                Effect::AbandonedLate => (in_flight, lingering) = (in_flight - 1, lingering - 1),
             }
             if event == Event::Forked {
                 // The child's own count begins at zero.
-                in_flight = 0;
+                (in_flight, lingering) = (0, 0);
             }
             state = next;
-            prop_assert_eq!(in_flight, i64::from(state == State::Pending));
+            prop_assert_eq!((in_flight, lingering), (i64::from(state.is_pending()), i64::from(state == State::Lingering)));
             prop_assert_eq!(State::from_byte(state as u8), state);
         }
         // One more where the first state was already pending.
@@ -370,23 +386,26 @@ proptest! {
     #[test]
     fn no_moment_is_too_strange(rules in rules(), floor in number(), visits in vec(visit(), 0..40)) {
         let mut policy = Policy::default();
-        policy.floor = floor;
+        policy.begin(floor);
         for (now, requests, in_flight, rss, took, collected) in visits {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
             let (collects, swapped) = (took & 4 != 0, took & 8 != 0);
-            let moment = Moment { now, requests, in_flight, asked, swapped, collects, collected };
+            let (active_at, ended, between_tasks) = (took / 2, took & 32 != 0, took & 64 != 0);
+            let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected };
             // One of three looks is the thread's.
-            let decision = match took % 3 {
+            let (decision, next) = match took % 3 {
                 0 => policy.decide_in_background(&rules, moment),
                 _ => policy.decide(&rules, moment, || rss),
             };
             match decision {
-                Decision::Trim(_) => policy.trimmed(&rules, requests, now.saturating_add(took), Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0 }),
-                Decision::LookAgain(wait) | Decision::Collect { wait, .. } => prop_assert!(wait >= MILLISECOND, "a wait of {wait} ns spins"),
-                Decision::Rest => {}
+                Decision::Trim { ask: true, .. } if took & 128 != 0 && took % 3 != 0 => {
+                    let next = policy.somebody_waits(&rules, now);
+                    prop_assert!(next.time > now || now == u64::MAX, "somebody is asked at once again");
+                }
+                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0 }),
+                Decision::Collect { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
             }
-            policy.next_possible(&rules);
         }
     }
 
@@ -401,15 +420,15 @@ proptest! {
     fn trims_by_count_are_as_far_apart_as_asked(
         interval in 1..5_000u64, jitter in 0..100u64, answers in vec(0..3_000u64, 1..60),
     ) {
-        let rules = Rules { interval, jitter, ..Rules::default() };
+        let rules = Rules { interval, exact: true, jitter, ..Rules::default() };
         let (mut policy, mut requests, mut now, mut last) = (Policy::default(), 0, SECOND, 0);
         for answered in answers {
             requests += answered;
             now += MILLISECOND;
-            match policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
-                Decision::Trim(_) => {
+            match policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None).0 {
+                Decision::Trim { .. } => {
                     prop_assert!(requests - last >= interval);
-                    policy.trimmed(&rules, requests, now, Trimmed { took: MILLISECOND, ..Trimmed::default() });
+                    policy.trimmed(&rules, requests, now, 0, Trimmed { took: MILLISECOND, ..Trimmed::default() });
                     last = requests;
                 }
                 _ => prop_assert!(requests - last < interval + jitter),
@@ -422,18 +441,18 @@ proptest! {
         overhead in overhead(), visits in vec((0..2 * SECOND, 0..SECOND), 1..60),
     ) {
         // A trim is due at every visit.
-        let rules = Rules { interval: 1, overhead, ..Rules::default() };
+        let rules = Rules { interval: 1, exact: true, overhead, ..Rules::default() };
         let (mut policy, start, mut spent) = (Policy::default(), SECOND, 0u64);
         let mut now = start;
         for (requests, (passed, took)) in (1..).zip(visits) {
             now += passed;
-            if let Decision::Trim(_) = policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None) {
+            if let Decision::Trim { .. } = policy.decide(&rules, Moment { now, requests, ..Moment::default() }, || None).0 {
                 // What the one before it left was within the burst and the share.
                 let allowed = 100 * MILLISECOND + part(now - start, overhead);
                 prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                 now += took;
                 spent += took;
-                policy.trimmed(&rules, requests, now, Trimmed { took, ..Trimmed::default() });
+                policy.trimmed(&rules, requests, now, 0, Trimmed { took, ..Trimmed::default() });
             }
         }
     }
@@ -444,7 +463,7 @@ proptest! {
         visits in vec((0..2 * SECOND, 0..SECOND, proptest::option::of(1_000..SECOND)), 1..60),
     ) {
         // A trim is due at every visit; the main thread comes by at once, later, or never.
-        let rules = Rules { interval: 1, overhead, ..Rules::default() };
+        let rules = Rules { interval: 1, exact: true, overhead, ..Rules::default() };
         let (mut policy, start, mut spent, mut collected) = (Policy::default(), SECOND, 0u64, 0);
         let mut now = start;
         for (requests, (passed, took, pause)) in (1..).zip(visits) {
@@ -452,20 +471,20 @@ proptest! {
             let paid = collected != 0;
             spent += collected;
             let moment = Moment { now, requests, collects: true, collected: core::mem::take(&mut collected), ..Moment::default() };
-            let decision = policy.decide(&rules, moment, || None);
+            let (decision, next) = policy.decide(&rules, moment, || None);
             // What a collection has freed is given back at once; all else begins within the burst and the share.
             let allowed = 100 * MILLISECOND + part(now - start, overhead);
             match decision {
-                Decision::Trim(_) => {
+                Decision::Trim { .. } => {
                     prop_assert!(paid || spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                     now += took;
                     spent += took;
-                    policy.trimmed(&rules, requests, now, Trimmed { took, ..Trimmed::default() });
+                    policy.trimmed(&rules, requests, now, 0, Trimmed { took, ..Trimmed::default() });
                 }
-                Decision::Collect { wait, .. } => {
+                Decision::Collect { .. } => {
                     prop_assert!(!paid, "another collection for the same trim");
                     prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
-                    now += pause.unwrap_or(wait);
+                    now += pause.unwrap_or(next.time - now);
                     collected = pause.unwrap_or(0);
                 }
                 _ => prop_assert!(!paid, "nothing is due after a collection"),
@@ -479,16 +498,16 @@ proptest! {
         defer in (0..12u64).prop_map(|quarters| quarters * SECOND / 4),
         visits in vec(((0..4u64).prop_map(|quarters| quarters * SECOND / 4), 0..3u64), 1..60),
     ) {
-        let rules = Rules { interval: 1, defer, ..Rules::default() };
+        let rules = Rules { interval: 1, exact: true, defer, ..Rules::default() };
         let (mut policy, mut now, mut due) = (Policy::default(), SECOND, None);
         for (requests, (passed, in_flight)) in (1..).zip(visits) {
             now += passed;
             let since = *due.get_or_insert(now);
-            let decision = policy.decide(&rules, Moment { now, requests, in_flight, ..Moment::default() }, || None);
-            let trims = matches!(decision, Decision::Trim(_));
+            let (decision, _) = policy.decide(&rules, Moment { now, requests, in_flight, ..Moment::default() }, || None);
+            let trims = matches!(decision, Decision::Trim { .. });
             prop_assert_eq!(trims, in_flight == 0 || now - since >= defer);
             if trims {
-                policy.trimmed(&rules, requests, now, Trimmed { took: MILLISECOND, ..Trimmed::default() });
+                policy.trimmed(&rules, requests, now, 0, Trimmed { took: MILLISECOND, ..Trimmed::default() });
                 due = None;
             }
         }

@@ -10,10 +10,10 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Rele
 pub use layout::Stats;
 use layout::{Directory, MAGIC, RING, VERSION};
 
+use crate::decide::policy::Policy;
+use crate::decide::verdict::Verdict;
 use crate::descriptors;
-use crate::policy::Policy;
 use crate::trim::Outcome;
-use crate::verdict::Verdict;
 
 /// The way in for a reader from outside.
 #[allow(non_upper_case_globals)]
@@ -82,7 +82,7 @@ impl Stats {
         self.deferred.store(policy.counts.deferred, Relaxed);
         self.skipped_overhead.store(policy.counts.skipped, Relaxed);
         self.skipped_no_growth.store(policy.counts.no_growth, Relaxed);
-        self.floor.store(policy.floor, Relaxed);
+        self.floor.store(policy.low, Relaxed);
     }
 
     /// Runs `change` between an odd sequence number and the next even one.

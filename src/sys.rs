@@ -54,10 +54,40 @@ pub fn thread() -> i32 {
 /// Monotonic time in nanoseconds; never 0. From the vDSO: no system call.
 #[inline(never)]
 pub fn now() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC).max(1)
+}
+
+/// The same, as of the last tick: 4 ms old at most, for a third of the price.
+#[inline]
+pub fn coarse_now() -> u64 {
+    read_clock(libc::CLOCK_MONOTONIC_COARSE).max(1)
+}
+
+/// Whose CPU time is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// That of all threads of the process.
+    Process,
+    /// That of the calling thread.
+    Thread,
+}
+
+/// CPU time used so far, in nanoseconds. Where this is no call to make, as if a processor were always kept busy.
+pub fn cpu_time(whose: Clock) -> u64 {
+    if filter::is_restricted() {
+        return now();
+    }
+    read_clock(match whose {
+        Clock::Process => libc::CLOCK_PROCESS_CPUTIME_ID,
+        Clock::Thread => libc::CLOCK_THREAD_CPUTIME_ID,
+    })
+}
+
+fn read_clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for writing; CLOCK_MONOTONIC always exists.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) };
-    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64).max(1)
+    // SAFETY: `time` is valid for writing. These clocks always exist; where one cannot be read, nothing is written.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    (time.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
 }
 
 /// Whether the kernel started this program in secure mode (setuid, capabilities: getauxval(3), AT_SECURE).

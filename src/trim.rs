@@ -1,15 +1,21 @@
 //! The trim itself: the only caller of [`Allocator::release`], one thread at a time, measured before and after.
 
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
-use crate::policy::{Decision, MILLISECOND, Moment, Policy, Trigger, Trimmed};
+use crate::decide::MILLISECOND;
+use crate::decide::policy::Policy;
+use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
+use crate::decide::verdict::{self, Verdict};
+use crate::hints::Reason;
 use crate::process::Process;
 use crate::sys::handler::{self, Handlers};
 use crate::sys::signals::Shield;
-use crate::sys::{self, memory};
-use crate::verdict::{self, Verdict};
+use crate::sys::{self, Clock, memory};
 use crate::wait::Point;
-use crate::{Runtime, background, duty, garbage, log, metrics, runtime, unseen};
+use crate::{Runtime, background, duty, garbage, log, metrics, observe, runtime, tasks};
+
+/// No wait is woken for us sooner than after this long.
+const SHORTEST_WAIT: u64 = 10 * MILLISECOND;
 
 /// What one trim did.
 pub struct Outcome {
@@ -32,19 +38,30 @@ pub struct Outcome {
 }
 
 /// At a wait point, under `shield`: trims if that is right, and says after how many nanoseconds of
-/// waiting to come back (`None` = only when another request was answered). Another thread being here
-/// already, there is nothing to do. Where `point` is `None` nothing is trimmed.
-pub fn at_wait_point(process: &Process, shield: &Shield, point: Option<Point>) -> Option<u64> {
+/// waiting to come back (`None` = only when something happens). Another thread being here already, there is nothing to do. Where
+/// `point` is `None` nothing is trimmed. `somebody_waits` asks the kernel whether there is work for this thread.
+#[inline(never)]
+pub fn at_wait_point(
+    process: &Process,
+    shield: &Shield,
+    point: Option<Point>,
+    somebody_waits: &mut dyn FnMut() -> bool,
+) -> Option<u64> {
     let runtime = runtime()?;
-    let again = process.policy.with(|policy| decide(runtime, process, shield, policy, point)).flatten();
-    let start = background::at_wait_point(process, shield);
-    if background::takes_signal(process) || unseen::is_watching(process) {
-        process.armed.store(true, Relaxed);
+    process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits))?;
+    let now = sys::now();
+    if let Some(wait) = background::at_wait_point(process, shield) {
+        process.hints.plan_by(now.saturating_add(wait));
     }
-    let Some(start) = start else { return again };
-    process.stopping.store(true, Relaxed);
-    process.possible_at.fetch_min(sys::now().saturating_add(start), Relaxed);
-    look_again(process, again.map_or(start, |again| again.min(start)))
+    if background::takes_signal(process) {
+        process.hints.add(Reason::Signal);
+    } else {
+        process.hints.take(Reason::Signal);
+    }
+    match process.hints.next(None, 0) {
+        u64::MAX => None,
+        time => Some(time.saturating_sub(now).max(SHORTEST_WAIT)),
+    }
 }
 
 /// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
@@ -55,35 +72,33 @@ pub fn in_background(process: &Process) -> Option<u64> {
     let runtime = runtime()?;
     let rules = &runtime.options.rules;
     let decided = process.policy.with(|policy| {
-        let mut again = policy.decide_in_background(rules, moment(process));
-        if let Decision::Trim(trigger) = again {
+        let moment = moment(process, false);
+        let (mut decision, mut next) = policy.decide_in_background(rules, moment);
+        if let Decision::Trim { trigger, .. } = decision {
             trim(runtime, process, policy, trigger, Point::Thread);
             metrics::update(runtime, process, policy, || true);
-            again = policy.decide_in_background(rules, moment(process));
+            (decision, next) = policy.decide_in_background(rules, self::moment(process, false));
         }
-        again = ask_for_collection(process, again);
+        ask_for_collection(process, decision);
         if policy.is_due() {
             // The next wait point may come sooner.
-            process.look_at_once();
+            process.hints.now();
         }
-        match again {
-            Decision::Rest => None,
-            Decision::Trim(_) | Decision::Collect { .. } => Some(PATIENCE),
-            Decision::LookAgain(wait) if policy.is_due() && process.stats.in_flight() > 0 => Some(wait.min(PATIENCE)),
-            Decision::LookAgain(wait) => Some(wait),
+        let wait = next.time.saturating_sub(moment.now).max(MILLISECOND);
+        match (next.time, decision) {
+            (_, Decision::Trim { .. } | Decision::Collect { .. }) => Some(PATIENCE),
+            (u64::MAX, _) => None,
+            _ if policy.is_due() && process.in_flight() > 0 => Some(wait.min(PATIENCE)),
+            _ => Some(wait),
         }
     });
     decided.unwrap_or(Some(PATIENCE))
 }
 
 /// A collection that should come first is asked for; what is left is to look again.
-fn ask_for_collection(process: &Process, decision: Decision) -> Decision {
-    match decision {
-        Decision::Collect { insist_at, wait } => {
-            garbage::want(process, insist_at);
-            Decision::LookAgain(wait)
-        }
-        other => other,
+fn ask_for_collection(process: &Process, decision: Decision) {
+    if let Decision::Collect { insist_at } = decision {
+        garbage::want(process, insist_at);
     }
 }
 
@@ -93,33 +108,30 @@ fn decide(
     shield: &Shield,
     policy: &mut Policy,
     point: Option<Point>,
-) -> Option<u64> {
+    somebody_waits: &mut dyn FnMut() -> bool,
+) {
     let rules = &background::rules_at_wait_point(process, &runtime.options.rules);
-    // Before the counters are read: what is answered from here on arms it again.
-    process.armed.swap(false, Acquire);
-    process.stopping.store(false, Relaxed);
-    let mut again = policy.decide(rules, moment(process), memory::anonymous_rss);
-    if let (Decision::Trim(trigger), Some(point)) = (again, point) {
+    let small = policy.low == 0 && tasks::is_waiting_for(process);
+    let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
+    let (mut decision, mut next) = policy.decide(rules, moment(process, true), rss);
+    if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
         if !may_act(process, shield) {
-            process.armed.store(true, Relaxed);
-            process.stopping.store(true, Relaxed);
-            return None;
+            process.hints.plan(Next::NEVER);
+            return process.hints.now();
         }
-        trim(runtime, process, policy, trigger, point);
-        again = policy.decide(rules, moment(process), memory::anonymous_rss);
+        if ask && somebody_waits() {
+            next = policy.somebody_waits(rules, sys::now());
+        } else {
+            trim(runtime, process, policy, trigger, point);
+            (decision, next) = policy.decide(rules, moment(process, true), memory::anonymous_rss);
+        }
     }
-    process.plan(policy, rules);
+    process.hints.plan(next);
     process.stats.decided(policy);
-    let again = match ask_for_collection(process, again) {
-        Decision::Rest => None,
-        // Right after a trim nothing is due: Trim is not possible here, and would be tried again at once.
-        Decision::Trim(_) | Decision::Collect { .. } => look_again(process, MILLISECOND),
-        Decision::LookAgain(wait) => look_again(process, wait),
-    };
-    match metrics::update(runtime, process, policy, || may_act(process, shield)) {
-        None => again,
-        Some(wait) => look_again(process, again.map_or(wait, |again| again.min(wait))),
+    ask_for_collection(process, decision);
+    if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
+        process.hints.plan_by(sys::now().saturating_add(wait));
     }
 }
 
@@ -148,17 +160,22 @@ pub fn may_act(process: &Process, shield: &Shield) -> bool {
     is_known
 }
 
-fn look_again(process: &Process, wait: u64) -> Option<u64> {
-    process.armed.store(true, Relaxed);
-    Some(wait)
-}
-
-fn moment(process: &Process) -> Moment {
+/// What is seen now. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our own leaves to wait points.
+#[inline(never)]
+fn moment(process: &Process, learns: bool) -> Moment {
+    let now = sys::now();
+    // Before the counters are read: what comes from here on is a new reason.
+    let (active_at, ended) = if learns { process.hints.begin_decision(now) } else { (0, false) };
+    observe::age(process, now);
     let asked = background::take_asked(process);
     Moment {
-        now: sys::now(),
+        now,
+        cpu: sys::cpu_time(Clock::Process),
         requests: process.stats.requests.load(Relaxed),
-        in_flight: process.stats.in_flight(),
+        active_at,
+        in_flight: process.in_flight(),
+        ended,
+        between_tasks: tasks::is_waiting_for(process),
         asked,
         swapped: asked.pressure && is_swapped_out(),
         collects: garbage::is_possible(process),
@@ -179,7 +196,7 @@ fn is_swapped_out() -> bool {
 
 fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
     let Ok(allocator) = &runtime.allocator else { return };
-    let start = sys::now();
+    let cpu = sys::cpu_time(Clock::Thread);
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
     let before = memory::anonymous_rss();
     let release = sys::now();
@@ -192,11 +209,12 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     }
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
-    // The budget pays for the measurements too; the log tells what the release took.
-    let mut effect = Trimmed { took: end.saturating_sub(start), before, after, locked: false };
+    // The budget pays for the measurements too, as far as they kept a processor busy; the log tells what the release took.
+    let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
+    let mut effect = Trimmed { took: cost, before, after, locked: false };
     // Asked only where it may be the reason: one more file to read.
-    effect.locked = !effect.brought_something() && before.is_some_and(is_locked);
-    policy.trimmed(&runtime.options.rules, requests, end, effect);
+    effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
+    policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
     duty::trimmed();

@@ -9,10 +9,11 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use crate::policy::SECOND;
+use crate::decide::SECOND;
+use crate::hints::Reason;
 use crate::process::{self, Process};
 use crate::sys::{self, filter, sockets};
-use crate::{background, descriptors, log, observe, runtime};
+use crate::{descriptors, log, observe, runtime};
 
 /// How long a server is given to accept its first connection where we see it.
 const PATIENCE: u64 = 60 * SECOND;
@@ -46,14 +47,14 @@ pub struct Watch {
 pub fn listening() {
     if runtime().is_some() && process::open() {
         LISTENED.store(true, Relaxed);
-        process::arm();
+        process::add(Reason::Unseen);
     }
 }
 
 /// In a forked child: it may be the one that accepts.
 pub fn in_forked_child() {
     if LISTENED.load(Relaxed) {
-        process::arm();
+        process::add(Reason::Unseen);
     }
 }
 
@@ -66,14 +67,14 @@ pub fn unanswered(process: &Process, descriptor: c_int, closed_past_us: bool) {
         && (closed_past_us || sockets::has_sent(descriptor))
         && answers.fetch_add(1, Relaxed) + 1 >= ENOUGH
     {
-        process.armed.store(true, Relaxed);
+        process.hints.add(Reason::Unseen);
     }
 }
 
 /// A request came on a connection that has answered none: where answers go past us, the next wait point looks whether it still is.
 pub fn received(process: &Process) {
     if process.unseen.answers.load(Relaxed) >= ENOUGH {
-        process.armed.store(true, Relaxed);
+        process.hints.add(Reason::Unseen);
     }
 }
 
@@ -128,9 +129,7 @@ pub fn look(process: &Process) {
     let found = find();
     if found.is_some() || watch.looks.fetch_add(1, Relaxed) >= LOOKS {
         watch.at.store(NO_MORE, Relaxed);
-        if !background::is_wanted() {
-            process.armed.store(false, Relaxed);
-        }
+        process.hints.remove(Reason::Unseen);
     }
     if let Some(descriptor) = found {
         log::unseen(descriptor);

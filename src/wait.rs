@@ -13,15 +13,17 @@
 pub mod calls;
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 
+use crate::decide::{MILLISECOND, SECOND};
+use crate::hints::Reason;
 use crate::interpose::{errno, fail, keeping_errno, set_errno};
-use crate::policy::SECOND;
 use crate::process::{self, Process};
+use crate::sys::files;
 use crate::sys::filter::{self, Call};
-use crate::sys::signals::{self, Mask, Pending, Shield};
+use crate::sys::signals::{self, Mask, Pending, Restarts, Shield};
 use crate::sys::{self, sockets};
-use crate::{background, duty, garbage, runtime, trim, unseen};
+use crate::{background, duty, garbage, runtime, tasks, trim, unseen};
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,16 +90,21 @@ impl Part {
 pub enum How<'a> {
     /// With this mask, and cancellation as the caller has it: by the p-variant.
     Masked(&'a Mask),
-    /// By the caller's own call.
+    /// By the caller's own call, as the caller would.
     Plain,
+    /// By the caller's own call, with the mask that the thread has: that of a [`Shield`].
+    Shielded,
 }
 
 /// A wait at whose beginning there is a reason to look.
 pub struct Wait {
     process: &'static Process,
     point: Point,
-    /// When the caller's timeout ends; `None` = never.
+    /// When the caller's timeout ends, and how long it was at the beginning; `None` = never.
     deadline: Option<u64>,
+    length: Option<u64>,
+    /// There is nothing to decide now, but will be after so many nanoseconds of waiting.
+    first: Option<u64>,
 }
 
 /// A waiting call with this timeout (`None` where the call is invalid): `next` where it is to go on as if we were not
@@ -106,12 +113,13 @@ pub struct Wait {
 #[inline(always)]
 pub fn at(
     point: Point,
-    substitute: Option<Call>,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    let wait = serving().and_then(|process| Wait::begin(process, point, substitute, timeout));
+    let mut timeout = Some(timeout);
+    let mut timeout = || timeout.take().and_then(|timeout| timeout());
+    let wait = serving().and_then(|process| Wait::begin(process, point, &mut timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -121,47 +129,55 @@ pub fn at(
 /// This process, if it has served, or has other reasons to trim.
 #[inline(never)]
 fn serving() -> Option<&'static Process> {
-    let process = process::armed()?;
+    let process = process::with_reason()?;
     if process.has_begun() {
-        if process.stats.requests.load(Relaxed) == 0 {
+        if process.hints.has(Reason::Unseen) {
             unseen::look_at_answers(process);
+            if process.has_begun() && !unseen::is_watching(process) {
+                process.hints.remove(Reason::Unseen);
+            }
         }
         return Some(process);
     }
     unseen::look(process);
-    let wanted = background::is_wanted();
-    if duty::at_wait_of_child(process, trim::may_act) && !wanted && !unseen::is_watching(process) {
-        process.armed.store(false, Relaxed);
-    }
-    wanted.then_some(process)
+    duty::at_wait_of_child(process, trim::may_act);
+    (background::is_wanted() || tasks::is_waiting_for(process)).then_some(process)
 }
 
 impl Wait {
     #[inline(never)]
-    fn begin(
-        process: &'static Process,
-        point: Point,
-        substitute: Option<Call>,
-        timeout: impl FnOnce() -> Option<Timeout>,
-    ) -> Option<Wait> {
-        let takes_signal = background::takes_signal(process);
-        let is_possible = |until: u64| is_possible(process, &process.possible_requests, || until);
-        let now = sys::now();
-        // What time may bring during this wait is quiet. Another thread watches for that already; or a request is in flight,
-        // and whoever ends that comes to a wait of his own. So many waits are those of a request for its database.
-        let served = process.stats.in_flight() > 0 && !background::is_awaited(process);
-        let watched = served || process.watched_until.load(Relaxed) > now;
-        if watched && !takes_signal && !is_possible(now) {
+    fn begin(process: &'static Process, point: Point, timeout: &mut dyn FnMut() -> Option<Timeout>) -> Option<Wait> {
+        let runtime = runtime().filter(|runtime| runtime.allocator.is_ok())?;
+        let mut length = || match timeout()? {
+            Timeout::Never => Some(None),
+            Timeout::After(0) => None,
+            Timeout::After(nanoseconds) => Some(Some(nanoseconds)),
+        };
+        let wait = |now: u64, length: Option<u64>, first: Option<u64>| Wait {
+            process,
+            point,
+            deadline: length.map(|length| now.saturating_add(length)),
+            length,
+            first,
+        };
+        let now = sys::coarse_now();
+        if tasks::is_waiting_for(process) {
+            // Whatever was done since the last wait.
+            process.hints.add(Reason::Moved);
+        }
+        let active_at = process.hints.note_activity(now);
+        let is_time = process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some());
+        if is_time || background::takes_signal(process) || garbage::is_wanted(process) {
+            return Some(wait(sys::now(), length()?, None));
+        }
+        // It may be time before the caller's timeout ends. One thread watches for that, the others wait as they asked.
+        let first = process.hints.next(active_at, runtime.options.rules.idle).saturating_sub(now);
+        if first >= LONGEST_PART {
             return None;
         }
-        let deadline = match timeout()? {
-            Timeout::Never => None,
-            Timeout::After(0) => return None,
-            Timeout::After(nanoseconds) => Some(now.saturating_add(nanoseconds)),
-        };
-        // What cannot be cut can do nothing about what comes due meanwhile.
-        let until = if substitute.is_none_or(filter::allows) { deadline.unwrap_or(u64::MAX) } else { now };
-        (takes_signal || is_possible(until)).then_some(Wait { process, point, deadline })
+        let length = length()?;
+        let comes = length.is_none_or(|length| first < length);
+        (comes && process.watch(point, now, first)).then(|| wait(sys::now(), length, Some(first.max(MILLISECOND))))
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -169,32 +185,52 @@ impl Wait {
         self.deadline.map(|deadline| deadline.saturating_sub(sys::now()))
     }
 
-    /// Waits. `call` is the real call: it waits that long with the caller's signal mask, and returns 0 when that time
+    /// Waits. `call` is the real call: it waits that long in that way, and returns 0 when that time
     /// is over. It may be called more than once. `divisible`: the wait may be cut in two.
-    /// Where `substitute` tells that this is another one than the caller's own, it may be refused; then the caller's is made.
+    /// Where `substitute` tells that the p-variant is another call than the caller's own, it may be refused; then the caller's is made.
     pub fn run(&self, divisible: bool, substitute: Option<Call>, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
         let before = errno();
+        // A clock may stand still (libfaketime): what was waited is over, whatever it says.
+        let mut waited = 0;
+        if let Some(first) = self.first {
+            let part = if divisible { Part::First(first) } else { Part::Rest(self.left()) };
+            let result = call(part, How::Plain);
+            self.process.end_watch(self.point);
+            if result != 0 || !divisible {
+                return result;
+            }
+            waited = first;
+        }
         let shield = signals::shield();
         if !shield.is_up || !substitute.is_none_or(filter::allows) {
-            return self.run_uncut(before, &shield, call);
+            return self.run_uncut(before, &shield, divisible, waited, call);
         }
         duty::at_wait_point(self.process, &shield, trim::may_act);
         loop {
-            let again = trim::at_wait_point(self.process, &shield, Some(self.point)).filter(|_| divisible);
-            let left = self.left();
-            let first = again.filter(|&again| left.is_none_or(|left| again < left) && self.watch(again));
-            let part = first.map_or(Part::Rest(left), Part::First);
-            let mask = background::mask_for_wait(self.process, &shield);
-            set_errno(before);
-            let result = shield.wait(|| call(part, How::Masked(&mask)));
-            if first.is_some() {
-                self.process.watched_until.store(0, Relaxed);
-                if result == 0 {
-                    continue;
+            let mut found = 0;
+            let again = trim::at_wait_point(self.process, &shield, Some(self.point), &mut || {
+                found = call(Part::First(0), How::Shielded);
+                found > 0
+            });
+            let (result, timed_out) = if found > 0 {
+                (found, false)
+            } else {
+                let (part, first) = self.part(again.filter(|_| divisible), waited);
+                let mask = background::mask_for_wait(self.process, &shield);
+                set_errno(before);
+                let result = shield.wait(|| call(part, How::Masked(&mask)));
+                let timed_out = first != 0 && result == 0;
+                if first != 0 {
+                    self.process.end_watch(self.point);
+                    waited = waited.saturating_add(if timed_out { first } else { 0 });
                 }
+                (result, timed_out)
+            };
+            if timed_out {
+                continue;
             }
             if result < 0 && substitute.is_some_and(filter::refused) {
-                return self.run_uncut(before, &shield, call);
+                return self.run_uncut(before, &shield, divisible, waited, call);
             }
             keeping_errno(|| {
                 garbage::after_wait(self.process, &shield, result != 0);
@@ -204,43 +240,97 @@ impl Wait {
         }
     }
 
-    /// The same by the caller's own call, in one: what came while a trim ran is delivered before, and ends it.
+    /// The same by the caller's own call alone: what came while a trim ran is delivered before, and ends it.
     #[cold]
-    fn run_uncut(&self, before: c_int, shield: &Shield, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
-        let interrupted = trim_before(self.process, shield, self.point, |pending| shield.interrupts_wait(pending));
-        shield.end();
-        if interrupted {
-            return fail(libc::EINTR);
-        }
-        set_errno(before);
-        let result = call(Part::Rest(self.left()), How::Plain);
-        keeping_errno(|| {
-            let shield = signals::shield();
-            garbage::after_wait(self.process, &shield, result != 0);
+    #[inline(never)]
+    fn run_uncut(
+        &self,
+        before: c_int,
+        shield: &Shield,
+        divisible: bool,
+        mut waited: u64,
+        call: &mut dyn FnMut(Part, How) -> c_int,
+    ) -> c_int {
+        let mut own = None;
+        loop {
+            let shield = own.as_ref().unwrap_or(shield);
+            let mut found = 0;
+            let (interrupted, again) =
+                trim_before(self.process, shield, self.point, |pending| shield.interrupts_wait(pending), &mut || {
+                    found = call(Part::First(0), How::Shielded);
+                    found > 0
+                });
             shield.end();
-        });
-        result
+            if found > 0 {
+                set_errno(before);
+                return found;
+            }
+            if interrupted {
+                return fail(libc::EINTR);
+            }
+            let (part, first) = self.part(again.filter(|_| divisible), waited);
+            set_errno(before);
+            let result = call(part, How::Plain);
+            if first != 0 {
+                self.process.end_watch(self.point);
+            }
+            let shield = keeping_errno(signals::shield);
+            if first != 0 && result == 0 {
+                waited = waited.saturating_add(first);
+                own = Some(shield);
+                continue;
+            }
+            keeping_errno(|| {
+                garbage::after_wait(self.process, &shield, result != 0);
+                shield.end();
+            });
+            return result;
+        }
     }
 
-    /// One thread at a time watches for quiet; the others wait as they asked. A thread that does not come back (it was
-    /// cancelled, or a handler left by longjmp) is given up a second after its time.
-    fn watch(&self, nanoseconds: u64) -> bool {
+    /// The next part of a wait, of which so much is over: up to where there is something to decide `again`, where this thread is to
+    /// watch for that; and how long that is, 0 = it is the rest.
+    fn part(&self, again: Option<u64>, waited: u64) -> (Part, u64) {
         let now = sys::now();
-        let until = self.process.watched_until.load(Relaxed);
-        let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
-        until < now && self.process.watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+        let by_clock = self.deadline.map(|deadline| deadline.saturating_sub(now));
+        let by_parts = self.length.map(|length| length.saturating_sub(waited));
+        let left = by_clock.min(by_parts);
+        let first = again.filter(|&again| {
+            again < LONGEST_PART && left.is_none_or(|left| again < left) && self.process.watch(self.point, now, again)
+        });
+        (first.map_or(Part::Rest(left), Part::First), first.unwrap_or(0))
     }
+}
+
+/// What comes later than this is not waited for in parts: two days.
+const LONGEST_PART: u64 = 172_800 * SECOND;
+
+/// Before a read from what may be a source of tasks: as [`before_blocking`], in a process that serves nobody.
+pub fn before_task(descriptor: c_int) -> bool {
+    process::with_reason().is_some_and(tasks::is_waiting_for) && before_blocking(descriptor, Point::Receive)
 }
 
 /// Before a call on `descriptor` that has no p-variant, and may block or is the next after an answer: trims if that is right. Returns whether the
 /// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
 pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
-    let Some(process) = process::armed() else { return false };
-    // Quiet is left aside: it can be watched for only in a wait that can be cut in two.
-    if !is_possible(process, &process.possible_count, sys::now) {
-        if !background::is_awaited(process) {
-            process.stop_later();
-        }
+    let Some(process) = process::with_reason() else { return false };
+    let tasks = tasks::is_waiting_for(process);
+    if !tasks && !process.has_begun() && !background::is_wanted() {
+        return false;
+    }
+    if tasks {
+        process.hints.add(Reason::Moved);
+    }
+    if runtime().is_none_or(|runtime| runtime.allocator.is_err()) {
+        return false;
+    }
+    let now = sys::coarse_now();
+    let active_at = process.hints.note_activity(now);
+    if !process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some()) {
+        return watch_before_blocking(process, descriptor, point, now, active_at);
+    }
+    // Reads of a file are none between two tasks.
+    if tasks && !files::is_source(descriptor) {
         return false;
     }
     let blocks = sockets::is_blocking(descriptor);
@@ -250,34 +340,74 @@ pub fn before_blocking(descriptor: c_int, point: Point) -> bool {
     if !blocks && !is_next() {
         return false;
     }
-    keeping_errno(|| {
+    let interrupted = keeping_errno(|| {
         let shield = signals::shield();
         let interrupts = |pending| blocks && shield.interrupts(pending, descriptor);
-        let interrupts = trim_before(process, &shield, point, interrupts);
+        let mut somebody_waits = || sockets::has_input(descriptor);
+        let (interrupted, _) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
         shield.end();
-        interrupts
+        interrupted
+    });
+    interrupted || blocks && watch_before_blocking(process, descriptor, point, now, None)
+}
+
+/// Before a call that blocks and cannot be cut in two: waits for its descriptor as long as the quiet must last, and looks. Returns whether
+/// the call is to fail with EINTR.
+///
+/// A signal ends that wait, whatever its handler's flags are, and the call only where they do not have SA_RESTART (signal(7)). So this
+/// is done only where all handlers agree, and where the call has no time of its own.
+fn watch_before_blocking(
+    process: &'static Process,
+    descriptor: c_int,
+    point: Point,
+    now: u64,
+    active_at: Option<u64>,
+) -> bool {
+    let idle = runtime().map_or(0, |runtime| runtime.options.rules.idle);
+    let mut first = process.hints.next(active_at, idle).saturating_sub(now);
+    if first >= LONGEST_PART || filter::is_restricted() || !process.may_block(point) {
+        return false;
+    }
+    // Nobody else is there who might do anything meanwhile. Workers that wait for one listener are all woken by poll, by accept one.
+    if active_at.is_none() && !process.hints.is_worth() && process.is_alone(now) {
+        return false;
+    }
+    keeping_errno(|| {
+        while process.watch(point, sys::coarse_now(), first) {
+            if !process.blocks_plainly(point, descriptor, now) || signals::restarts(now) == Restarts::Some {
+                process.end_watch(point);
+                return false;
+            }
+            let ready = calls::poll_one(descriptor, first);
+            process.end_watch(point);
+            if ready != 0 {
+                return ready < 0 && errno() == libc::EINTR && signals::restarts(u64::MAX) != Restarts::All;
+            }
+            let shield = signals::shield();
+            let interrupts = |pending| shield.interrupts(pending, descriptor);
+            let mut somebody_waits = || sockets::has_input(descriptor);
+            let (interrupts, again) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
+            shield.end();
+            match again {
+                Some(again) if !interrupts && again < LONGEST_PART => first = again,
+                _ => return interrupts,
+            }
+        }
+        false
     })
 }
 
 /// Under `shield`, before a call that takes no mask: trims if that is right, and says whether what came meanwhile
-/// `interrupts` the call. Where that could not be seen, nothing is trimmed.
+/// `interrupts` the call, and after how many nanoseconds to come back. Where that could not be seen, nothing is trimmed.
 fn trim_before(
     process: &'static Process,
     shield: &Shield,
     point: Point,
     interrupts: impl FnOnce(Pending) -> bool,
-) -> bool {
-    let Some(pending) = Pending::prepare() else { return false };
+    somebody_waits: &mut dyn FnMut() -> bool,
+) -> (bool, Option<u64>) {
+    let Some(pending) = Pending::prepare() else { return (false, None) };
     duty::at_wait_point(process, shield, trim::may_act);
-    trim::at_wait_point(process, shield, Some(point));
-    interrupts(pending)
-}
-
-/// Whether a trigger can fire at `requests` or at `time`, which is asked only where the requests do not decide it, and
-/// whether there is anything to be done at wait points at all.
-fn is_possible(process: &Process, requests: &AtomicU64, time: impl FnOnce() -> u64) -> bool {
-    runtime().is_some_and(|runtime| runtime.allocator.is_ok())
-        && (background::is_asked(process)
-            || process.stats.requests.load(Relaxed) >= requests.load(Relaxed)
-            || time() >= process.possible_at.load(Relaxed))
+    let again = trim::at_wait_point(process, shield, Some(point), somebody_waits);
+    (interrupts(pending), again)
 }

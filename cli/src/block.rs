@@ -7,9 +7,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use serde::Serialize;
 
+use crate::decide::rules::Trigger;
+use crate::decide::verdict::Verdict;
 use crate::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
-use crate::policy::Trigger;
-use crate::verdict::Verdict;
 use crate::{memory, symbols};
 
 /// What asks for trims, in the order of the block's counters.

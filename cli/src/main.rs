@@ -14,22 +14,19 @@ mod background {
     pub mod protocol;
 }
 #[allow(dead_code)]
+#[path = "../../src/decide.rs"]
+mod decide;
+#[allow(dead_code)]
 #[path = "../../src/stats/layout.rs"]
 mod layout;
 #[allow(dead_code)]
 #[path = "../../src/options.rs"]
 mod options;
-#[allow(dead_code)]
-#[path = "../../src/policy.rs"]
-mod policy;
 #[path = "../../src/process/programs.rs"]
 mod process;
 #[allow(dead_code)]
 #[path = "../../src/text.rs"]
 mod text;
-#[allow(dead_code)]
-#[path = "../../src/verdict.rs"]
-mod verdict;
 
 mod access;
 mod allocator;

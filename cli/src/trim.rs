@@ -7,8 +7,8 @@ use serde_json::json;
 
 use crate::arguments::Trim;
 use crate::block::{Counters, Unread};
+use crate::decide::rules::Trigger;
 use crate::failure::Failure;
-use crate::policy::Trigger;
 use crate::signal::Request;
 use crate::status::why_unread;
 use crate::target::Target;

@@ -212,12 +212,14 @@ fn a_program_would_get_this_environment() {
     has(&finished, "options", "warning", "did you mean AUTOTRIM_IDLE?");
 }
 
-/// A request that takes long is in flight all the time: no moment for a trim.
+/// A request that takes long is in flight, and nobody asks for quiet: no moment for a trim.
 #[test]
 fn growth_that_finds_no_moment_is_told() {
     let gunicorn = Gunicorn::preloaded(Worker::Gthread).arguments(&["--threads", "4"]);
-    let gunicorn = gunicorn.env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_DEFER", "10m");
-    let server = gunicorn.start();
+    let gunicorn = gunicorn.env("AUTOTRIM_INTERVAL", "0").env("AUTOTRIM_IDLE", "0").env("AUTOTRIM_DEFER", "10m");
+    let server = gunicorn.env("AUTOTRIM_LOG", "debug").start();
+    get(server.port, "/fragment");
+    server.wait_for_line("a first trim, after which there is a floor", |line| line.is_trim("growth"));
     let answer = server.while_one_is_open(|| {
         get(server.port, "/fragment");
         wait_within(LIMIT, "a word about growth", || {

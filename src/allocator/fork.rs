@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering::*};
 
-use crate::policy::SECOND;
+use crate::decide::SECOND;
 use crate::sys::{self, memory};
 
 /// Whether a thread releases, and the number of threads that fork.

@@ -89,6 +89,11 @@ impl Settings {
         if own { 0 } else { self.asked.max(self.arenas) }
     }
 
+    /// Whether the program allocates under an interpreter's lock, and nothing else was asked for.
+    pub fn is_for_interpreter(&self) -> bool {
+        self.arenas > 0
+    }
+
     /// Whether [`Settings::limit_arenas`] has something to do.
     pub fn has_arenas_to_limit(&self) -> bool {
         self.missing() & ARENAS != 0

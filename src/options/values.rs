@@ -5,7 +5,8 @@
 
 use super::{Arenas, Level, Line, TrimThreshold};
 use crate::background::protocol::{Path, Setting, path};
-use crate::policy::{Growth, MILLISECOND, PERCENT, SECOND};
+use crate::decide::rules::Growth;
+use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::text::{number, same};
 
 /// As much of a path as the log shows.

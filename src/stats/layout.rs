@@ -4,7 +4,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicI64, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize};
 
-use crate::policy::Trigger;
+use crate::decide::rules::Trigger;
 
 /// What `autotrim_stats` begins with.
 pub const MAGIC: [u8; 8] = *b"autotrim";

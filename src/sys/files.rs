@@ -100,6 +100,12 @@ pub fn is_socket(file: c_int) -> bool {
     status(file).is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFSOCK)
 }
 
+/// Whether a descriptor is what tasks come from: a socket, a pipe or a FIFO, a terminal.
+pub fn is_source(file: c_int) -> bool {
+    let kind = status(file).map_or(0, |status| status.st_mode & libc::S_IFMT);
+    matches!(kind, libc::S_IFSOCK | libc::S_IFIFO | libc::S_IFCHR)
+}
+
 fn status(file: c_int) -> Option<libc::stat> {
     let mut status = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `status` is valid for writing, and initialised where fstat returns 0.

@@ -3,8 +3,10 @@
 use core::ffi::{c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use super::{files, filter, sockets};
+use crate::decide::SECOND;
 use crate::interpose::Next;
 use crate::text::number_of;
 
@@ -215,6 +217,47 @@ fn flags_of_handler(signal: c_int) -> Option<c_int> {
         action.assume_init()
     };
     (action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN).then_some(action.sa_flags)
+}
+
+/// Which of this process's handlers have calls restarted that they interrupt (SA_RESTART).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Restarts {
+    /// All of them, or there are none.
+    All = 1,
+    /// Some do, others do not.
+    Some = 2,
+    /// None of them.
+    None = 3,
+}
+
+/// Asked once a second, as of `now`: it takes as many system calls as there are signals. `u64::MAX` = now in any case.
+pub fn restarts(now: u64) -> Restarts {
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    static UNTIL: AtomicU64 = AtomicU64::new(0);
+    if now < UNTIL.load(Relaxed) {
+        match KNOWN.load(Relaxed) {
+            1 => return Restarts::All,
+            2 => return Restarts::Some,
+            3 => return Restarts::None,
+            _ => {}
+        }
+    }
+    let (mut some, mut others) = (false, false);
+    for signal in (1..=64).filter(|signal| !FAULTS.contains(signal)) {
+        if let Some(flags) = flags_of_handler(signal) {
+            some |= flags & libc::SA_RESTART != 0;
+            others |= flags & libc::SA_RESTART == 0;
+        }
+    }
+    let found = match (some, others) {
+        (_, false) => Restarts::All,
+        (true, true) => Restarts::Some,
+        (false, true) => Restarts::None,
+    };
+    KNOWN.store(found as u8, Relaxed);
+    UNTIL.store(now.checked_add(SECOND).unwrap_or(0), Relaxed);
+    found
 }
 
 /// The value with which systemd's programs take `SIGRTMIN+18` as a request to release memory

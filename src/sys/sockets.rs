@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_int};
 use core::mem::{MaybeUninit, size_of};
 
-use super::{files, filter};
+use super::{files, filter, uncancelled};
 use crate::interpose::keeping_errno;
 use crate::text::{Text, number_of};
 
@@ -40,6 +40,11 @@ pub fn is_connected_stream(descriptor: c_int) -> bool {
             && has_name(descriptor)
             && has_peer(descriptor)
     })
+}
+
+/// Whether a call that waits for bytes, or for a connection, would not have to. Where this is no call to make, it would.
+pub fn has_input(descriptor: c_int) -> bool {
+    !filter::is_restricted() && keeping_errno(|| uncancelled::is_readable(descriptor))
 }
 
 /// Whether the socket has a receive timeout (socket(7), SO_RCVTIMEO).

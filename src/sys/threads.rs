@@ -5,9 +5,9 @@ use core::mem::MaybeUninit;
 use core::ptr;
 
 use super::signals::Info;
+use crate::decide::MILLISECOND;
 use crate::hooks::next as real;
 use crate::interpose::{Next, errno};
-use crate::policy::MILLISECOND;
 
 /// What a thread runs.
 pub type Run = extern "C" fn(*mut c_void) -> *mut c_void;

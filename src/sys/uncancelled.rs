@@ -4,7 +4,7 @@
 //! (nptl/cancellation.c), and a request that was sent before it was disabled then ends the thread in the middle of our work.
 //! All of them set errno as libc's do.
 
-use core::ffi::{CStr, c_int, c_long};
+use core::ffi::{CStr, c_int, c_long, c_short};
 use core::ptr;
 
 use crate::hooks::next as real;
@@ -43,10 +43,20 @@ pub fn write(file: c_int, bytes: &[u8]) -> isize {
     unsafe { syscall(libc::SYS_write, c_long::from(file), bytes.as_ptr() as c_long, bytes.len() as c_long) as isize }
 }
 
-/// Whether a descriptor takes bytes now: poll(2), or where the kernel has none, ppoll(2).
+/// Whether a descriptor takes bytes now.
 pub fn is_writable(file: c_int) -> bool {
+    is_ready(file, libc::POLLOUT)
+}
+
+/// Whether a descriptor has bytes, or a connection, now.
+pub fn is_readable(file: c_int) -> bool {
+    is_ready(file, libc::POLLIN)
+}
+
+/// poll(2), or where the kernel has none, ppoll(2).
+fn is_ready(file: c_int, events: c_short) -> bool {
     let Some(syscall) = real::syscall.get() else { return false };
-    let mut entry = libc::pollfd { fd: file, events: libc::POLLOUT, revents: 0 };
+    let mut entry = libc::pollfd { fd: file, events, revents: 0 };
     let entry = ptr::from_mut(&mut entry);
     // SAFETY: one entry, valid for writing; no mask, and a time of zero.
     unsafe {
@@ -57,7 +67,7 @@ pub fn is_writable(file: c_int) -> bool {
             let none = libc::timespec { tv_sec: 0, tv_nsec: 0 };
             syscall(libc::SYS_ppoll, entry as c_long, 1 as c_long, ptr::from_ref(&none) as c_long, 0 as c_long)
         };
-        ready == 1 && (*entry).revents & libc::POLLOUT != 0
+        ready == 1 && (*entry).revents & events != 0
     }
 }
 

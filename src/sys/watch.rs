@@ -9,9 +9,9 @@ use super::own::{self, BELL, SOURCE};
 use super::signals::{self, Info, Mask};
 use super::uncancelled;
 use crate::background::protocol::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
+use crate::decide::{MILLISECOND, SECOND};
 use crate::hooks::next as real;
 use crate::interpose::errno;
-use crate::policy::{MILLISECOND, SECOND};
 
 /// How long the source is left alone after it has told something: a fifth of a second, as in the kernel's own shortest
 /// windows. Whoever writes without end costs no more than that.

@@ -6,9 +6,9 @@ use core::ptr;
 use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
 use super::{How, Part, Point, Timeout, Wait};
+use crate::decide::{MILLISECOND, SECOND};
 use crate::hooks::next as real;
 use crate::interpose::{Failure, fail};
-use crate::policy::{MILLISECOND, SECOND};
 use crate::sys::filter::{self, Call};
 use crate::sys::memory;
 use crate::wait;
@@ -69,6 +69,14 @@ fn substitute(own: Own, call: Call) -> Option<Call> {
     Some(call)
 }
 
+/// Waits so long for bytes or a connection, as poll(2) does: a cancellation point, with the caller's mask.
+pub fn poll_one(descriptor: c_int, nanoseconds: u64) -> c_int {
+    let mut entry = pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    let timeout = in_milliseconds(Part::First(nanoseconds));
+    // SAFETY: one entry, valid for writing.
+    call(real::poll.get(), |real| unsafe { real(&mut entry, 1, timeout) })
+}
+
 /// epoll_wait and epoll_pwait.
 #[inline(always)]
 pub fn epoll(
@@ -81,15 +89,13 @@ pub fn epoll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
-    wait::at(Point::Epoll, substitute, timeout, next, move |wait| {
+    wait::at(Point::Epoll, timeout, next, move |wait| {
         wait.run(true, substitute, &mut |part, how| {
             let part = in_milliseconds(part);
             // SAFETY (both): the caller's own arguments but for the timeout.
-            match how {
-                How::Masked(current) => {
-                    call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, or(mask, current)) })
-                }
-                How::Plain => call(real::epoll_wait.get(), |real| unsafe { real(epoll, events, room, part) }),
+            match mask_for(own, how, mask) {
+                Some(mask) => call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, mask) }),
+                None => call(real::epoll_wait.get(), |real| unsafe { real(epoll, events, room, part) }),
             }
         })
     })
@@ -107,13 +113,12 @@ pub fn epoll2(
 ) -> c_int {
     wait::at(
         Point::Epoll,
-        None,
         move || seconds(timeout),
         next,
         move |wait| {
             wait.run(true, None, &mut |part, how| {
-                let How::Masked(current) = how else { return next() };
-                let (part, mask) = (Seconds::of(part.length()), or(mask, current));
+                let part = Seconds::of(part.length());
+                let mask = mask_for(Own::Masked, how, mask).unwrap_or(mask);
                 // SAFETY: the caller's own arguments but for the timeout.
                 call(real::epoll_pwait2.get(), |real| unsafe { real(epoll, events, room, part.pointer(), mask) })
             })
@@ -132,15 +137,15 @@ pub fn poll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
-    wait::at(Point::Poll, substitute, timeout, next, move |wait| {
+    wait::at(Point::Poll, timeout, next, move |wait| {
         wait.run(true, substitute, &mut |part, how| {
             // SAFETY (both): the caller's own arguments but for the timeout.
-            match how {
-                How::Masked(current) => {
+            match mask_for(own, how, mask) {
+                Some(mask) => {
                     let part = Seconds::of(part.length());
-                    call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), or(mask, current)) })
+                    call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), mask) })
                 }
-                How::Plain => call(real::poll.get(), |real| unsafe { real(fds, count, in_milliseconds(part)) }),
+                None => call(real::poll.get(), |real| unsafe { real(fds, count, in_milliseconds(part)) }),
             }
         })
     })
@@ -155,8 +160,10 @@ pub fn pselect(
     mask: *const sigset_t,
     next: impl Fn() -> c_int,
 ) -> c_int {
-    let own = substitute(Own::Masked, Call::Pselect);
-    wait::at(Point::Select, own, move || seconds(timeout), next, move |wait| select_parts(wait, own, count, sets, mask))
+    let own = Own::Masked;
+    let substitute = substitute(own, Call::Pselect);
+    let looking = move |wait: &Wait| select_parts(wait, own, substitute, count, sets, mask);
+    wait::at(Point::Select, move || seconds(timeout), next, looking)
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
@@ -165,11 +172,10 @@ pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next:
     let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
         Point::Select,
-        substitute,
         move || microseconds(timeout),
         next,
         move |wait| {
-            let result = select_parts(wait, substitute, count, sets, ptr::null());
+            let result = select_parts(wait, Own::Plain, substitute, count, sets, ptr::null());
             if let Some(left) = wait.left() {
                 let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
                 // As the kernel does: where that cannot be written, select(2) has succeeded all the same.
@@ -193,22 +199,21 @@ fn microseconds(timeout: *const timeval) -> Option<Timeout> {
 #[inline(never)]
 fn select_parts(
     wait: &Wait,
+    own: Own,
     substitute: Option<Call>,
     count: c_int,
     sets: [*mut fd_set; 3],
     mask: *const sigset_t,
 ) -> c_int {
-    let saved = Sets::copy(count, sets);
-    wait.run(saved.is_some(), substitute, &mut |part, how| {
-        let How::Masked(current) = how else { return select_plainly(count, sets, part) };
-        let real = |sets: [*mut fd_set; 3], nanoseconds: Option<u64>| {
-            let ([reads, writes, errors], timeout, mask) = (sets, Seconds::of(nanoseconds), or(mask, current));
-            // SAFETY: the caller's own arguments, or a copy of its sets, but for the timeout.
-            call(real::pselect.get(), |real| unsafe { real(count, reads, writes, errors, timeout.pointer(), mask) })
-        };
-        match (part, &saved) {
-            (Part::First(nanoseconds), Some(saved)) => {
-                let mut scratch = saved.words;
+    let mut words = [[0; WORDS]; 3];
+    let mut saved = Sets { words: &mut words, given: sets.map(|set| !set.is_null()), used: 0 };
+    let is_saved = saved.copy(count, sets);
+    wait.run(is_saved, substitute, &mut |part, how| {
+        let mask = mask_for(own, how, mask);
+        let real = |sets, nanoseconds| select_now(count, sets, nanoseconds, mask);
+        match part {
+            Part::First(nanoseconds) if is_saved => {
+                let mut scratch = *saved.words;
                 let ready = real(saved.pointers(&mut scratch), Some(nanoseconds));
                 if ready <= 0 {
                     return ready;
@@ -225,10 +230,19 @@ fn select_parts(
     })
 }
 
-/// select itself, for the time of `part`.
-fn select_plainly(count: c_int, sets: [*mut fd_set; 3], part: Part) -> c_int {
+/// pselect for so long with this mask; where there is none, select. Apart, for the sake of the stack.
+#[inline(never)]
+fn select_now(count: c_int, sets: [*mut fd_set; 3], nanoseconds: Option<u64>, mask: Option<*const sigset_t>) -> c_int {
+    let Some(mask) = mask else { return select_plainly(count, sets, nanoseconds) };
+    let ([reads, writes, errors], timeout) = (sets, Seconds::of(nanoseconds));
+    // SAFETY: the caller's own arguments, or a copy of its sets, but for the timeout.
+    call(real::pselect.get(), |real| unsafe { real(count, reads, writes, errors, timeout.pointer(), mask) })
+}
+
+/// select itself, for so long.
+fn select_plainly(count: c_int, sets: [*mut fd_set; 3], nanoseconds: Option<u64>) -> c_int {
     let [reads, writes, errors] = sets;
-    let mut timeout = part.length().map(|left| {
+    let mut timeout = nanoseconds.map(|left| {
         let microseconds = left.div_ceil(1_000);
         timeval { tv_sec: (microseconds / 1_000_000) as _, tv_usec: (microseconds % 1_000_000) as _ }
     });
@@ -238,31 +252,29 @@ fn select_plainly(count: c_int, sets: [*mut fd_set; 3], part: Part) -> c_int {
 }
 
 /// A copy of the caller's descriptor sets.
-struct Sets {
-    words: [[c_long; Sets::WORDS]; 3],
+struct Sets<'a> {
+    words: &'a mut [[c_long; WORDS]; 3],
     given: [bool; 3],
     used: usize,
 }
 
-impl Sets {
-    /// Words of an fd_set. A select over more than its 1,024 descriptors is not cut in two.
-    const WORDS: usize = libc::FD_SETSIZE / c_long::BITS as usize;
+/// Words of an fd_set. A select over more than its 1,024 descriptors is not cut in two.
+const WORDS: usize = libc::FD_SETSIZE / c_long::BITS as usize;
 
-    /// `None` where there are too many descriptors, or the memory cannot be read: that is the kernel's to judge.
-    fn copy(count: c_int, sets: [*mut fd_set; 3]) -> Option<Sets> {
-        let used = usize::try_from(count).ok()?.div_ceil(c_long::BITS as usize);
-        let mut copy = Sets { words: [[0; Self::WORDS]; 3], given: sets.map(|set| !set.is_null()), used };
-        for (set, words) in sets.iter().zip(&mut copy.words) {
-            let words = words.get_mut(..used)?;
-            if !set.is_null() && !memory::read_into(set.cast::<c_long>(), words) {
-                return None;
-            }
-        }
-        Some(copy)
+impl Sets<'_> {
+    /// False where there are too many descriptors, or the memory cannot be read: that is the kernel's to judge. In place, for the
+    /// sake of the stack.
+    fn copy(&mut self, count: c_int, sets: [*mut fd_set; 3]) -> bool {
+        let Ok(count) = usize::try_from(count) else { return false };
+        self.used = count.div_ceil(c_long::BITS as usize);
+        let used = self.used;
+        sets.iter().zip(&mut *self.words).all(|(set, words)| {
+            words.get_mut(..used).is_some_and(|words| set.is_null() || memory::read_into(set.cast::<c_long>(), words))
+        })
     }
 
     /// `words` as select takes them: null where the caller gave no set.
-    fn pointers(&self, words: &mut [[c_long; Sets::WORDS]; 3]) -> [*mut fd_set; 3] {
+    fn pointers(&self, words: &mut [[c_long; WORDS]; 3]) -> [*mut fd_set; 3] {
         let mut pointers = [ptr::null_mut(); 3];
         for ((pointer, words), given) in pointers.iter_mut().zip(words).zip(self.given) {
             if given {
@@ -274,7 +286,7 @@ impl Sets {
 
     /// Sets again what the kernel has cleared, and nothing else: the memory behind may be somebody else's.
     fn put_back(&self, sets: [*mut fd_set; 3]) {
-        for (set, words) in sets.iter().zip(&self.words) {
+        for (set, words) in sets.iter().zip(&*self.words) {
             for (index, &word) in words.iter().enumerate().take(self.used) {
                 let place = set.cast::<c_long>().wrapping_add(index);
                 // SAFETY: the set was given (else the copy has no bits), and the kernel has just written it.
@@ -301,9 +313,15 @@ impl Seconds {
     }
 }
 
-/// The mask that the caller passed, or else the one that it has.
-fn or(passed: *const sigset_t, current: &sigset_t) -> *const sigset_t {
-    if passed.is_null() { current } else { passed }
+/// The mask for the p-variant, null = the one that the thread has; `None` = the plain variant is to be called. `passed` is what the
+/// caller passed.
+fn mask_for(own: Own, how: How, passed: *const sigset_t) -> Option<*const sigset_t> {
+    match (how, own) {
+        (How::Masked(current), _) => Some(if passed.is_null() { current } else { passed }),
+        (How::Plain, Own::Masked) => Some(passed),
+        (How::Shielded, Own::Masked) => Some(ptr::null()),
+        (How::Plain | How::Shielded, Own::Plain) => None,
+    }
 }
 
 #[inline(always)]

@@ -37,7 +37,7 @@ fn made(step: u64, reclaimed: u64, floors: impl IntoIterator<Item = u64>) -> Vec
 
 macro_rules! series {
     ($name:literal) => {
-        recorded(include_str!(concat!("../tests/floors/", $name, ".txt")))
+        recorded(include_str!(concat!("../../tests/floors/", $name, ".txt")))
     };
 }
 

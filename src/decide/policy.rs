@@ -1,0 +1,493 @@
+//! PURE: whether to trim now, and if not, when to look again.
+//!
+//! A **trigger** makes a trim *due*: N requests, memory that may be worth it while there is work or when it is quiet; and those that
+//! need no request: a period, memory pressure, a signal. A due trim waits for its [`Budget`], and then for a moment when nothing is
+//! in flight and nobody waits, at most `defer`.
+//!
+//! Memory *may* be worth a trim where RSS is well over the least that the process is known to do with ([`Policy::low`]; before the
+//! first trim, what it began with). **A trim is the probe**: what it brings is measured. One that brings little says that the
+//! memory is in use, so far: the next try waits twice as long ([`Patience`]). No result is believed because it was measured at a bad
+//! moment; after many tries it is.
+
+use super::budget::Budget;
+use super::collection::Collection;
+use super::outside::Outside;
+use super::patience::Patience;
+use super::quiet::{Look, Watch};
+use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
+use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
+
+/// Least time between two looks at RSS while there is work. A look (open, read and close `/proc/self/statm`) takes 5 µs
+/// (`scripts/bench-calls`): at most 0.1 % of the wall clock.
+const LOOK_EVERY: u64 = 5 * MILLISECOND;
+/// The same where a process serves nobody: each of its waits may be one between two tasks.
+const LOOK_BETWEEN_TASKS_EVERY: u64 = 100 * MILLISECOND;
+
+/// A trim that is expected to take longer, and is due for work, waits for quiet while RSS is less than twice what it need be.
+const LONG: u64 = 20 * MILLISECOND;
+/// But not for ever.
+const LONGEST_WAIT_FOR_QUIET: u64 = 600 * SECOND;
+
+/// What is held over the least that is known, and is watched for the end of work that goes on in quiet.
+const WATCHED: Growth = Growth { bytes: 4 << 20, share: 5 * PERCENT };
+
+/// How long a trim is put off that found somebody waiting.
+const SOMEBODY_WAITS: u64 = MILLISECOND;
+
+/// Where trims bring nothing because memory is locked, the next one waits twice as long as the one before, up to 2⁸ times as long.
+const MOST_DOUBLINGS: u32 = 8;
+/// How long it waits at first.
+const LOCKED_HOLD_OFF: u64 = SECOND;
+
+/// The state of one process. All zeros is a valid fresh state: a forked child begins with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policy {
+    /// The least anonymous RSS that a trim has left; 0 = no trim was made, or none could be measured.
+    pub low: u64,
+    /// Counts since the process began.
+    pub counts: Counts,
+    /// What RSS is measured from: the least that is known, by trims or from the beginning, until it is believed that more is needed.
+    least: u64,
+    /// What the last trim left, or less; 0 = unknown.
+    left: u64,
+    /// RSS at the last look.
+    rss: u64,
+    patience: Patience,
+    budget: Budget,
+    /// The time of the last decision.
+    now: u64,
+    /// The request count that makes the next trim due; 0 = not yet set.
+    next_requests: u64,
+    /// When the due trim became due; 0 = none is due.
+    due_since: u64,
+    trigger: Trigger,
+    /// Until when it is known that the due trim will not be made, but for quiet; and since when it is only the moment that it waits for.
+    held_until: u64,
+    /// Whether it waits for what is in flight, or for somebody.
+    waits_for_moment: bool,
+    /// And from when on another one is looked for, where bytes have come or gone since.
+    moment_from: u64,
+    /// Whether this due trim is already in `counts.deferred`.
+    deferred: bool,
+    /// The request count up to which refusals for the budget have been counted.
+    skipped_at: u64,
+    /// When bytes came or went last.
+    active_at: u64,
+    /// When to look for quiet; 0 = nothing has come or gone since the last quiet moment.
+    quiet_at: u64,
+    /// What goes on in quiet.
+    watch: Watch,
+    /// Something has come or gone since the last look at RSS, and when the next may be.
+    unmeasured: bool,
+    next_look: u64,
+    outside: Outside,
+    collection: Collection,
+    /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
+    locked: u32,
+    locked_until: u64,
+    /// What the last trim gave back, in bytes.
+    released: u64,
+    /// What a trim took last time, in nanoseconds of CPU time.
+    took: u64,
+    random: Random,
+}
+
+impl Policy {
+    /// A process begins to serve with this anonymous RSS; 0 = unknown.
+    pub fn begin(&mut self, rss: u64) {
+        // It may have been trimmed before, as one that serves nobody.
+        if self.low == 0 {
+            self.least = rss;
+        }
+    }
+
+    /// Decides what to do at a wait point, and when there is something to decide again. `rss` measures anonymous RSS in bytes; it is
+    /// called at most once, and only when its answer matters. It may fail: then only counts and time decide.
+    #[inline(never)]
+    pub fn decide(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) -> (Decision, Next) {
+        self.note_time(rules, moment);
+        if self.next_requests == 0 {
+            self.next_requests = self.after_interval(rules, 0);
+        }
+        if moment.active_at > self.active_at {
+            self.active_at = moment.active_at;
+            self.quiet_at = moment.active_at.saturating_add(rules.idle);
+            self.unmeasured = true;
+            self.watch.end();
+        }
+        if moment.ended {
+            self.patience.reset();
+            self.unmeasured = true;
+        }
+        self.find_asked(rules, moment);
+        self.note_collection(rules, moment);
+        self.find_due(rules, moment, rss);
+        let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
+        (decision, self.next(rules))
+    }
+
+    /// The same on a thread of our own, which looks after what needs no request: the rest is left to those who answer.
+    pub fn decide_in_background(&mut self, rules: &Rules, moment: Moment) -> (Decision, Next) {
+        self.note_time(rules, moment);
+        self.find_asked(rules, moment);
+        self.note_collection(rules, moment);
+        let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
+        let time = match self.due_since {
+            0 => self.outside.next(rules),
+            _ => self.held_until,
+        };
+        (decision, Next { time, ..Next::NEVER })
+    }
+
+    /// The trim that was decided is not made, because somebody waits for this thread.
+    pub fn somebody_waits(&mut self, rules: &Rules, now: u64) -> Next {
+        self.moment_from = now.saturating_add(SOMEBODY_WAITS);
+        self.wait_for_moment(self.moment_from);
+        self.next(rules)
+    }
+
+    /// Whether a trim is due.
+    pub const fn is_due(&self) -> bool {
+        self.due_since != 0
+    }
+
+    /// What the collection took that the due trim has waited for, in nanoseconds; 0 = there was none.
+    pub const fn pause(&self) -> u64 {
+        self.collection.took()
+    }
+
+    /// Records a trim that ended now, when so many requests were answered and the process had used so much CPU time.
+    #[inline(never)]
+    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, cpu: u64, effect: Trimmed) {
+        self.budget.refill(rules.overhead, now, cpu);
+        self.note_locked(now, effect.locked);
+        let Trimmed { took, before, after, .. } = effect;
+        self.took = took;
+        self.budget.charge(took);
+        if let (Some(before), Some(after)) = (before, after) {
+            // Of what has grown since the last trim, so much was here before it: had it been kept, there were no page faults.
+            self.budget.charge_page_faults(before.saturating_sub(self.left).min(self.released));
+            self.released = before.saturating_sub(after);
+            self.note_level(after);
+            self.low = if self.low == 0 { after } else { self.low.min(after) };
+            self.left = after;
+        }
+        let least = if matches!(self.trigger, Trigger::Growth) { rules.growth } else { NOISE };
+        let is_try = matches!(self.trigger, Trigger::Growth | Trigger::Idle);
+        if effect.brought(least) {
+            self.patience.reset();
+        } else if is_try || now >= self.patience.until() {
+            // One that came before its time because it was asked for says nothing new.
+            self.was_in_vain(now, took);
+        }
+        self.watch.tried(cpu);
+        if self.rss < WATCHED.limit(self.least) {
+            self.watch.end();
+        } else if self.watch.is_on() {
+            self.watch.go_on(now, cpu, &self.patience);
+        }
+        self.next_requests = self.after_interval(rules, requests);
+        self.due_since = 0;
+        self.held_until = 0;
+        self.waits_for_moment = false;
+        if let (Some(owed_at), Trigger::Idle) = (self.collection.trimmed(now), self.trigger) {
+            self.quiet_at = owed_at;
+        }
+        self.outside.trimmed(rules, now, self.trigger, &effect);
+        self.unmeasured = false;
+        self.next_look = now.saturating_add(LOOK_EVERY);
+    }
+
+    /// Other work of ours, by request or after a trim, took so long: the budget pays for it too.
+    pub fn charge(&mut self, nanoseconds: u64) {
+        self.budget.charge(nanoseconds);
+    }
+
+    /// When there is something to decide again.
+    fn next(&self, rules: &Rules) -> Next {
+        let quiet = self.beginning_of_quiet(rules);
+        if self.due_since != 0 {
+            let held = self.held_until;
+            return match (self.waits_for_moment, self.trigger.is_for_work()) {
+                (true, true) => Next { look: self.moment_from, time: held.min(quiet), ..Next::NEVER },
+                (true, false) => Next { look: self.moment_from, time: held, ..Next::NEVER },
+                // Where there is no work meanwhile, it is for quiet.
+                (false, true) if rules.idle != 0 => Next { look: held, time: quiet, ..Next::NEVER },
+                (false, _) => Next { time: held, ..Next::NEVER },
+            };
+        }
+        Next {
+            requests: if rules.interval == 0 { u64::MAX } else { self.next_requests },
+            look: if rules.growth.is_on() { self.next_look } else { u64::MAX },
+            time: quiet.min(self.watch.next()).min(self.outside.next(rules)),
+            worth: self.low == 0 || self.rss >= NOISE.limit(self.least),
+        }
+    }
+
+    /// Time goes on, as a rule. A clock that was set back makes nobody wait for what it has already passed.
+    fn note_time(&mut self, rules: &Rules, Moment { now, cpu, .. }: Moment) {
+        self.budget.refill(rules.overhead, now, cpu);
+        if now < self.now {
+            self.active_at = soon(self.active_at, now, 0);
+            self.quiet_at = soon(self.quiet_at, now, rules.idle);
+            self.next_look = soon(self.next_look, now, LOOK_EVERY);
+            self.due_since = soon(self.due_since, now, 0);
+            self.held_until = soon(self.held_until, now, SECOND);
+            self.locked_until = soon(self.locked_until, now, LOCKED_HOLD_OFF);
+            self.collection.restart(now);
+            self.outside.restart(rules, now);
+            self.patience.restart(now);
+            self.watch.restart(now);
+        }
+        self.now = now;
+    }
+
+    /// RSS is known to come down to this.
+    fn note_level(&mut self, rss: u64) {
+        self.rss = rss;
+        self.least = if self.least == 0 { rss } else { self.least.min(rss) };
+        self.left = self.left.min(rss);
+    }
+
+    /// A try brought little. After enough of them what is left is needed.
+    fn was_in_vain(&mut self, now: u64, took: u64) {
+        self.patience.in_vain(now, took);
+        if self.patience.is_over() && self.left != 0 {
+            self.least = self.left;
+            self.low = self.left;
+        }
+    }
+
+    /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
+    fn find_due(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) {
+        let now = moment.now;
+        let mut quiet = now >= self.beginning_of_quiet(rules);
+        if quiet && moment.in_flight > 0 {
+            // Someone waits for a long answer: that is no quiet yet, and no reason to look all the time.
+            self.quiet_at = now.saturating_add(rules.idle);
+            quiet = false;
+        }
+        if self.due_since != 0 {
+            if quiet && self.trigger.is_for_work() {
+                // Nobody is about to take the memory back.
+                self.trigger = Trigger::Idle;
+                self.held_until = self.held_until.min(now);
+            }
+            return;
+        }
+        if rules.interval != 0 && moment.requests >= self.next_requests {
+            if rules.exact || now >= self.patience.until() {
+                let trigger = if quiet { Trigger::Idle } else { Trigger::Requests };
+                self.quiet_at = if quiet { 0 } else { self.quiet_at };
+                return self.set_due(trigger, now);
+            }
+            self.next_requests = self.after_interval(rules, moment.requests);
+            self.counts.no_growth += 1;
+        }
+        let watched = self.watch.is_due(now);
+        let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look;
+        if !quiet && !watched && !look {
+            return;
+        }
+        self.unmeasured = false;
+        let every = if moment.between_tasks { LOOK_BETWEEN_TASKS_EVERY } else { LOOK_EVERY };
+        self.next_look = now.saturating_add(every);
+        if quiet {
+            self.quiet_at = 0;
+        }
+        if let (true, Some(owed_at)) = (quiet, self.collection.owed()) {
+            if now >= owed_at {
+                return self.set_due(Trigger::Idle, now);
+            }
+            self.quiet_at = owed_at;
+        }
+        let Some(rss) = rss() else { return };
+        self.note_level(rss);
+        if quiet || watched {
+            self.look_in_quiet(rules, moment, quiet);
+        } else if moment.between_tasks && self.low == 0 {
+            self.set_due(Trigger::Idle, now);
+        } else {
+            self.look_at_work(rules, now);
+        }
+    }
+
+    /// There is work: is growth worth a trim?
+    fn look_at_work(&mut self, rules: &Rules, now: u64) {
+        if self.has_grown(rules) {
+            self.patience.reset();
+        }
+        if self.rss >= rules.growth.limit(self.least) && now >= self.patience.until() {
+            self.set_due(Trigger::Growth, now);
+        } else {
+            self.counts.no_growth += 1;
+        }
+    }
+
+    /// It is quiet, since just now or for a while: is what is held worth a trim? A process that has never been trimmed begins with
+    /// what its start has left.
+    fn look_in_quiet(&mut self, rules: &Rules, Moment { now, cpu, .. }: Moment, begins: bool) {
+        let least = if begins { NOISE } else { WATCHED };
+        if self.low != 0 && self.rss < least.limit(self.least) {
+            self.watch.end();
+            self.counts.no_growth += 1;
+            return;
+        }
+        let grown = if begins { self.rss >= NOISE.limit(self.left) } else { self.has_grown(rules) };
+        if grown {
+            self.patience.reset();
+        }
+        let look =
+            if begins && now >= self.patience.until() { Look::Try } else { self.watch.look(now, cpu, &self.patience) };
+        match look {
+            Look::Try => self.set_due(Trigger::Idle, now),
+            Look::InVain => self.was_in_vain(now, 0),
+            Look::Wait => {}
+        }
+        if self.patience.is_over() || self.low != 0 && self.rss < WATCHED.limit(self.least) {
+            self.watch.end();
+        } else {
+            self.watch.go_on(now, cpu, &self.patience);
+        }
+    }
+
+    /// Whether RSS has grown since the last trim by what is worth another.
+    fn has_grown(&self, rules: &Rules) -> bool {
+        rules.growth.is_on() && self.rss >= rules.growth.limit(self.left)
+    }
+
+    /// What was asked for from outside makes a trim due, or gives its name to one that is.
+    fn find_asked(&mut self, rules: &Rules, moment: Moment) {
+        match self.outside.find(rules, moment, &mut self.random) {
+            Some(Trigger::Period) if self.due_since != 0 => {}
+            Some(trigger) if self.due_since == 0 => self.set_due(trigger, moment.now),
+            Some(trigger) => {
+                self.trigger = trigger;
+                // Nobody but a signal is kept waiting for what work was to wait for.
+                self.held_until = 0;
+            }
+            None => {}
+        }
+    }
+
+    /// A collection has come. A trim that gives back what it freed is due from then on.
+    fn note_collection(&mut self, rules: &Rules, Moment { now, collected: took, .. }: Moment) {
+        if took == 0 {
+            return;
+        }
+        self.budget.charge_collection(took);
+        self.collection.came(rules.overhead, now, took);
+        self.held_until = 0;
+        if self.due_since == 0 {
+            self.set_due(self.trigger, now);
+        }
+    }
+
+    /// After a trim of locked memory: how long the next one waits that would bring as little.
+    fn note_locked(&mut self, now: u64, locked: bool) {
+        self.locked = if locked { self.locked.saturating_add(1) } else { 0 };
+        self.locked_until = match self.locked.checked_sub(1) {
+            None => 0,
+            Some(doublings) => now.saturating_add(LOCKED_HOLD_OFF << doublings.min(MOST_DOUBLINGS)),
+        };
+    }
+
+    /// When it will have been quiet for long enough; never where nobody waits for that.
+    fn beginning_of_quiet(&self, rules: &Rules) -> u64 {
+        if rules.idle != 0 && self.quiet_at != 0 { self.quiet_at } else { u64::MAX }
+    }
+
+    fn set_due(&mut self, trigger: Trigger, now: u64) {
+        self.trigger = trigger;
+        self.due_since = now;
+        self.held_until = 0;
+        self.waits_for_moment = false;
+        self.deferred = false;
+    }
+
+    /// A trim is due: is this the moment?
+    fn when_due(&mut self, rules: &Rules, moment: Moment) -> Decision {
+        let now = moment.now;
+        if let Some(until) = self.held(rules, moment) {
+            self.waits_for_moment = false;
+            self.held_until = until;
+            return Decision::Rest;
+        }
+        // It waits for its moment since it is not held any more.
+        let since = self.due_since.max(if self.waits_for_moment { 0 } else { self.held_until.min(now) });
+        if !self.waits_for_moment {
+            self.due_since = since;
+        }
+        let is_overdue = now.saturating_sub(since) >= rules.defer;
+        if moment.in_flight > 0 && !is_overdue {
+            // Each answer may be the last.
+            self.moment_from = 0;
+            self.wait_for_moment(since.saturating_add(rules.defer));
+            return Decision::Rest;
+        }
+        let both = self.collection.last().saturating_add(self.took);
+        let affordable = self.budget.until_affordable(rules.overhead, both) == 0;
+        let quiet = matches!(self.trigger, Trigger::Idle);
+        if moment.collects
+            && let Some(wanted) = self.collection.wanted(now, since, rules.defer, quiet, affordable)
+        {
+            self.held_until = wanted.until;
+            self.waits_for_moment = true;
+            self.moment_from = 0;
+            return Decision::Collect { insist_at: wanted.insist_at };
+        }
+        Decision::Trim { trigger: self.trigger, ask: !is_overdue && !self.is_exact(rules) }
+    }
+
+    /// Until when the due trim is held, whatever the moment.
+    fn held(&mut self, rules: &Rules, Moment { now, requests, .. }: Moment) -> Option<u64> {
+        // What a collection has freed is given back at once: it has paid for that.
+        let wait = match self.collection.took() {
+            0 => {
+                let worth = self.trigger.is_for_work() && !self.is_exact(rules);
+                let worth = if worth { self.budget.until_worth_it(rules.overhead) } else { 0 };
+                self.budget.until_affordable(rules.overhead, self.took).max(worth)
+            }
+            _ => 0,
+        };
+        if wait > 0 {
+            self.counts.skipped += u64::from(self.skipped_at != requests);
+            self.skipped_at = requests;
+            return Some(now.saturating_add(wait.max(MILLISECOND)));
+        }
+        // Somebody who asks for one gets it.
+        if now < self.locked_until && !matches!(self.trigger, Trigger::Signal) {
+            return Some(self.locked_until);
+        }
+        let is_short = self.took <= LONG || self.rss >= self.least.saturating_mul(2);
+        let latest = self.due_since.saturating_add(LONGEST_WAIT_FOR_QUIET);
+        if self.trigger.is_for_work() && !self.is_exact(rules) && !is_short && rules.idle != 0 && now < latest {
+            return Some(latest);
+        }
+        None
+    }
+
+    /// Whether the due trim is one of an interval that somebody has asked for.
+    fn is_exact(&self, rules: &Rules) -> bool {
+        rules.exact && matches!(self.trigger, Trigger::Requests)
+    }
+
+    /// The due trim waits for its moment, until then at the most.
+    fn wait_for_moment(&mut self, until: u64) {
+        self.counts.deferred += u64::from(!self.deferred);
+        self.deferred = true;
+        self.waits_for_moment = true;
+        self.held_until = until;
+    }
+
+    /// The request count that makes the next trim due, `requests` being the count now.
+    fn after_interval(&mut self, rules: &Rules, requests: u64) -> u64 {
+        let random = self.random.next(self.now);
+        let jitter = rules.jitter.checked_add(1).map_or(random, |choices| random % choices.max(1));
+        requests.saturating_add(rules.interval).saturating_add(jitter).max(1)
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
