@@ -44,7 +44,7 @@ fn each_process_that_answers_says_so_once() {
 /// Workers that answered nothing have nothing to say, though clients came and left; neither has the master.
 #[test]
 fn a_server_that_answers_nothing_is_silent() {
-    let mut server = Gunicorn::preloaded(Worker::Gthread).workers(2).env("AUTOTRIM_LOG", "debug").start();
+    let mut server = Gunicorn::preloaded(Worker::Gthread).workers(2).start();
     for bytes in [&b""[..], b"GET /small HT"] {
         Connection::open(server.port).send(bytes);
     }

@@ -178,6 +178,8 @@ fn a_celery_worker_is_trimmed_by_period() {
         command
     };
     let mut worker = celery(&["worker", "--concurrency", "2", "--loglevel", "info"]);
+    // Else there would be nothing left to do when the period is over.
+    worker.env("AUTOTRIM_GROWTH", "0");
     let mut worker = Running::start("celery", directory.path(), trimmed(&mut worker));
     worker.wait_for(" ready.");
     // The thread starts when a task is read, after a child's first second: which task that is depends on the machine.

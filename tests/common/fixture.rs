@@ -40,6 +40,7 @@ pub struct Fixture {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    options: &'static [(&'static str, &'static str)],
     before: Vec<PathBuf>,
     after: Vec<PathBuf>,
     signal: Option<i32>,
@@ -58,12 +59,18 @@ impl Fixture {
         flags.hash(&mut hasher);
         let output = if flags.is_empty() { name.to_owned() } else { format!("{name}.{:x}", hasher.finish()) };
         let program = compile(name, &output, flags);
-        Self { program, arguments: vec![], environment: vec![], before: vec![], after: vec![], signal: None }
+        let options = &AGGRESSIVE;
+        Self { program, arguments: vec![], environment: vec![], options, before: vec![], after: vec![], signal: None }
     }
 
     pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self
+    }
+
+    /// Runs with the library's defaults.
+    pub fn by_default(self) -> Self {
+        Self { options: &[("AUTOTRIM_LOG", "debug")], ..self }
     }
 
     /// Sets a variable in both runs; one of the library's own replaces the aggressive setting.
@@ -150,7 +157,7 @@ impl Fixture {
         let mut command = Command::new(&self.program);
         clean_environment(&mut command)
             .args(&self.arguments)
-            .envs(AGGRESSIVE)
+            .envs(self.options.iter().copied())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         if !objects.is_empty() {
