@@ -213,6 +213,7 @@ impl Wait {
                 found > 0
             });
             let (result, timed_out) = if found > 0 {
+                set_errno(before);
                 (found, false)
             } else {
                 let (part, first) = self.part(again.filter(|_| divisible), waited);
