@@ -64,6 +64,10 @@ pub struct Process {
     /// Whether it has one thread, and until when that is believed.
     alone: AtomicBool,
     alone_until: AtomicU64,
+    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some. And as of the last call that
+    /// has no timeout.
+    polled: AtomicU32,
+    polled_before: AtomicU32,
     /// How many more calls of each kind are not asked for whether they block, because the last one did not.
     not_asked: [AtomicU32; 2],
     /// Whether connections come past us.
@@ -219,8 +223,18 @@ impl Process {
         of(&self.watched_until, point)
     }
 
-    /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not.
+    /// A thread waits in poll or its kin.
+    pub fn polls(&self) {
+        self.polled.store(self.polled.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not, and many that need
+    /// not be watched, because the loop waits elsewhere.
     pub fn may_block(&self, point: Point) -> bool {
+        let polled = self.polled.load(Relaxed);
+        if self.polled_before.swap(polled, Relaxed) != polled {
+            return false;
+        }
         let not_asked = of(&self.not_asked, point);
         let more = not_asked.load(Relaxed);
         not_asked.store(more.saturating_sub(1), Relaxed);

@@ -160,6 +160,7 @@ impl Wait {
             length,
             first,
         };
+        process.polls();
         let now = sys::coarse_now();
         if tasks::is_waiting_for(process) {
             // Whatever was done since the last wait.
