@@ -186,9 +186,9 @@ caches() {
 }
 
 logins() {
-    mkdir --parents /run/sshd /root/.ssh
-    ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-    cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+    mkdir --parents /run/sshd "$HOME/.ssh"
+    ssh-keygen -q -t ed25519 -N '' -f "$HOME/.ssh/id_ed25519"
+    cp "$HOME/.ssh/id_ed25519.pub" "$HOME/.ssh/authorized_keys"
     /usr/sbin/sshd -o ListenAddress=127.0.0.1
     export options='-o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR'
     # shellcheck disable=SC2086 # options are several words

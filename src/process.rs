@@ -128,15 +128,15 @@ pub fn begin() -> Option<&'static Process> {
 /// The fork handler: runs in the child of each fork(3), before anything else can.
 pub extern "C" fn in_forked_child() {
     sys::own::close_inherited();
-    tasks::in_forked_child(PROCESS.get().inspect(|process| {
-        memory::wipe(*process);
+    let process = PROCESS.get();
+    if let Some(process) = process {
+        memory::wipe(process);
         process.stats.pid.store(sys::pid(), Relaxed);
-    }));
-    if let Some(process) = PROCESS.get() {
         unseen::in_forked_child();
         background::in_forked_child(process);
         duty::in_forked_child(process);
     }
+    tasks::in_forked_child(process);
 }
 
 /// This process's state, if it has any.
@@ -206,7 +206,8 @@ impl Process {
     }
 
     /// Whether the calling thread is to watch, for so many nanoseconds from `now`: one at a time does, the others wait as they
-    /// asked; and one of those that wait for their client alone, because they may end without another wait. One that does not come back (it was cancelled, or a handler left by longjmp) is given up a second after its time.
+    /// asked; and one of those that wait for their client alone, because they may end without another wait. One that does not come
+    /// back (it was cancelled, or a handler left by longjmp) is given up a second after its time.
     pub fn watch(&self, point: Point, now: u64, nanoseconds: u64) -> bool {
         let watched_until = self.watched_until(point);
         let until = watched_until.load(Relaxed);

@@ -53,9 +53,7 @@ pub fn at_wait_point(
     if let Some(wait) = background::at_wait_point(process, shield) {
         process.hints.plan_by(now.saturating_add(wait));
     }
-    if background::takes_signal(process) {
-        process.hints.add(Reason::Signal);
-    } else {
+    if !background::takes_signal(process) {
         process.hints.take(Reason::Signal);
     }
     match process.hints.next(None, 0) {
@@ -160,7 +158,8 @@ pub fn may_act(process: &Process, shield: &Shield) -> bool {
     is_known
 }
 
-/// What is seen now. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our own leaves to wait points.
+/// What is seen now. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our
+/// own leaves to wait points.
 #[inline(never)]
 fn moment(process: &Process, learns: bool) -> Moment {
     let now = sys::now();

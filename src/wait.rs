@@ -133,7 +133,7 @@ fn serving() -> Option<&'static Process> {
     if process.has_begun() {
         if process.hints.has(Reason::Unseen) {
             unseen::look_at_answers(process);
-            if process.has_begun() && !unseen::is_watching(process) {
+            if !unseen::is_watching(process) {
                 process.hints.remove(Reason::Unseen);
             }
         }

@@ -207,13 +207,13 @@ impl Policy {
     fn next(&self, rules: &Rules) -> Next {
         let quiet = self.beginning_of_quiet(rules);
         if self.due_since != 0 {
-            let held = self.held_until;
-            return match (self.waits_for_moment, self.trigger.is_for_work()) {
-                (true, true) => Next { look: self.moment_from, time: held.min(quiet), ..Next::NEVER },
-                (true, false) => Next { look: self.moment_from, time: held, ..Next::NEVER },
+            let (held, for_work) = (self.held_until, self.trigger.is_for_work());
+            let quiet = if for_work { quiet } else { u64::MAX };
+            return match self.waits_for_moment {
+                true => Next { look: self.moment_from, time: held.min(quiet), ..Next::NEVER },
                 // Where there is no work meanwhile, it is for quiet.
-                (false, true) if rules.idle != 0 => Next { look: held, time: quiet, ..Next::NEVER },
-                (false, _) => Next { time: held, ..Next::NEVER },
+                false if for_work && rules.idle != 0 => Next { look: held, time: quiet, ..Next::NEVER },
+                false => Next { time: held, ..Next::NEVER },
             };
         }
         Next {
