@@ -3,21 +3,19 @@
 mod fork;
 mod glibc;
 mod malloc;
+mod name;
 mod others;
 pub mod settings;
 
 use crate::options::Options;
 use crate::sys::handler;
 use crate::sys::optional::optional;
-use crate::text::Text;
 
 use glibc::Glibc;
 use malloc::Malloc;
+use name::Name;
 use others::Others;
 use settings::Settings;
-
-/// Names and versions, such as `glibc-2.36` or `glibc-2.36+jemalloc`.
-type Name = Text<48>;
 
 /// What releases this process's memory: the allocator that `malloc` is, and any that stands beside it.
 #[derive(Clone, Copy)]
@@ -77,13 +75,4 @@ impl Allocator {
         }
         self.others.release();
     }
-}
-
-/// Begins the next name.
-#[inline(never)]
-fn named<'a>(name: &'a mut Name, text: &str) -> &'a mut Name {
-    if !name.as_bytes().is_empty() {
-        name.byte(b'+');
-    }
-    name.text(text)
 }

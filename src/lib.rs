@@ -1,121 +1,68 @@
 //! `libautotrim.so`: preloaded into an unmodified server, it counts completed requests from outside and gives free
 //! heap memory back to the kernel at moments when nobody waits.
 //!
-//! One request's way through the rooms:
+//! The house, from its top floor to its bottom; each room uses only those below it (`tests/house.rs`):
 //!
-//! 1. [`hooks`] is the list of interposed functions. The server calls `accept`; the hook made by [`interpose`] runs
-//!    the real one, and [`observe`] notes the new connection in [`descriptors`].
-//! 2. `recv` brings the request: [`connection`] (pure) says that it is pending, and one more is in flight.
-//! 3. `send` takes the first bytes of the answer: one request is counted in this [`process`]'s [`stats`].
-//! 4. `epoll_wait`: the thread is about to wait. [`wait`] asks the [`hints`] whether there is something to decide, now or before
-//!    the wait ends; if so, [`trim`] asks [`decide`] (pure) whether a trim is due, has the [`allocator`] release memory, and
-//!    writes a line to the [`log`].
+//! - [`edge`]: what the host calls. THE list of hooks, waits, and the thread of our own.
+//! - [`reclaim`]: what is done: the trim, collections before it, how malloc is set up for it.
+//! - [`watch`]: what is seen: requests and answers, tasks, what goes past us, what is asked for from outside.
+//! - [`tell`]: the log, and the metrics for Prometheus.
+//! - [`own`]: this process: what is fixed at start, its page across fork and vfork, its connections.
+//! - [`allocator`]: whose malloc this is, how it is set up, how it releases memory.
+//! - [`options`]: ONE table of them.
+//! - [`sys`]: the raw edge to the kernel and libc. `unsafe` code is denied but where marked.
+//! - [`pure`] and [`decide`]: functions of their arguments alone. [`decide`] says whether to trim now, and when to look again.
 //!
-//! What is pushed, or received and never answered, goes the same way but for the count: bytes that come or go are a reason to look. A
-//! process that accepts nothing comes by [`tasks`], when it is old enough: each of its waits may be one between two tasks.
+//! **One request.** The server calls `accept`; the hook in [`edge::hooks`] runs the real one, and [`watch::observe`] notes the new
+//! connection in [`own::descriptors`]. `recv` brings the request: [`pure::connection`] says that it is pending, and one more is in
+//! flight. `send` takes the first bytes of the answer: one request is counted in the [`own::process`]'s [`own::stats`], and there is
+//! a reason to look ([`own::hints`]). `epoll_wait`: the thread is about to wait. [`edge::wait`] asks the hints whether it is time;
+//! if so, [`reclaim::trim`] asks [`decide::policy`] whether a trim is due, has the [`allocator`] release memory, measures what that
+//! brought, and writes a line to the [`tell::log`]. What the policy says of the next look becomes the hints' plan.
 //!
-//! [`duty`] has the allocator set up for that where a process serves, and only there.
-//! What was done is told by [`metrics`], a file for Prometheus; and whether growth is retention or a leak by [`decide::verdict`].
-//! [`garbage`] has CPython's collected first, if asked to. [`background`] looks after what needs no request: a period,
-//! memory pressure, a signal; on a thread, if asked to.
-//! [`options`] holds the one table of options; [`sys`] is the raw edge. `unsafe` code is denied but where marked.
+//! **One push** (SSE, a WebSocket, a stream), or bytes that are received and never answered, go the same way but for the count: in
+//! [`watch::observe`] they are a reason to look, and the wait that follows notes when. A connection that has been pending for a few
+//! seconds keeps nothing from being done any more.
+//!
+//! **One task.** A process that accepts nothing has no page at first. When it is five seconds old, [`watch::tasks`] gives it one at its
+//! next wait, or at a blocking read of what tasks come from, and from then on each of those may be one between two tasks:
+//! [`edge::wait`] and [`edge::blocking`] look there, in a process that is large enough.
+//!
+//! What the outside asks for (a period, memory pressure, a signal) is [`watch::outside`]'s; [`edge::thread`] looks after it.
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(test, allow(dead_code))]
 #![deny(unsafe_code, missing_docs)]
 
 #[allow(unsafe_code)]
 mod allocator;
-mod ancillary;
-mod background;
-mod connection;
 mod decide;
-mod descriptors;
-mod duty;
-mod errors;
-mod garbage;
-mod hints;
-#[allow(unsafe_code)]
-mod hooks;
-#[allow(unsafe_code)]
-mod interpose;
-mod log;
-mod metrics;
-mod observe;
+mod edge;
 mod options;
-mod process;
+mod own;
 #[cfg(test)]
 mod properties;
-mod stats;
+mod pure;
+mod reclaim;
 #[allow(unsafe_code)]
 mod sys;
-mod tasks;
-mod text;
-mod trim;
-mod unseen;
-mod wait;
+mod tell;
+mod watch;
 
-use allocator::{Allocator, Refusal};
+use allocator::Allocator;
+use edge::{hooks, thread};
 use options::Options;
-use sys::cell::Late;
-use sys::files::{self, Identity};
-use sys::memory;
+use own::process;
+use own::runtime::{self, Runtime};
+use reclaim::duty;
 use sys::python::Python;
-
-/// What is fixed at start and the same in every forked child.
-#[derive(Clone, Copy)]
-struct Runtime {
-    options: Options,
-    /// Where memory cannot be released, why; then requests are still seen, to say so once.
-    allocator: Result<Allocator, Refusal>,
-    /// glibc's version, such as `2.36`.
-    libc: &'static [u8],
-    /// The interpreter whose garbage is to be collected; `None` where that is not asked for, or there is none.
-    python: Option<Python>,
-    /// The file that descriptor 2 was at start: log lines go there or nowhere.
-    stderr: Option<Identity>,
-}
-
-static RUNTIME: Late<Runtime> = Late::new();
-
-/// The settings, or `None` where the library is to do nothing: every hook then passes straight through.
-fn runtime() -> Option<&'static Runtime> {
-    RUNTIME.get()
-}
-
-/// The process is about to restrict its own system calls: what the restriction may forbid is done now, and nothing more is begun
-/// until [`retire`] or [`resume`]. Said once, if the process has served.
-fn prepare_to_retire() {
-    let Some(runtime) = runtime() else { return };
-    log::retired();
-    metrics::remove();
-    duty::give_up(trim::may_act);
-    RUNTIME.withdraw();
-    background::stop(&runtime.options);
-}
-
-/// It did: from here on this process, and what it forks, is left alone: descriptors are forgotten, so that no hook has
-/// anything to do, and no new one is followed.
-fn retire() {
-    RUNTIME.remove();
-    descriptors::apply_to_range(0, u32::MAX, connection::Event::Forgotten, |_| {});
-    process::disarm();
-    tasks::retire();
-}
-
-/// It could not: all goes on.
-fn resume() {
-    RUNTIME.restore();
-    if let Some(runtime) = runtime() {
-        metrics::resume();
-        background::resume(&runtime.options);
-        log::resumed();
-    }
-}
+use sys::{files, filter, handler, memory, real, signals};
+use watch::{tasks, unseen};
 
 /// Decides once per program whether and how to act. Until it has, hooks pass straight through.
 #[cfg_attr(not(test), allow(unsafe_code), ctor::ctor(unsafe))]
 fn start() {
-    hooks::next::resolve_all();
+    real::resolve_all();
+    hooks::resolve_all();
     // A setuid program's environment is its caller's: nothing is read, nothing is done.
     if sys::is_secure() {
         return;
@@ -128,14 +75,27 @@ fn start() {
     // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
     let Some(libc) = sys::glibc_version() else { return };
     let allocator = Allocator::find(&options);
-    sys::signals::resolve();
-    sys::handler::prepare();
+    signals::resolve();
+    handler::prepare();
+    filter::prepare(libc);
     memory::prepare();
-    memory::at_fork_in_child(process::in_forked_child);
+    memory::at_fork_in_child(in_forked_child);
     let python = if options.gc { Python::find() } else { None };
-    RUNTIME.set(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
-    background::prepare(&options);
+    runtime::begin(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
+    thread::prepare(&options);
     tasks::prepare(&options);
+}
+
+/// The fork handler: runs in the child of each fork(3), before anything else can.
+extern "C" fn in_forked_child() {
+    sys::own::close_inherited();
+    let process = process::wipe();
+    if let Some(process) = process {
+        unseen::in_forked_child();
+        thread::in_forked_child(process);
+        duty::in_forked_child(process);
+    }
+    tasks::in_forked_child(process);
 }
 
 /// The library has no way to panic (a test reads the ELF for it); the language wants this function.

@@ -5,18 +5,21 @@
 //! that looks like an option and is none.
 
 // By path, because the command includes this file by its path.
+#[path = "options/choices.rs"]
+mod choices;
 #[path = "options/spelling.rs"]
 mod spelling;
 #[path = "options/values.rs"]
 mod values;
 
+pub use choices::{Arenas, Level, Line, TrimThreshold};
 use values::after;
 
-use crate::background::protocol::{Path, Payload, Setting, Watch, payload};
 use crate::decide::PERCENT;
 use crate::decide::rules::Rules;
-use crate::process::program_matches;
-use crate::text::Text;
+use crate::pure::pressure::{Path, Payload, Setting, Watch, payload};
+use crate::pure::programs::program_matches;
+use crate::pure::text::Text;
 
 /// What the name of each option begins with.
 const PREFIX: &str = "AUTOTRIM_";
@@ -25,44 +28,8 @@ pub const LIBRARY: &str = "AUTOTRIM_LIBRARY";
 /// So many unknown names are remembered: as many as there are options.
 const MOST_UNKNOWN: usize = TABLE.len();
 
-/// How much is written to stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Nothing.
-    Off,
-    /// What makes the library useless in this process.
-    Error,
-    /// Also options that do not parse.
-    Warn,
-    /// Also one line when a process first serves.
-    Info,
-    /// Also every trim.
-    Debug,
-}
-
-/// `AUTOTRIM_ARENAS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arenas {
-    /// As many arenas as CPUs where an interpreter lock serialises most of allocation and the process listens, else glibc's own rule.
-    Auto,
-    /// `M_ARENA_MAX`; 0 = glibc's own rule.
-    AtMost(i32),
-}
-
-/// `AUTOTRIM_TRIM_THRESHOLD`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TrimThreshold {
-    /// As high as glibc's dynamic rule may go, or lower beside several arenas, where `AUTOTRIM_ARENAS=auto` limits them, growth is
-    /// watched and the process has served; else that rule.
-    Auto,
-    /// `M_TRIM_THRESHOLD` in bytes; 0 = glibc's dynamic rule.
-    At(u64),
-}
-
 /// As much of an invalid value as a log line shows.
 pub type Excerpt = Text<48>;
-/// A line of the log; it holds the longest that tells of the options.
-pub type Line = Text<1000>;
 
 /// All options of this process.
 #[derive(Clone, Copy)]

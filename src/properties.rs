@@ -11,17 +11,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::ancillary;
-use crate::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::decide::policy::Policy;
 use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
 use crate::decide::verdict::{Floors, MOST, Point, Verdict, judge};
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
-use crate::descriptors;
+use crate::edge::calls;
+use crate::edge::wait::Timeout;
 use crate::options::{Line, Options, TABLE, nearest};
-use crate::process::program_matches;
-use crate::text::Text;
-use crate::wait::{Timeout, calls};
+use crate::own::descriptors;
+use crate::pure::ancillary;
+use crate::pure::connection::{Effect, Event, HEAD, State, is_interim, step};
+use crate::pure::programs::program_matches;
+use crate::pure::text::Text;
 
 /// What a failing case was is in its message: no file is written beside the source.
 fn config() -> ProptestConfig {

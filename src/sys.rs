@@ -6,16 +6,20 @@
 pub mod cell;
 pub mod cpus;
 pub mod directory;
+pub mod errno;
 pub mod files;
 pub mod filter;
 pub mod handler;
 pub mod memory;
+pub mod next;
 pub mod objects;
 pub mod optional;
 pub mod own;
 pub mod python;
+pub mod real;
 pub mod signals;
 pub mod sockets;
+pub mod stderr;
 pub mod threads;
 pub mod uncancelled;
 pub mod watch;
@@ -24,7 +28,7 @@ use core::ffi::{CStr, c_char, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::slice;
 
-use crate::interpose::Next;
+use next::Next;
 
 unsafe extern "C" {
     /// environ(7). Read in the constructor only, before the program can change it.

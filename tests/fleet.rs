@@ -96,7 +96,7 @@ fn the_dashboard_asks_for_what_there_is() {
     assert!(found.contains(&format!("{} rules found", queries.len())), "{found}");
 
     // Nothing that the library does not write; and all of it is asked for somewhere.
-    let source = std::fs::read_to_string(root().join("src/metrics.rs")).expect("src/metrics.rs");
+    let source = std::fs::read_to_string(root().join("src/tell/metrics.rs")).expect("src/tell/metrics.rs");
     let table =
         source.split_once("const METRICS: &str").and_then(|(_, rest)| rest.split_once(");")).expect("the table").0;
     let written: BTreeSet<String> = table

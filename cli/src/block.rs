@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::decide::rules::Trigger;
 use crate::decide::verdict::Verdict;
-use crate::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
+use crate::pure::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
 use crate::{memory, symbols};
 
 /// What asks for trims, in the order of the block's counters.

@@ -9,24 +9,14 @@
 
 // The library's own, all of it pure: no copy that could drift.
 #[allow(dead_code)]
-#[path = "../../src/background"]
-mod background {
-    pub mod protocol;
-}
-#[allow(dead_code)]
 #[path = "../../src/decide.rs"]
 mod decide;
 #[allow(dead_code)]
-#[path = "../../src/stats/layout.rs"]
-mod layout;
-#[allow(dead_code)]
 #[path = "../../src/options.rs"]
 mod options;
-#[path = "../../src/process/programs.rs"]
-mod process;
 #[allow(dead_code)]
-#[path = "../../src/text.rs"]
-mod text;
+#[path = "../../src/pure.rs"]
+mod pure;
 
 mod access;
 mod allocator;

@@ -3,11 +3,12 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 
+use super::malloc::Malloc;
+use super::name::{Name, named};
 use super::settings::tunables;
-use super::{Malloc, Name, named};
-use crate::hooks::next;
+use crate::pure::text::number;
 use crate::sys;
-use crate::text::number;
+use crate::sys::real;
 
 type MallocTrim = unsafe extern "C" fn(usize) -> c_int;
 type LibcVersion = unsafe extern "C" fn() -> *const c_char;
@@ -24,7 +25,7 @@ impl Glibc {
         let version = malloc.function(c"gnu_get_libc_version")?;
         let malloc_trim = malloc.function(c"malloc_trim")?;
         // The one after our own hook.
-        let mallopt = next::mallopt.get()?;
+        let mallopt = real::mallopt.get()?;
         if !malloc.defines(mallopt as *const c_void) {
             return None;
         }

@@ -7,7 +7,9 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem::transmute;
 use core::ptr;
 
-use super::{Malloc, Name, fork, named};
+use super::fork;
+use super::malloc::Malloc;
+use super::name::{Name, named};
 use crate::sys;
 use crate::sys::optional::{Optional, optional};
 

@@ -10,11 +10,11 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use crate::hooks::next;
 use crate::options::{Arenas, Options, TrimThreshold};
 use crate::sys;
 use crate::sys::cpus;
 use crate::sys::optional::optional;
+use crate::sys::real;
 
 /// Kept beside a fixed `M_TRIM_THRESHOLD`: setting that freezes glibc's dynamic mmap threshold at 128 K, and then
 /// reusing a 1 MB buffer costs an mmap and all its page faults each time. This is the most that mallopt
@@ -167,7 +167,12 @@ pub fn put_back_thresholds() {
 }
 
 /// The program calls mallopt(3): what it sets is its own from here on.
-pub fn program_sets(parameter: c_int) {
+pub fn setting_up(parameter: c_int, next: impl Fn() -> c_int) -> c_int {
+    program_sets(parameter);
+    next()
+}
+
+fn program_sets(parameter: c_int) {
     let part = match parameter {
         libc::M_ARENA_MAX | libc::M_ARENA_TEST => ARENAS,
         libc::M_TRIM_THRESHOLD | libc::M_MMAP_THRESHOLD | libc::M_TOP_PAD | libc::M_MMAP_MAX => THRESHOLDS | ALONE,
@@ -177,7 +182,7 @@ pub fn program_sets(parameter: c_int) {
 }
 
 fn set(parameter: c_int, value: c_int) {
-    if let Some(mallopt) = next::mallopt.known() {
+    if let Some(mallopt) = real::mallopt.known() {
         // SAFETY: glibc's mallopt, thread-safe (mallopt(3)); an unsuitable value is refused with 0 and changes nothing.
         unsafe { mallopt(parameter, value) };
     }

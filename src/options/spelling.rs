@@ -1,6 +1,6 @@
 //! PURE: which word is meant by a misspelt one.
 
-use crate::text::same;
+use crate::pure::text::same;
 
 /// Longer words than this are nobody's option, and nearest to none.
 const LONGEST: usize = 40;

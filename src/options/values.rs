@@ -3,11 +3,11 @@
 //! Nothing is guessed: what could mean two things is refused. A value that is not zero never becomes zero, which means
 //! something else.
 
-use super::{Arenas, Level, Line, TrimThreshold};
-use crate::background::protocol::{Path, Setting, path};
+use super::choices::{Arenas, Level, Line, TrimThreshold};
 use crate::decide::rules::Growth;
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
-use crate::text::{number, same};
+use crate::pure::pressure::{Path, Setting, path};
+use crate::pure::text::{number, same};
 
 /// As much of a path as the log shows.
 pub const SHOWN_PATH: usize = 200;

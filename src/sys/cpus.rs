@@ -6,7 +6,7 @@
 use core::ffi::CStr;
 
 use super::{files, filter};
-use crate::text::{Text, number};
+use crate::pure::text::{Text, number};
 
 /// `None` where it cannot be known.
 pub fn available() -> Option<u32> {

@@ -7,17 +7,11 @@
 use core::ffi::{CStr, c_int, c_long};
 use core::mem::MaybeUninit;
 
-use super::own::{self, DIRECTORY, FILE};
+use super::own::{self, DIRECTORY, Error, FILE};
 use super::uncancelled;
-use crate::hooks::next as real;
-use crate::interpose::errno;
-use crate::text::number;
-
-/// The system's error number.
-pub type Error = c_int;
-
-/// What the names of our files begin with.
-pub const PREFIX: &[u8] = b"autotrim-";
+use crate::pure::text::number;
+use crate::sys::errno::errno;
+use crate::sys::real;
 
 /// Bytes of names that are read from a directory at a time, and how many times at most: a visit must end.
 const BATCH: usize = 1024;

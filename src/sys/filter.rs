@@ -4,10 +4,11 @@
 //! death. So where there is one, nothing is called but what the program, or malloc in it, calls anyway. And where there is
 //! none that we know of, what the kernel or somebody in between refuses is not tried again.
 
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
+use super::errno::errno;
 use super::files;
-use crate::interpose::errno;
+use crate::pure::text::number;
 
 /// Calls of ours that stand in for one of the program's.
 #[derive(Clone, Copy)]
@@ -69,14 +70,20 @@ fn made_by_libc() -> u8 {
     if cfg!(target_arch = "aarch64") {
         return u8::MAX;
     }
-    let is_new = crate::runtime().is_some_and(|runtime| has_64_bit_time(runtime.libc));
-    if is_new { Call::Pselect as u8 } else { 0 }
+    if HAS_64_BIT_TIME.load(Relaxed) { Call::Pselect as u8 } else { 0 }
 }
+
+/// For the constructor: glibc's version.
+pub fn prepare(version: &[u8]) {
+    HAS_64_BIT_TIME.store(has_64_bit_time(version), Relaxed);
+}
+
+static HAS_64_BIT_TIME: AtomicBool = AtomicBool::new(false);
 
 /// Whether glibc's version is at least 2.36, where that was seen.
 fn has_64_bit_time(version: &[u8]) -> bool {
     let minor = version.strip_prefix(b"2.").map(|rest| rest.split(|byte| !byte.is_ascii_digit()).next());
-    minor.flatten().and_then(crate::text::number).is_some_and(|minor| minor >= 36)
+    minor.flatten().and_then(number).is_some_and(|minor| minor >= 36)
 }
 
 /// The program makes this call itself.

@@ -9,6 +9,7 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::errno::keeping_errno;
 use super::filter;
 use super::objects;
 use super::signals::{self, Shield};
@@ -153,7 +154,7 @@ fn is_on_alternate_stack() -> bool {
     }
     let mut stack = MaybeUninit::<libc::stack_t>::uninit();
     // SAFETY: `stack` is valid for writing; it is read only where sigaltstack succeeded.
-    crate::interpose::keeping_errno(|| unsafe {
+    keeping_errno(|| unsafe {
         libc::sigaltstack(ptr::null(), stack.as_mut_ptr()) == 0
             && stack.assume_init_ref().ss_flags & libc::SS_ONSTACK != 0
     })

@@ -1,14 +1,19 @@
 //! Memory of our own, from the kernel and not from the heap that we watch; and this process's RSS.
 
 use core::arch::asm;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::mem::{MaybeUninit, size_of, size_of_val};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
-use super::{files, filter};
-use crate::interpose::{errno, keeping_errno};
-use crate::text::number;
+use super::{filter, own};
+use crate::pure::text::number;
+use crate::sys::errno::{errno, keeping_errno};
+
+/// Anonymous RSS and its kin, in pages.
+const STATM: &CStr = c"/proc/self/statm";
+/// What is locked and what is swapped out, and how many threads there are, among others.
+const STATUS: &CStr = c"/proc/self/status";
 
 /// Bytes per page: 4 KiB to 64 KiB, asked, never assumed.
 pub fn page_size() -> u64 {
@@ -214,7 +219,7 @@ pub fn write<T: Copy>(place: *mut T, value: T) {
 /// /proc. Takes a few microseconds and, for that time, one descriptor.
 pub fn anonymous_rss() -> Option<u64> {
     let mut buffer = [0u8; 96];
-    let statm = files::read_statm(&mut buffer)?;
+    let statm = own::read(STATM, &mut buffer)?;
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
@@ -231,7 +236,7 @@ pub struct Held {
 #[inline(never)]
 pub fn held() -> Held {
     let mut buffer = [0u8; 1024];
-    files::read_status(&mut buffer).map(Held::of).unwrap_or_default()
+    own::read(STATUS, &mut buffer).map(Held::of).unwrap_or_default()
 }
 
 /// How many threads this process has; `None` where that cannot be read.
@@ -239,7 +244,7 @@ pub fn held() -> Held {
 pub fn threads() -> Option<u64> {
     // Threads stands behind the list of groups, which may be long.
     let mut buffer = [0u8; 1024];
-    field(files::read_status(&mut buffer)?, b"Threads:", b"")
+    field(own::read(STATUS, &mut buffer)?, b"Threads:", b"")
 }
 
 /// A number of `/proc/self/status`, and its unit.

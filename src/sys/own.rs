@@ -9,10 +9,14 @@ use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
 
-use super::directory::{self, Error};
-use super::{files, filter, uncancelled};
-use crate::hooks::next as real;
-use crate::interpose::{errno, keeping_errno};
+use super::errno::{errno, keeping_errno};
+use super::{files, filter, real, uncancelled};
+
+/// The system's error number.
+pub type Error = c_int;
+
+/// What the names of our files begin with.
+pub const PREFIX: &[u8] = b"autotrim-";
 
 /// The mark. Both can be set on every kind of file (fcntl(2), F_SETFL), and nobody appends to a directory, a signalfd or a
 /// file that he has opened for reading.
@@ -114,6 +118,19 @@ impl Own {
     }
 }
 
+/// The first bytes of a small file; `None` where it cannot be read. Another thread may fork meanwhile, so the descriptor is known as ours. Who filters system calls may not allow what that takes.
+pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    if filter::is_restricted() {
+        return files::read_at_once(path, buffer);
+    }
+    keeping_errno(|| {
+        let file = SMALL_FILE.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_NOFOLLOW).ok()?;
+        let read = uncancelled::read_from_start(file, buffer);
+        SMALL_FILE.close(file);
+        read
+    })
+}
+
 /// In a forked child: closes its copies of what another thread had open when the process forked. The kernel copies
 /// descriptors before memory (kernel/fork.c, copy_process), which may be news of the next visit already; numbers are given
 /// out from the lowest, so the next one's is the same but in the rarest cases.
@@ -137,7 +154,7 @@ fn is_metrics(file: &Own) -> bool {
         return false;
     }
     let path = files::target(number, &mut path).unwrap_or_default();
-    path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(directory::PREFIX))
+    path.rsplit(|&byte| byte == b'/').next().is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// Runs `work`, during which nothing that is opened gets a standard stream's number: copies of `file` have those that are

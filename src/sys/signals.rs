@@ -3,12 +3,13 @@
 use core::ffi::{c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::{files, filter, sockets};
+use super::errno::keeping_errno;
+use super::{files, filter, real, sockets};
 use crate::decide::SECOND;
-use crate::interpose::Next;
-use crate::text::number_of;
+use crate::pure::text::number_of;
+use crate::sys::next::Next;
 
 /// A thread's signal mask.
 pub type Mask = libc::sigset_t;
@@ -189,14 +190,14 @@ fn pending_by_file(status: files::Status) -> Option<u64> {
 /// kernel is asked to block what stands in each page, and so says which it cannot read.
 pub fn end_of_readable(here: usize, end: usize) -> usize {
     let page = super::memory::page_size() as usize;
-    let Some(syscall) = crate::hooks::next::syscall.known() else { return here };
+    let Some(syscall) = real::syscall.known() else { return here };
     let mut at = here.wrapping_add(1).next_multiple_of(page);
     let first = at;
     // SAFETY: rt_sigprocmask(2) reads the kernel's set of eight bytes, if it can.
     let is_readable = |at: usize| unsafe {
         syscall(libc::SYS_rt_sigprocmask, c_long::from(libc::SIG_BLOCK), at, ptr::null::<Mask>(), 8 as c_long) == 0
     };
-    while at < end && crate::interpose::keeping_errno(|| is_readable(at)) {
+    while at < end && keeping_errno(|| is_readable(at)) {
         at += page;
     }
     if at != first {
@@ -267,11 +268,15 @@ const RELEASE_MEMORY: usize = 0x300;
 /// `SIGRTMIN+18` in glibc.
 const COMMON_SIGNAL: c_int = 34 + 18;
 
-/// Has [`crate::background::asked_by_signal`] called when `signal` asks for a trim, unless it has a handler already, or whoever
+/// What is called when the signal comes; 0 = nothing.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// Has `asked` called when `signal` asks for a trim, unless it has a handler already, or whoever
 /// started the program has it ignored; whether it will be. A handler that the program installs later takes this one's place.
-pub fn install(signal: c_int) -> bool {
+pub fn install(signal: c_int, asked: fn()) -> bool {
     let free = handler_of(signal) == Some(libc::SIG_DFL);
     if free {
+        ASKED.store(asked as usize, Relaxed);
         let mut action = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: zeros are a valid action with an empty mask; the handler is async-signal-safe, and never unloaded. On the
         // alternate stack where there is one: Go's threads want that.
@@ -301,7 +306,12 @@ fn handler_of(signal: c_int) -> Option<usize> {
 extern "C" fn handle(_: c_int, info: *mut libc::siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel passes one to a handler with SA_SIGINFO.
     if unsafe { asks(&*info) } {
-        crate::interpose::keeping_errno(crate::background::asked_by_signal);
+        let asked = ASKED.load(Relaxed);
+        if asked != 0 {
+            // SAFETY: a function of this type, stored before the handler was installed.
+            let asked = unsafe { core::mem::transmute::<usize, fn()>(asked) };
+            keeping_errno(asked);
+        }
     }
 }
 
@@ -339,6 +349,11 @@ pub fn only(signal: c_int) -> Mask {
     }
 }
 
+/// Nanoseconds as the kernel takes them.
+pub fn timespec(nanoseconds: u64) -> libc::timespec {
+    libc::timespec { tv_sec: (nanoseconds / SECOND) as _, tv_nsec: (nanoseconds % SECOND) as _ }
+}
+
 /// What came with a signal.
 pub struct Info(MaybeUninit<libc::siginfo_t>);
 
@@ -351,7 +366,7 @@ impl Info {
     /// Waits so many nanoseconds at most (`None` = for ever) for `signal` (0 = none), and takes it; whether it came.
     #[inline(never)]
     pub fn take(&mut self, signal: c_int, nanoseconds: Option<u64>) -> bool {
-        let (set, timeout) = (only(signal), nanoseconds.map(super::watch::timespec));
+        let (set, timeout) = (only(signal), nanoseconds.map(timespec));
         // SAFETY: valid for reading or writing.
         unsafe {
             let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
@@ -376,7 +391,7 @@ impl Info {
 
     /// Sends the signal to the process again, as it was.
     pub fn hand_back(&self) {
-        if let Some(syscall) = crate::hooks::next::syscall.known() {
+        if let Some(syscall) = real::syscall.known() {
             // SAFETY: zeros are a valid value. rt_sigqueueinfo(2): to oneself any siginfo may be sent.
             unsafe {
                 let signal = c_long::from(self.0.assume_init_ref().si_signo);

@@ -3,9 +3,10 @@
 use core::ffi::{CStr, c_int};
 use core::mem::{MaybeUninit, size_of};
 
-use super::{files, filter, uncancelled};
-use crate::interpose::keeping_errno;
-use crate::text::{Text, number_of};
+use super::errno::{fail, keeping_errno};
+use super::{files, filter, real, uncancelled};
+use crate::decide::MILLISECOND;
+use crate::pure::text::{Text, number_of};
 
 /// Whether calls on `descriptor` block: `O_NONBLOCK` is not set.
 pub fn is_blocking(descriptor: c_int) -> bool {
@@ -45,6 +46,14 @@ pub fn is_connected_stream(descriptor: c_int) -> bool {
 /// Whether a call that waits for bytes, or for a connection, would not have to. Where this is no call to make, it would.
 pub fn has_input(descriptor: c_int) -> bool {
     !filter::is_restricted() && keeping_errno(|| uncancelled::is_readable(descriptor))
+}
+
+/// Waits so long for bytes or a connection, as poll(2) does: a cancellation point, with the caller's mask. Changes errno.
+pub fn wait_for_input(descriptor: c_int, nanoseconds: u64) -> c_int {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    let timeout = c_int::try_from(nanoseconds.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
+    // SAFETY: one entry, valid for writing.
+    real::poll.get().map_or_else(|| fail(libc::ENOSYS), |poll| unsafe { poll(&mut entry, 1, timeout) })
 }
 
 /// Whether the socket has a receive timeout (socket(7), SO_RCVTIMEO).

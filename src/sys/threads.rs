@@ -6,8 +6,9 @@ use core::ptr;
 
 use super::signals::Info;
 use crate::decide::MILLISECOND;
-use crate::hooks::next as real;
-use crate::interpose::{Next, errno};
+use crate::sys::errno::errno;
+use crate::sys::next::Next;
+use crate::sys::real;
 
 /// What a thread runs.
 pub type Run = extern "C" fn(*mut c_void) -> *mut c_void;

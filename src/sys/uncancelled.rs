@@ -7,8 +7,8 @@
 use core::ffi::{CStr, c_int, c_long, c_short};
 use core::ptr;
 
-use crate::hooks::next as real;
-use crate::interpose::fail;
+use crate::sys::errno::fail;
+use crate::sys::real;
 
 /// openat(2), for this process alone: the descriptor.
 pub fn open(directory: c_int, path: &CStr, flags: c_int) -> c_int {

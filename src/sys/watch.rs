@@ -6,12 +6,12 @@ use core::mem::{MaybeUninit, size_of};
 use core::ptr;
 
 use super::own::{self, BELL, SOURCE};
-use super::signals::{self, Info, Mask};
+use super::signals::{self, Info, Mask, timespec};
 use super::uncancelled;
-use crate::background::protocol::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
-use crate::decide::{MILLISECOND, SECOND};
-use crate::hooks::next as real;
-use crate::interpose::errno;
+use crate::decide::MILLISECOND;
+use crate::pure::pressure::{DEFAULT_PAYLOAD, Path, own_cgroup, some_total};
+use crate::sys::errno::errno;
+use crate::sys::real;
 
 /// How long the source is left alone after it has told something: a fifth of a second, as in the kernel's own shortest
 /// windows. Whoever writes without end costs no more than that.
@@ -249,11 +249,6 @@ impl Watch {
         SOURCE.end();
         BELL.end();
     }
-}
-
-/// Nanoseconds as the kernel takes them.
-pub fn timespec(nanoseconds: u64) -> libc::timespec {
-    libc::timespec { tv_sec: (nanoseconds / SECOND) as _, tv_nsec: (nanoseconds % SECOND) as _ }
 }
 
 fn signalfd(signal: c_int) -> c_int {

@@ -1,0 +1,124 @@
+//! A collection of garbage before the trim.
+
+use super::*;
+
+fn collecting(rules: Rules) -> Host {
+    Host { collects: true, ..Host::new(rules) }
+}
+
+#[test]
+fn a_collection_comes_before_the_trim() {
+    let mut host = collecting(every(5));
+    host.pause = Some(20 * MILLISECOND);
+    host.answer(5, MILLISECOND);
+    assert_eq!((host.collections, host.trims.len()), (1, 0));
+    host.wait_point();
+    assert_eq!((host.collections, host.counts()), (1, vec![5]));
+    assert_eq!(host.trims_with, [true]);
+    host.answer(5, MILLISECOND);
+    host.wait_point();
+    assert_eq!((host.collections, host.counts()), (2, vec![5, 10]));
+}
+
+#[test]
+fn without_the_option_there_is_none() {
+    let mut host = Host::new(every(5));
+    host.pause = Some(MILLISECOND);
+    host.answer(50, MILLISECOND);
+    assert_eq!((host.collections, host.trims.len()), (0, 10));
+}
+
+/// At first only a moment without work will do, after the deferral any; then the trim goes without.
+#[test]
+fn a_trim_waits_for_its_collection_but_not_for_ever() {
+    let mut host = collecting(every(5));
+    host.answer(5, 0);
+    let due = host.now;
+    let expected = Decision::Collect { insist_at: due + SECOND };
+    assert_eq!((host.decide(), host.until_next()), (expected, SECOND + COLLECTED_WITHIN));
+    host.now += SECOND + COLLECTED_WITHIN - MILLISECOND;
+    assert_eq!((host.decide(), host.until_next()), (expected, MILLISECOND));
+    host.now += MILLISECOND;
+    host.wait_point();
+    assert_eq!((host.counts(), host.trims_with.as_slice()), (vec![5], [false].as_slice()));
+}
+
+#[test]
+fn in_quiet_it_waits_no_longer_than_a_second() {
+    let mut host = collecting(on_quiet(SECOND));
+    host.rules.defer = 100 * SECOND;
+    host.rss = Some(60 * MB);
+    host.answer(3, 0);
+    host.now += SECOND;
+    assert!(matches!(host.wait_point(), Decision::Collect { .. }));
+    assert_eq!(host.until_next(), COLLECTED_WITHIN);
+    host.now += COLLECTED_WITHIN;
+    host.wait_point();
+    assert_eq!(host.triggers(), [Trigger::Idle]);
+}
+
+/// The main thread came by only after the trim: what it has freed is given back too.
+#[test]
+fn a_collection_that_came_late_makes_a_trim_due() {
+    let mut host = collecting(every(5));
+    host.answer(5, 0);
+    host.wait_point();
+    host.now += SECOND + COLLECTED_WITHIN;
+    host.wait_point();
+    assert_eq!(host.trims_with, [false]);
+    host.now += 10 * SECOND;
+    host.collected = 20 * MILLISECOND;
+    host.wait_point();
+    assert_eq!((host.counts(), host.trims_with.as_slice()), (vec![5, 5], [false, true].as_slice()));
+    assert_eq!(host.wait_point(), Decision::Rest);
+}
+
+#[test]
+fn collections_and_trims_stay_within_one_budget() {
+    for (pause, overhead) in [(10, 1), (30, 1), (100, 1), (100, 5), (400, 1)] {
+        let mut host = collecting(Rules { overhead: overhead * PERCENT, ..every(1) });
+        host.pause = Some(pause * MILLISECOND);
+        host.cost = 5 * MILLISECOND;
+        let start = host.now;
+        let spent =
+            |host: &Host| u64::from(host.collections) * pause * MILLISECOND + host.trims.len() as u64 * host.cost;
+        while host.now < start + 120 * SECOND {
+            let before = (spent(&host), host.now);
+            let trims = host.trims_with.len();
+            host.answer(1, 10 * MILLISECOND);
+            let began = spent(&host) > before.0 && host.trims_with.get(trims) != Some(&true);
+            let allowed = (before.1 - start) / 100 * overhead + BURST + MILLISECOND;
+            assert!(!began || before.0 <= allowed, "{pause} ms at {overhead} %: {} of {allowed}", before.0);
+        }
+        let (with, without): (Vec<bool>, Vec<bool>) = host.trims_with.iter().partition(|&&with| with);
+        let share = u64::from(host.collections) * pause * MILLISECOND * 100 / (120 * SECOND / 100 * overhead);
+        assert!((40..=110).contains(&share), "collections take {share} % of the budget at {pause} ms and {overhead} %");
+        assert_eq!(with.len(), host.collections as usize, "one trim for each collection");
+        assert!(without.len() >= 10, "trims alone get their part: {} at {pause} ms", without.len());
+    }
+}
+
+#[test]
+fn without_a_budget_each_due_trim_has_its_collection() {
+    let mut host = collecting(Rules { overhead: 0, ..every(1) });
+    host.pause = Some(SECOND);
+    host.answer(100, MILLISECOND);
+    assert_eq!((host.collections, host.trims_with.as_slice()), (50, [true; 50].as_slice()));
+}
+
+/// A burst has spent the budget: what it left is collected in the quiet that follows, once.
+#[test]
+fn quiet_makes_up_for_a_collection_that_could_not_be_paid() {
+    let mut host = collecting(Rules { overhead: PERCENT, idle: SECOND, ..every(50) });
+    host.pause = Some(100 * MILLISECOND);
+    host.answer(400, MILLISECOND);
+    assert_eq!(host.collections, 1);
+    assert_eq!(host.trims_with.last(), Some(&false));
+    for _ in 0..200 {
+        host.wait_point();
+        host.now += host.until_next().clamp(10 * MILLISECOND, SECOND);
+    }
+    assert_eq!(host.collections, 2);
+    assert_eq!((host.triggers().last(), host.trims_with.last()), (Some(&Trigger::Idle), Some(&true)));
+    assert_eq!(host.wait_point(), Decision::Rest);
+}

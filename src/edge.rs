@@ -1,0 +1,23 @@
+//! What the host calls, and where our own thread begins: THE list of [`hooks`], made by the macro in [`interpose`], each one line over
+//! an ordinary function. A connection is [`opened`], bytes are [`received`] and [`sent`], a descriptor is [`closed`], a call is made
+//! by its [`numbers`]. The [`calls`] that wait go through [`wait`], those that block in accept or recv through [`blocking`]. Who
+//! restricts its own system calls is left alone: [`retire`].
+
+pub mod blocking;
+#[allow(unsafe_code)]
+pub mod calls;
+mod closed;
+#[allow(unsafe_code)]
+pub mod hooks;
+#[allow(unsafe_code)]
+mod interpose;
+#[allow(unsafe_code)]
+mod numbers;
+mod opened;
+#[allow(unsafe_code)]
+mod received;
+mod retire;
+#[allow(unsafe_code)]
+mod sent;
+pub mod thread;
+pub mod wait;

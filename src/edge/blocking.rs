@@ -1,0 +1,127 @@
+//! accept and recv, which have no p-variant and cannot be cut in two: a look before they block, and where somebody has to
+//! watch, a poll of their descriptor as long as the quiet must last.
+
+use core::ffi::c_int;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::wait::{LONGEST_PART, look, trim_before};
+use crate::own::hints::Reason;
+use crate::own::process::{self, Process};
+use crate::own::runtime::runtime;
+use crate::own::waits::Point;
+use crate::reclaim::garbage;
+use crate::sys::errno::{errno, keeping_errno};
+use crate::sys::signals::{self, Restarts};
+use crate::sys::{self, files, filter, sockets};
+use crate::watch::{self, outside, tasks};
+
+/// Before a read from what may be a source of tasks: as [`before`], in a process that serves nobody.
+pub fn before_task(descriptor: c_int) -> bool {
+    watch::with_reason().is_some_and(tasks::is_waiting_for) && before(descriptor, Point::Receive)
+}
+
+/// Before a call on `descriptor` that has no p-variant, and may block or is the next after an answer: trims if that is right. Returns whether the
+/// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
+pub fn before(descriptor: c_int, point: Point) -> bool {
+    let Some(process) = watch::with_reason() else { return false };
+    let tasks = tasks::is_waiting_for(process);
+    if !tasks && !process.has_begun() && !outside::is_wanted() {
+        return false;
+    }
+    if tasks {
+        process.hints.add(Reason::Moved);
+    }
+    if runtime().is_none_or(|runtime| runtime.allocator.is_err()) {
+        return false;
+    }
+    let now = sys::coarse_now();
+    let active_at = process.hints.note_activity(now);
+    if !process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some()) {
+        return watch_before(process, descriptor, point, now, active_at);
+    }
+    // Reads of a file are none between two tasks.
+    if tasks && !files::is_source(descriptor) {
+        return false;
+    }
+    let blocks = sockets::is_blocking(descriptor);
+    // Event loops call accept until EAGAIN right after a connection came: no wait point. But a worker that serves between
+    // two of these (gunicorn's sync worker) comes to no other place while there is always a next client.
+    let is_next =
+        || point == Point::Accept && process.waits.has_answered_since_accept(process.stats.requests.load(Relaxed));
+    if !blocks && !is_next() {
+        return false;
+    }
+    let interrupted = keeping_errno(|| {
+        let shield = signals::shield();
+        let interrupts = |pending| blocks && shield.interrupts(pending, descriptor);
+        let mut somebody_waits = || sockets::has_input(descriptor);
+        let (interrupted, _) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
+        shield.end();
+        interrupted
+    });
+    interrupted || blocks && watch_before(process, descriptor, point, now, None)
+}
+
+/// Before a call that blocks and cannot be cut in two: waits for its descriptor as long as the quiet must last, and looks. Returns whether
+/// the call is to fail with EINTR.
+///
+/// A signal ends that wait, whatever its handler's flags are, and the call only where they do not have SA_RESTART (signal(7)). So this
+/// is done only where all handlers agree, and where the call has no time of its own.
+fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now: u64, active_at: Option<u64>) -> bool {
+    let idle = runtime().map_or(0, |runtime| runtime.options.rules.idle);
+    let mut first = process.hints.next(active_at, idle).saturating_sub(now);
+    if first >= LONGEST_PART || filter::is_restricted() || !process.waits.may_block(point) {
+        return false;
+    }
+    // Nobody else is there who might do anything meanwhile. Workers that wait for one listener are all woken by poll, by accept one.
+    if active_at.is_none() && !process.hints.is_worth() && process.waits.is_alone(now) {
+        return false;
+    }
+    keeping_errno(|| {
+        while process.waits.watch(point, sys::coarse_now(), first) {
+            if !process.waits.blocks_plainly(point, descriptor, now) || signals::restarts(now) == Restarts::Some {
+                process.waits.end_watch(point);
+                return false;
+            }
+            let ready = sockets::wait_for_input(descriptor, first);
+            process.waits.end_watch(point);
+            if ready != 0 {
+                return ready < 0 && errno() == libc::EINTR && signals::restarts(u64::MAX) != Restarts::All;
+            }
+            let shield = signals::shield();
+            let interrupts = |pending| shield.interrupts(pending, descriptor);
+            let mut somebody_waits = || sockets::has_input(descriptor);
+            let (interrupts, again) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
+            shield.end();
+            match again {
+                Some(again) if !interrupts && again < LONGEST_PART => first = again,
+                _ => return interrupts,
+            }
+        }
+        false
+    })
+}
+
+/// After an accept that returned `connection`, where accept has a reason to look. A worker that accepts, serves and accepts
+/// again knows here that there is no work, and that CPython's garbage may be collected; an event loop that empties the listener's
+/// queue has just found some.
+pub fn after_accept(connection: c_int) {
+    if watch::has_reason() {
+        process::with(|process| keeping_errno(|| accepted(process, connection)));
+    }
+}
+
+fn accepted(process: &Process, connection: c_int) {
+    let (found, answered) = (connection >= 0, process.stats.requests.load(Relaxed));
+    if found {
+        process.waits.accepted(answered);
+    } else if errno() != libc::EAGAIN || !process.waits.has_answered_since_accept(answered) {
+        return;
+    }
+    if runtime().is_some_and(|runtime| runtime.python.is_some()) {
+        let shield = signals::shield();
+        look(process, &shield, None, &mut || false);
+        garbage::after_wait(process, &shield, found);
+        shield.end();
+    }
+}

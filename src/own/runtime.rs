@@ -1,0 +1,49 @@
+//! What is fixed at start, and the same in every forked child.
+
+use crate::allocator::{Allocator, Refusal};
+use crate::options::Options;
+use crate::sys::cell::Late;
+use crate::sys::files::Identity;
+use crate::sys::python::Python;
+
+/// What the constructor has found and decided.
+#[derive(Clone, Copy)]
+pub struct Runtime {
+    /// What the environment asks for.
+    pub options: Options,
+    /// Where memory cannot be released, why; then requests are still seen, to say so once.
+    pub allocator: Result<Allocator, Refusal>,
+    /// glibc's version, such as `2.36`.
+    pub libc: &'static [u8],
+    /// The interpreter whose garbage is to be collected; `None` where that is not asked for, or there is none.
+    pub python: Option<Python>,
+    /// The file that descriptor 2 was at start: log lines go there or nowhere.
+    pub stderr: Option<Identity>,
+}
+
+static RUNTIME: Late<Runtime> = Late::new();
+
+/// The settings, or `None` where the library is to do nothing: every hook then passes straight through.
+pub fn runtime() -> Option<&'static Runtime> {
+    RUNTIME.get()
+}
+
+/// Once, in the constructor: from here on the library acts.
+pub fn begin(runtime: Runtime) {
+    RUNTIME.set(runtime);
+}
+
+/// It does not, until [`resume`].
+pub fn pause() {
+    RUNTIME.withdraw();
+}
+
+/// It does again, unless it has ended.
+pub fn resume() {
+    RUNTIME.restore();
+}
+
+/// It does nothing any more, in this process and what that forks.
+pub fn end() {
+    RUNTIME.remove();
+}

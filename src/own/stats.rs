@@ -1,0 +1,120 @@
+//! What one process did so far: the block that another process can read (`process_vm_readv(2)`), found through the
+//! exported symbol `autotrim_stats`.
+//!
+//! Every field is written by whoever holds the policy's lock, but the first three, which hooks change.
+
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Release, fence};
+
+use crate::decide::policy::Policy;
+use crate::decide::rules::Trigger;
+use crate::decide::verdict::Verdict;
+use crate::own::descriptors;
+use crate::own::waits::Point;
+use crate::pure::layout::{Directory, MAGIC, RING, VERSION};
+
+pub use crate::pure::layout::Stats;
+
+/// What one trim did.
+pub struct Outcome {
+    /// What asked for it.
+    pub trigger: Trigger,
+    /// Where the thread was about to wait.
+    pub point: Point,
+    /// Requests answered, and in flight, when it began.
+    pub requests: u64,
+    /// Requests in flight when it began.
+    pub in_flight: u64,
+    /// Anonymous RSS in bytes, before and after; `None` where /proc cannot be read.
+    pub before: Option<u64>,
+    /// See `before`.
+    pub after: Option<u64>,
+    /// How long the release took, in nanoseconds.
+    pub took: u64,
+    /// How long the garbage collection before it took, in nanoseconds; 0 = there was none.
+    pub pause: u64,
+}
+
+/// The way in for a reader from outside.
+#[allow(non_upper_case_globals)]
+#[allow(unsafe_code)] // SAFETY: no other object defines a symbol of this name.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub static autotrim_stats: Directory = Directory {
+    magic: MAGIC,
+    version: VERSION,
+    size: size_of::<Stats>() as u32,
+    stats: AtomicPtr::new(core::ptr::null_mut()),
+    connections: &descriptors::STATES[0],
+    connections_end: &descriptors::END,
+};
+
+impl Stats {
+    /// Trims done, whatever asked for them.
+    pub fn trims(&self) -> u64 {
+        self.trims.iter().map(|trims| trims.load(Relaxed)).sum()
+    }
+
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed).max(0) as u64
+    }
+
+    /// Records a trim that ended at `now`, and what the floors say after it. One thread at a time: with the policy's lock.
+    pub fn trimmed(&self, outcome: &Outcome, policy: &Policy, verdict: Verdict, now: u64) {
+        let trims = self.trims();
+        self.changing(|| {
+            let (before, after) = (outcome.before.unwrap_or(0), outcome.after.unwrap_or(0));
+            if let Some(count) = self.trims.get(outcome.trigger as usize) {
+                add(count, 1);
+            }
+            if outcome.before.is_some() && outcome.after.is_some() {
+                add(&self.reclaimed, before.saturating_sub(after));
+            }
+            add(&self.trim_time, outcome.took);
+            self.longest_trim.fetch_max(outcome.took, Relaxed);
+            if outcome.pause != 0 {
+                add(&self.collections, 1);
+                add(&self.collection_time, outcome.pause);
+            }
+            self.before.store(before, Relaxed);
+            self.after.store(after, Relaxed);
+            self.store_decision(policy);
+            self.verdict.store(verdict.number(), Relaxed);
+            let (bytes_per_request, requests) = verdict.leak().unwrap_or_default();
+            self.leak_bytes_per_request.store(bytes_per_request, Relaxed);
+            self.leak_requests.store(requests, Relaxed);
+            if let Some(record) = self.ring.get(trims as usize % RING) {
+                record.time.store(now, Relaxed);
+                record.requests.store(outcome.requests, Relaxed);
+                record.before.store(before, Relaxed);
+                record.after.store(after, Relaxed);
+                record.took.store(outcome.took, Relaxed);
+            }
+        });
+    }
+
+    /// Records what a decision changed. One thread at a time: with the policy's lock.
+    pub fn decided(&self, policy: &Policy) {
+        self.changing(|| self.store_decision(policy));
+    }
+
+    fn store_decision(&self, policy: &Policy) {
+        self.deferred.store(policy.counts.deferred, Relaxed);
+        self.skipped_overhead.store(policy.counts.skipped, Relaxed);
+        self.skipped_no_growth.store(policy.counts.no_growth, Relaxed);
+        self.floor.store(policy.low, Relaxed);
+    }
+
+    /// Runs `change` between an odd sequence number and the next even one.
+    pub fn changing(&self, change: impl FnOnce()) {
+        let sequence = self.sequence.load(Relaxed) | 1;
+        self.sequence.store(sequence, Relaxed);
+        fence(Release);
+        change();
+        self.sequence.store(sequence.wrapping_add(1), Release);
+    }
+}
+
+/// Only one thread writes: no need for a locked instruction.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}

@@ -1,0 +1,139 @@
+//! Where threads of this process wait, and which of them watches meanwhile.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::decide::SECOND;
+use crate::sys::{files, memory, sockets};
+
+/// So many calls are not asked after one that does not block.
+const NOT_ASKED: u32 = 64;
+
+/// Where a thread is about to wait, by family of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Point {
+    /// accept and accept4 on a blocking listener, or after an answer.
+    Accept,
+    /// A blocking receive on an answered connection.
+    Receive,
+    /// epoll_wait and its kin.
+    Epoll,
+    /// poll and ppoll.
+    Poll,
+    /// select and pselect.
+    Select,
+    /// None: on a thread of our own.
+    Thread,
+}
+
+impl Point {
+    /// The name in log lines.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Point::Accept => "accept",
+            Point::Receive => "recv",
+            Point::Epoll => "epoll",
+            Point::Poll => "poll",
+            Point::Select => "select",
+            Point::Thread => "thread",
+        }
+    }
+}
+
+/// What the waits of one process have in common. All zeros = none yet.
+pub struct Waits {
+    /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
+    watched_until: [AtomicU64; 2],
+    /// A descriptor that is known to block without a time of its own, and until when that is believed.
+    blocking: AtomicI32,
+    blocking_until: AtomicU64,
+    /// Whether the process has one thread, and until when that is believed.
+    alone: AtomicBool,
+    alone_until: AtomicU64,
+    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some. And as of the last call that
+    /// has no timeout.
+    polled: AtomicU32,
+    polled_before: AtomicU32,
+    /// How many more calls of each kind are not asked for whether they block, because the last one did not.
+    not_asked: [AtomicU32; 2],
+    /// One more than the requests that were answered when accept last brought a connection, as far as it was looked at.
+    answered_at_accept: AtomicU64,
+}
+
+/// The one of two that is for waits of this kind: for those for one client, or for all others.
+fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
+    if point == Point::Receive { clients } else { others }
+}
+
+impl Waits {
+    /// Whether the calling thread is to watch, for so many nanoseconds from `now`: one at a time does, the others wait as they
+    /// asked; and one of those that wait for their client alone, because they may end without another wait. One that does not come
+    /// back (it was cancelled, or a handler left by longjmp) is given up a second after its time.
+    pub fn watch(&self, point: Point, now: u64, nanoseconds: u64) -> bool {
+        let watched_until = of(&self.watched_until, point);
+        let until = watched_until.load(Relaxed);
+        let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
+        until < now && watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+    }
+
+    /// It watches no more.
+    pub fn end_watch(&self, point: Point) {
+        of(&self.watched_until, point).store(0, Relaxed);
+    }
+
+    /// A thread waits in poll or its kin.
+    pub fn polls(&self) {
+        self.polled.store(self.polled.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not, and many that need
+    /// not be watched, because the loop waits elsewhere.
+    pub fn may_block(&self, point: Point) -> bool {
+        let polled = self.polled.load(Relaxed);
+        if self.polled_before.swap(polled, Relaxed) != polled {
+            return false;
+        }
+        let not_asked = of(&self.not_asked, point);
+        let more = not_asked.load(Relaxed);
+        not_asked.store(more.saturating_sub(1), Relaxed);
+        more == 0
+    }
+
+    /// Whether the process has one thread: asked once a second.
+    pub fn is_alone(&self, now: u64) -> bool {
+        if now >= self.alone_until.load(Relaxed) {
+            self.alone.store(memory::threads() == Some(1), Relaxed);
+            self.alone_until.store(now.saturating_add(SECOND), Relaxed);
+        }
+        self.alone.load(Relaxed)
+    }
+
+    /// Whether calls on `descriptor` block, and have no time of their own: asked once a second, if it is always the same.
+    pub fn blocks_plainly(&self, point: Point, descriptor: c_int, now: u64) -> bool {
+        if self.blocking.load(Relaxed) == descriptor && now < self.blocking_until.load(Relaxed) {
+            return true;
+        }
+        // A file never makes anybody wait.
+        let blocks = files::is_source(descriptor)
+            && sockets::is_blocking(descriptor)
+            && !sockets::has_receive_timeout(descriptor);
+        if blocks {
+            self.blocking.store(descriptor, Relaxed);
+            self.blocking_until.store(now.saturating_add(SECOND), Relaxed);
+        } else {
+            of(&self.not_asked, point).store(NOT_ASKED, Relaxed);
+        }
+        blocks
+    }
+
+    /// An accept brought a connection when so many requests were answered.
+    pub fn accepted(&self, answered: u64) {
+        self.answered_at_accept.store(answered.saturating_add(1), Relaxed);
+    }
+
+    /// Whether one was answered since, with `answered` of them by now.
+    pub fn has_answered_since_accept(&self, answered: u64) -> bool {
+        self.answered_at_accept.load(Relaxed) != answered.saturating_add(1)
+    }
+}

@@ -1,0 +1,20 @@
+//! PURE: functions of their arguments alone. What the outside world promises, without asking it: the states of a
+//! [`connection`], what a control message brings ([`ancillary`]), how service managers tell of memory [`pressure`], where the block
+//! of counters has its fields ([`layout`]), which [`programs`] are meant, the system's [`errors`] in words, and [`text`] without
+//! an allocator.
+
+// By path, because the command includes this file by its path.
+#[path = "pure/ancillary.rs"]
+pub mod ancillary;
+#[path = "pure/connection.rs"]
+pub mod connection;
+#[path = "pure/errors.rs"]
+pub mod errors;
+#[path = "pure/layout.rs"]
+pub mod layout;
+#[path = "pure/pressure.rs"]
+pub mod pressure;
+#[path = "pure/programs.rs"]
+pub mod programs;
+#[path = "pure/text.rs"]
+pub mod text;

@@ -1,0 +1,185 @@
+//! The trim itself: the only caller of [`crate::allocator::Allocator::release`], one thread at a time, measured before and after.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::{duty, garbage};
+use crate::decide::MILLISECOND;
+use crate::decide::policy::Policy;
+use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
+use crate::decide::verdict::{self, Verdict};
+use crate::own::process::Process;
+use crate::own::runtime::{Runtime, runtime};
+use crate::own::stats::Outcome;
+use crate::own::waits::Point;
+use crate::sys::signals::Shield;
+use crate::sys::{self, Clock, memory};
+use crate::tell::{log, metrics};
+use crate::watch::safety::may_act;
+use crate::watch::{observe, outside, tasks};
+
+/// At a wait point, under `shield`: trims if that is right; false where nothing can be decided now, because another thread does, or
+/// the library does nothing. Where `point` is `None` nothing is trimmed. `somebody_waits` asks the kernel whether there is work for
+/// this thread. What is to be done later is planned in the process's hints.
+#[inline(never)]
+pub fn at_wait_point(
+    process: &Process,
+    shield: &Shield,
+    point: Option<Point>,
+    somebody_waits: &mut dyn FnMut() -> bool,
+) -> bool {
+    let decided = runtime().and_then(|runtime| {
+        process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits))
+    });
+    decided.is_some()
+}
+
+/// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
+/// something happens).
+pub fn in_background(process: &Process) -> Option<u64> {
+    /// Between two looks while a trim is due and a request in flight, or another thread decides.
+    const PATIENCE: u64 = 10 * MILLISECOND;
+    let runtime = runtime()?;
+    let rules = &runtime.options.rules;
+    let decided = process.policy.with(|policy| {
+        let moment = moment(process, false);
+        let (mut decision, mut next) = policy.decide_in_background(rules, moment);
+        if let Decision::Trim { trigger, .. } = decision {
+            trim(runtime, process, policy, trigger, Point::Thread);
+            metrics::update(runtime, process, policy, || true);
+            (decision, next) = policy.decide_in_background(rules, self::moment(process, false));
+        }
+        ask_for_collection(process, decision);
+        if policy.is_due() {
+            // The next wait point may come sooner.
+            process.hints.now();
+        }
+        let wait = next.time.saturating_sub(moment.now).max(MILLISECOND);
+        match (next.time, decision) {
+            (_, Decision::Trim { .. } | Decision::Collect { .. }) => Some(PATIENCE),
+            (u64::MAX, _) => None,
+            _ if policy.is_due() && process.in_flight() > 0 => Some(wait.min(PATIENCE)),
+            _ => Some(wait),
+        }
+    });
+    decided.unwrap_or(Some(PATIENCE))
+}
+
+/// A collection that should come first is asked for; what is left is to look again.
+fn ask_for_collection(process: &Process, decision: Decision) {
+    if let Decision::Collect { insist_at } = decision {
+        garbage::want(process, insist_at);
+    }
+}
+
+fn decide(
+    runtime: &Runtime,
+    process: &Process,
+    shield: &Shield,
+    policy: &mut Policy,
+    point: Option<Point>,
+    somebody_waits: &mut dyn FnMut() -> bool,
+) {
+    let rules = &outside::rules_at_wait_point(process, &runtime.options.rules);
+    let small = policy.low == 0 && tasks::is_waiting_for(process);
+    let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
+    let (mut decision, mut next) = policy.decide(rules, moment(process, true), rss);
+    if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
+        // Asked here only: these are system calls, and looking harms nobody.
+        if !may_act(process, shield) {
+            process.hints.plan(Next::NEVER);
+            return process.hints.now();
+        }
+        if ask && somebody_waits() {
+            next = policy.somebody_waits(rules, sys::now());
+        } else {
+            trim(runtime, process, policy, trigger, point);
+            (decision, next) = policy.decide(rules, moment(process, true), memory::anonymous_rss);
+        }
+    }
+    process.hints.plan(next);
+    process.stats.decided(policy);
+    ask_for_collection(process, decision);
+    if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
+        process.hints.plan_by(sys::now().saturating_add(wait));
+    }
+}
+
+/// What is seen now. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our
+/// own leaves to wait points.
+#[inline(never)]
+fn moment(process: &Process, learns: bool) -> Moment {
+    let now = sys::now();
+    // Before the counters are read: what comes from here on is a new reason.
+    let (active_at, ended) = if learns { process.hints.begin_decision(now) } else { (0, false) };
+    observe::age(process, now);
+    let asked = outside::take_asked(process);
+    Moment {
+        now,
+        cpu: sys::cpu_time(Clock::Process),
+        requests: process.stats.requests.load(Relaxed),
+        active_at,
+        in_flight: process.in_flight(),
+        ended,
+        between_tasks: tasks::is_waiting_for(process),
+        asked,
+        swapped: asked.pressure && is_swapped_out(),
+        collects: garbage::is_possible(process),
+        collected: garbage::take(process),
+    }
+}
+
+/// Whether most of `rss` is locked.
+fn is_locked(rss: u64) -> bool {
+    memory::held().locked >= rss / 2
+}
+
+/// Whether what is swapped out is a large share of this process's memory.
+fn is_swapped_out() -> bool {
+    let swapped = memory::held().swapped;
+    swapped > 0 && memory::anonymous_rss().is_some_and(|rss| swapped >= rss / 3)
+}
+
+fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
+    let Ok(allocator) = &runtime.allocator else { return };
+    let cpu = sys::cpu_time(Clock::Thread);
+    let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
+    let before = memory::anonymous_rss();
+    let release = sys::now();
+    allocator.release(runtime.options.pad);
+    let end = sys::now();
+    let after = memory::anonymous_rss();
+    let collected = policy.pause() != 0;
+    if !collected {
+        garbage::went_without(process, runtime.options.gc);
+    }
+    // None takes less than a microsecond but where the program has disabled them.
+    let pause = policy.pause() / 1_000 * 1_000;
+    // The budget pays for the measurements too, as far as they kept a processor busy; the log tells what the release took.
+    let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
+    let mut effect = Trimmed { took: cost, before, after, locked: false };
+    // Asked only where it may be the reason: one more file to read.
+    effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
+    policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
+    let took = end.saturating_sub(release);
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
+    duty::trimmed();
+    let verdict = process.floors.with(|floors| {
+        // Where garbage is collected, a floor that still holds some tells nothing.
+        if collected || !garbage::is_possible(process) {
+            floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
+        }
+        floors.verdict()
+    });
+    let verdict = verdict.unwrap_or_default();
+    process.stats.trimmed(&outcome, policy, verdict, end);
+    log::trim(&outcome, &process.stats);
+    if effect.locked && !process.locked.swap(true, Relaxed) {
+        duty::despair();
+        log::locked(runtime);
+    }
+    if let Verdict::Leak { bytes_per_request, requests } = verdict
+        && !process.said.leak.swap(true, Relaxed)
+    {
+        log::leak(bytes_per_request, requests);
+    }
+}

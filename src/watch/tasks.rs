@@ -1,0 +1,102 @@
+//! Processes that accept nothing: task workers (Celery, RQ, Sidekiq), consumers of queues, scripts that wait between two pieces of
+//! work. Nothing is counted there, so there is no page for them until they have lived for a while; from then on each wait is looked
+//! at, in `poll` and its kin, and in a blocking read of what tasks come from: a connection that the process has made, what a
+//! forked child has inherited, or standard input.
+//!
+//! They write no line to the log but for `AUTOTRIM_LOG=debug`, and their malloc is set up as ever.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+
+use crate::decide::SECOND;
+use crate::decide::rules::Next;
+use crate::options::Options;
+use crate::own::descriptors;
+use crate::own::hints::Reason;
+use crate::own::process::{self, Process};
+use crate::own::runtime::runtime;
+use crate::sys;
+
+/// How old a process is before it is looked at: most are gone by then, and servers have begun to listen.
+const GROWN_UP: u64 = 5 * SECOND;
+/// A process with less anonymous RSS is left alone: there is not much to gain.
+pub const LEAST: u64 = 32 << 20;
+
+/// When this process is old enough; 0 = it is never looked at.
+static FROM: AtomicU64 = AtomicU64::new(0);
+/// Which one it is: a vfork child has its parent's memory.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+
+/// In the constructor.
+pub fn prepare(options: &Options) {
+    if options.rules.growth.is_on() && runtime().is_some_and(|runtime| runtime.allocator.is_ok()) {
+        OWNER.store(sys::pid(), Relaxed);
+        FROM.store(sys::coarse_now().saturating_add(GROWN_UP), Relaxed);
+        if reads_its_tasks() {
+            descriptors::mark_one(libc::STDIN_FILENO);
+        }
+    }
+}
+
+/// In a forked child; `process`: its page, if its parent had one.
+pub fn in_forked_child(process: Option<&Process>) {
+    if FROM.load(Relaxed) == 0 {
+        return;
+    }
+    let from = sys::coarse_now().saturating_add(GROWN_UP);
+    FROM.store(from, Relaxed);
+    OWNER.store(sys::pid(), Relaxed);
+    if reads_its_tasks() {
+        descriptors::mark();
+    }
+    if let Some(process) = process {
+        process.hints.plan(Next { look: from, time: from, ..Next::NEVER });
+        process.hints.add(Reason::Tasks);
+    }
+}
+
+/// The process is left alone from here on, and what it forks.
+pub fn retire() {
+    FROM.store(0, Relaxed);
+}
+
+/// Whether this may be a worker that gets its tasks from a pipe: a script of an interpreter. Others are too many to slow down
+/// their reads.
+fn reads_its_tasks() -> bool {
+    let settings =
+        runtime().and_then(|runtime| runtime.allocator.as_ref().ok()).and_then(|allocator| allocator.settings());
+    settings.is_some_and(|settings| settings.is_for_interpreter())
+}
+
+/// The process has made a connection.
+pub fn connected(descriptor: c_int) {
+    if FROM.load(Relaxed) != 0 && process::begun().is_none() {
+        descriptors::mark_one(descriptor);
+    }
+}
+
+/// Whether a process that has no page is old enough.
+#[inline]
+pub fn is_grown_up() -> bool {
+    FROM.load(Relaxed) != 0 && has_grown_up()
+}
+
+#[inline(never)]
+fn has_grown_up() -> bool {
+    sys::coarse_now() >= FROM.load(Relaxed)
+}
+
+/// At a wait of such a process: its page, from now on.
+pub fn begin() -> Option<&'static Process> {
+    if sys::pid() != OWNER.load(Relaxed) {
+        return None;
+    }
+    let process = process::open().then(process::get)??;
+    process.hints.add(Reason::Tasks);
+    Some(process)
+}
+
+/// Whether it serves nobody, so that each of its waits may be one between two tasks.
+pub fn is_waiting_for(process: &Process) -> bool {
+    process.hints.has(Reason::Tasks)
+}
