@@ -30,6 +30,8 @@ pub struct Outcome {
     pub after: Option<u64>,
     /// How long the release took, in nanoseconds.
     pub took: u64,
+    /// What the budget pays for it: the CPU time of the thread, with that of the measurements, in nanoseconds.
+    pub cost: u64,
     /// How long the garbage collection before it took, in nanoseconds; 0 = there was none.
     pub pause: u64,
 }

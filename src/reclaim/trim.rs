@@ -154,14 +154,15 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     }
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
-    // The budget pays for the measurements too, as far as they kept a processor busy; the log tells what the release took.
+    // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
+    // release took.
     let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
     let mut effect = Trimmed { took: cost, before, after, locked: false };
     // Asked only where it may be the reason: one more file to read.
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, pause };
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, cost, pause };
     duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
