@@ -227,3 +227,28 @@ fn on_growth(bytes: u64) -> Rules {
 fn on_quiet(idle: u64) -> Rules {
     Rules { idle, defer: SECOND, ..Rules::default() }
 }
+
+/// The defaults, with which a process begins that has never been trimmed.
+fn by_default(start: u64) -> Host {
+    let growth = Growth { bytes: 4 * MB, share: 5 * PERCENT };
+    let rules = Rules { interval: 1024, growth, idle: SECOND, defer: SECOND, overhead: PERCENT, ..Rules::default() };
+    let mut host = Host::new(rules);
+    host.policy = Policy::default();
+    host.policy.begin(start);
+    (host.rss, host.floor) = (Some(start), start);
+    host
+}
+
+impl Host {
+    /// Bytes come or go on a connection, and nothing is answered.
+    fn moves(&mut self) {
+        (self.active, self.active_at) = (true, self.now);
+        self.wait_point();
+    }
+
+    /// So much is live from now on.
+    fn holds(&mut self, live: u64) {
+        self.floor = live;
+        self.rss = self.rss.map(|rss| rss.max(live));
+    }
+}

@@ -2,31 +2,6 @@
 
 use super::*;
 
-/// The defaults, with which a process begins that has never been trimmed.
-fn by_default(start: u64) -> Host {
-    let growth = Growth { bytes: 4 * MB, share: 5 * PERCENT };
-    let rules = Rules { interval: 1024, growth, idle: SECOND, defer: SECOND, overhead: PERCENT, ..Rules::default() };
-    let mut host = Host::new(rules);
-    host.policy = Policy::default();
-    host.policy.begin(start);
-    (host.rss, host.floor) = (Some(start), start);
-    host
-}
-
-impl Host {
-    /// Bytes come or go on a connection, and nothing is answered.
-    fn moves(&mut self) {
-        (self.active, self.active_at) = (true, self.now);
-        self.wait_point();
-    }
-
-    /// So much is live from now on.
-    fn holds(&mut self, live: u64) {
-        self.floor = live;
-        self.rss = self.rss.map(|rss| rss.max(live));
-    }
-}
-
 #[test]
 fn the_first_quiet_moment_trims_what_start_has_left() {
     let mut host = by_default(60 * MB);
