@@ -2,6 +2,7 @@
 //! of a process that accepts nothing ([`tasks`]), and what is asked for from [`outside`]. [`safety`] tells whether anything may be
 //! done about it where a thread happens to be.
 
+use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 
 pub mod observe;
@@ -16,6 +17,15 @@ pub mod unseen;
 pub fn has_reason() -> bool {
     match process::get() {
         Some(process) => process.hints.any(),
+        None => tasks::is_grown_up(),
+    }
+}
+
+/// Whether a call that may block has one: not where there is nothing to do but to look whether connections come past us.
+#[inline(always)]
+pub fn has_reason_to_act() -> bool {
+    match process::get() {
+        Some(process) => process.hints.any_but(Reason::Unseen),
         None => tasks::is_grown_up(),
     }
 }

@@ -75,7 +75,7 @@ pub const NO_MASK: *const sigset_t = ptr::null();
 /// poll, once for all names that few programs call.
 #[inline(never)]
 pub fn polling_by(fds: *mut pollfd, count: nfds_t, timeout: c_int, next: &dyn Fn() -> c_int) -> c_int {
-    poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next)
+    poll(Own::Plain, Some(timeout != 0), move || milliseconds(timeout), fds, count, NO_MASK, next)
 }
 
 /// The same of select.
@@ -88,7 +88,7 @@ pub fn selecting_by(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval,
 #[inline(always)]
 pub fn epoll(
     own: Own,
-    timeout: impl FnOnce() -> Option<Timeout>,
+    timeout: c_int,
     epoll: c_int,
     events: *mut epoll_event,
     room: c_int,
@@ -96,16 +96,24 @@ pub fn epoll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
-    wait::at(Point::Epoll, timeout, next, move |wait| {
-        wait.run(true, substitute, &mut |part, how| {
-            let part = in_milliseconds(part);
-            // SAFETY (both): the caller's own arguments but for the timeout.
-            match mask_for(own, how, mask) {
-                Some(mask) => call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, mask) }),
-                None => call(real::epoll_wait.get(), |real| unsafe { real(epoll, events, room, part) }),
-            }
-        })
-    })
+    wait::at(
+        Point::Epoll,
+        Some(timeout != 0),
+        move || milliseconds(timeout),
+        next,
+        move |wait| {
+            wait.run(true, substitute, &mut |part, how| {
+                let part = in_milliseconds(part);
+                // SAFETY (both): the caller's own arguments but for the timeout.
+                match mask_for(own, how, mask) {
+                    Some(mask) => {
+                        call(real::epoll_pwait.get(), |real| unsafe { real(epoll, events, room, part, mask) })
+                    }
+                    None => call(real::epoll_wait.get(), |real| unsafe { real(epoll, events, room, part) }),
+                }
+            })
+        },
+    )
 }
 
 /// epoll_pwait2.
@@ -120,6 +128,7 @@ pub fn epoll2(
 ) -> c_int {
     wait::at(
         Point::Epoll,
+        None,
         move || seconds(timeout),
         next,
         move |wait| {
@@ -133,10 +142,11 @@ pub fn epoll2(
     )
 }
 
-/// poll and ppoll.
+/// poll and ppoll. `waits`: see [`wait::at`].
 #[inline(always)]
 pub fn poll(
     own: Own,
+    waits: Option<bool>,
     timeout: impl FnOnce() -> Option<Timeout>,
     fds: *mut pollfd,
     count: nfds_t,
@@ -144,7 +154,7 @@ pub fn poll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
-    wait::at(Point::Poll, timeout, next, move |wait| {
+    wait::at(Point::Poll, waits, timeout, next, move |wait| {
         wait.run(true, substitute, &mut |part, how| {
             // SAFETY (both): the caller's own arguments but for the timeout.
             match mask_for(own, how, mask) {
@@ -170,7 +180,7 @@ pub fn pselect(
     let own = Own::Masked;
     let substitute = substitute(own, Call::Pselect);
     let looking = move |wait: &Wait| select_parts(wait, own, substitute, count, sets, mask);
-    wait::at(Point::Select, move || seconds(timeout), next, looking)
+    wait::at(Point::Select, None, move || seconds(timeout), next, looking)
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
@@ -179,6 +189,7 @@ pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next:
     let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
         Point::Select,
+        None,
         move || microseconds(timeout),
         next,
         move |wait| {

@@ -15,7 +15,7 @@ use super::calls::{self, NO_MASK, Own, milliseconds, polling_by, selecting_by};
 use super::closed::{closing, closing_range, duplicating};
 use super::interpose::hooks;
 use super::numbers::{calling, is_ours};
-use super::opened::{accepted, accepting_stopped, bound, connected, connecting, listening};
+use super::opened::{accepted, accepting_stopped, bound, connecting, listening};
 use super::received::{as_receive_flags, receiving, receiving_by, receiving_messages, with_ancillary};
 use super::retire::{installs, restricting};
 use super::sent::{sent_bytes, sent_bytes_by, sent_message, sent_messages, sent_unseen, sent_vector, sent_vector_by};
@@ -23,7 +23,7 @@ use crate::allocator::settings::setting_up;
 use crate::own::descriptors::{self, is_followed};
 use crate::sys::errno::fail;
 use crate::sys::next::Next;
-use crate::watch::has_reason;
+use crate::watch::{has_reason, has_reason_to_act, tasks};
 
 hooks! {
     // A connection is opened, or will be.
@@ -32,10 +32,10 @@ hooks! {
     fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = |next| bound(fd, address, length, next());
     fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = if has_reason() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
     fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = if has_reason() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
 
     // Bytes are received.
@@ -112,7 +112,7 @@ hooks! {
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
         = if is_followed(to) => |next| duplicating(from, to, next);
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = if is_followed(fd) => |next| connecting(fd, next), else |result| connected(fd, result);
+        = first tasks::connecting(fd); if is_followed(fd) => |next| connecting(fd, next);
     #[undeclared] fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = if is_followed(fd) => |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.
@@ -129,16 +129,16 @@ hooks! {
 
     // The thread is about to wait for work.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if has_reason() => |next| calls::epoll(Own::Plain, move || milliseconds(timeout), epoll, events, room, NO_MASK, next);
+        = if has_reason() => |next| calls::epoll(Own::Plain, timeout, epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if has_reason() => |next| calls::epoll(Own::Masked, move || milliseconds(timeout), epoll, events, room, mask, next);
+        = if has_reason() => |next| calls::epoll(Own::Masked, timeout, epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if has_reason() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Plain, move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if has_reason() => |next| calls::poll(Own::Plain, Some(timeout != 0), move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, move || calls::seconds(timeout), fds, count, mask, next);
+        = if has_reason() => |next| calls::poll(Own::Masked, None, move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if has_reason() => |next| calls::select(count, [reads, writes, errors], timeout, next);
@@ -152,8 +152,8 @@ hooks! {
         = if has_reason() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Plain, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if has_reason() => |next| calls::poll(Own::Plain, Some(timeout != 0), move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if has_reason() => |next| calls::poll(Own::Masked, None, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }

@@ -10,7 +10,7 @@ use crate::own::waits::Point;
 use crate::reclaim::duty;
 use crate::sys::errno::{errno, fail};
 use crate::sys::memory;
-use crate::watch::{observe, tasks, unseen};
+use crate::watch::{observe, unseen};
 
 /// After listen.
 pub fn listening(result: c_int) -> c_int {
@@ -64,15 +64,6 @@ pub fn connecting(fd: c_int, next: impl Fn() -> c_int) -> c_int {
     let result = next();
     if result == 0 || errno() == libc::EINPROGRESS {
         observe::forgotten(fd);
-    }
-    result
-}
-
-/// What a client of others reads may be its tasks.
-#[inline(never)]
-pub fn connected(fd: c_int, result: c_int) -> c_int {
-    if result == 0 || errno() == libc::EINPROGRESS {
-        tasks::connected(fd);
     }
     result
 }

@@ -8,9 +8,7 @@ use libc::{mmsghdr, msghdr, ssize_t};
 use super::{blocking, thread};
 use crate::own::descriptors;
 use crate::own::runtime::runtime;
-use crate::own::waits::Point;
 use crate::pure::ancillary;
-use crate::pure::connection::State;
 use crate::sys::errno::{fail, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::watch::{has_reason, observe};
@@ -21,7 +19,8 @@ pub fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
-    if has_reason() {
+    // Within a request nobody waits for the next one.
+    if descriptors::may_be_waited_for(fd) && has_reason() {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())
@@ -47,8 +46,7 @@ fn before_receiving(fd: c_int, flags: c_int) -> bool {
         keeping_errno(thread::at_read);
         return flags & libc::MSG_DONTWAIT == 0 && blocking::before_task(fd);
     }
-    let waits_for_client = flags & libc::MSG_DONTWAIT == 0 && descriptors::state(fd) == State::Idle;
-    waits_for_client && blocking::before(fd, Point::Receive)
+    flags & libc::MSG_DONTWAIT == 0 && blocking::before_receive(fd)
 }
 
 #[inline(always)]

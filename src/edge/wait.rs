@@ -80,17 +80,21 @@ pub struct Wait {
 
 /// A waiting call with this timeout (`None` where the call is invalid): `next` where it is to go on as if we were not
 /// there, because nothing was served yet, the caller does not wait, or nothing can come due before it is back; else
-/// `looking`.
+/// `looking`. `waits`: whether the timeout is another than 0, where that is known without reading the caller's memory.
 #[inline(always)]
 pub fn at(
     point: Point,
+    waits: Option<bool>,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
+    if waits == Some(false) {
+        return next();
+    }
     let mut timeout = Some(timeout);
     let mut timeout = || timeout.take().and_then(|timeout| timeout());
-    let wait = serving().and_then(|process| Wait::begin(process, point, &mut timeout));
+    let wait = serving().and_then(|process| Wait::begin(process, point, waits.is_some(), &mut timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -119,12 +123,24 @@ fn serving() -> Option<&'static Process> {
 
 impl Wait {
     #[inline(never)]
-    fn begin(process: &'static Process, point: Point, timeout: &mut dyn FnMut() -> Option<Timeout>) -> Option<Wait> {
+    fn begin(
+        process: &'static Process,
+        point: Point,
+        waits: bool,
+        timeout: &mut dyn FnMut() -> Option<Timeout>,
+    ) -> Option<Wait> {
         let runtime = runtime().filter(|runtime| runtime.allocator.is_ok())?;
-        let mut length = || match timeout()? {
-            Timeout::Never => Some(None),
-            Timeout::After(0) => None,
-            Timeout::After(nanoseconds) => Some(Some(nanoseconds)),
+        let answered = process.stats.requests.load(Relaxed);
+        let mut length = || {
+            let length = match timeout()? {
+                Timeout::Never => None,
+                Timeout::After(0) => return None,
+                Timeout::After(nanoseconds) => Some(nanoseconds),
+            };
+            if !waits {
+                process.waits.polls(answered);
+            }
+            Some(length)
         };
         let wait = |now: u64, length: Option<u64>, first: Option<u64>| Wait {
             process,
@@ -133,14 +149,16 @@ impl Wait {
             length,
             first,
         };
-        process.waits.polls();
+        if waits {
+            process.waits.polls(answered);
+        }
         let now = sys::coarse_now();
         if tasks::is_waiting_for(process) {
             // Whatever was done since the last wait.
             process.hints.add(Reason::Moved);
         }
         let active_at = process.hints.note_activity(now);
-        let is_time = process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some());
+        let is_time = process.hints.is_time(answered, now, active_at.is_some());
         if is_time || outside::takes_signal(process) || garbage::is_wanted(process) {
             return Some(wait(sys::now(), length()?, None));
         }

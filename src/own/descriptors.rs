@@ -41,6 +41,12 @@ static ANY_NO_LISTENER: AtomicBool = AtomicBool::new(false);
 /// Descriptors that are marked: those that a process has from its beginning are low.
 const MARKED: usize = 256;
 
+/// Whether who receives from `descriptor` may wait for a next request or a task: nothing is pending there, or it is marked.
+#[inline(always)]
+pub fn may_be_waited_for(descriptor: c_int) -> bool {
+    look(descriptor).is_some_and(|look| look.found(State::Idle) || look.byte == MARK)
+}
+
 /// Marks all low descriptors that are not followed.
 pub fn mark() {
     exchange(0, MARK);

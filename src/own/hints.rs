@@ -53,6 +53,12 @@ impl Hints {
         self.reasons.load(Relaxed) != 0
     }
 
+    /// Whether there is any but this one.
+    #[inline(always)]
+    pub fn any_but(&self, reason: Reason) -> bool {
+        self.reasons.load(Relaxed) & !(reason as u32) != 0
+    }
+
     /// Whether there is this one.
     pub fn has(&self, reason: Reason) -> bool {
         self.reasons.load(Relaxed) & reason as u32 != 0

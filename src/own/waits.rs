@@ -51,10 +51,13 @@ pub struct Waits {
     /// Whether the process has one thread, and until when that is believed.
     alone: AtomicBool,
     alone_until: AtomicU64,
-    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some. And as of the last call that
-    /// has no timeout.
+    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some. As of the last call that has no
+    /// timeout, and as of the last receive.
     polled: AtomicU32,
     polled_before: AtomicU32,
+    polled_before_receive: AtomicU32,
+    /// The requests that were answered at the last of them.
+    answered_at_poll: AtomicU64,
     /// How many more calls of each kind are not asked for whether they block, because the last one did not.
     not_asked: [AtomicU32; 2],
     /// One more than the requests that were answered when accept last brought a connection, as far as it was looked at.
@@ -82,9 +85,23 @@ impl Waits {
         of(&self.watched_until, point).store(0, Relaxed);
     }
 
-    /// A thread waits in poll or its kin.
-    pub fn polls(&self) {
+    /// A thread waits in poll or its kin, with so many requests answered.
+    pub fn polls(&self, answered: u64) {
         self.polled.store(self.polled.load(Relaxed).wrapping_add(1), Relaxed);
+        self.answered_at_poll.store(answered, Relaxed);
+    }
+
+    /// Whether a thread has waited there since the last receive before which this was asked.
+    pub fn has_polled_since_receive(&self) -> bool {
+        let polled = self.polled.load(Relaxed);
+        let before = self.polled_before_receive.load(Relaxed);
+        self.polled_before_receive.store(polled, Relaxed);
+        before != polled
+    }
+
+    /// Whether as many requests are answered as when a thread waited there last.
+    pub fn is_as_polled(&self, answered: u64) -> bool {
+        self.answered_at_poll.load(Relaxed) == answered
     }
 
     /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not, and many that need

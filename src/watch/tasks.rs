@@ -6,10 +6,10 @@
 //! They write no line to the log but for `AUTOTRIM_LOG=debug`, and their malloc is set up as ever.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::decide::SECOND;
 use crate::decide::rules::Next;
+use crate::decide::{MILLISECOND, SECOND};
 use crate::options::Options;
 use crate::own::descriptors;
 use crate::own::hints::Reason;
@@ -68,22 +68,44 @@ fn reads_its_tasks() -> bool {
     settings.is_some_and(|settings| settings.is_for_interpreter())
 }
 
-/// The process has made a connection.
-pub fn connected(descriptor: c_int) {
+/// The process is about to make a connection: what a client of others reads may be its tasks.
+#[inline(always)]
+pub fn connecting(descriptor: c_int) {
     if FROM.load(Relaxed) != 0 && process::begun().is_none() {
         descriptors::mark_one(descriptor);
     }
 }
 
-/// Whether a process that has no page is old enough.
-#[inline]
+/// Whether a process that has no page is old enough. The clock is read once in so many calls as come within a hundredth of a second:
+/// programs poll as fast as they can while they start.
+#[inline(always)]
 pub fn is_grown_up() -> bool {
-    FROM.load(Relaxed) != 0 && has_grown_up()
+    match UNASKED.load(Relaxed) {
+        0 => has_grown_up(),
+        more => {
+            UNASKED.store(more - 1, Relaxed);
+            false
+        }
+    }
 }
+
+/// See [`is_grown_up`].
+static UNASKED: AtomicU32 = AtomicU32::new(0);
+static ASKED_AT: AtomicU64 = AtomicU64::new(0);
+const UNASKED_MOST: u32 = 15;
 
 #[inline(never)]
 fn has_grown_up() -> bool {
-    sys::coarse_now() >= FROM.load(Relaxed)
+    let from = FROM.load(Relaxed);
+    if from == 0 {
+        return false;
+    }
+    let now = sys::coarse_now();
+    let before = ASKED_AT.swap(now, Relaxed);
+    if now.saturating_sub(before) < 10 * MILLISECOND && now < from {
+        UNASKED.store(UNASKED_MOST, Relaxed);
+    }
+    now >= from
 }
 
 /// At a wait of such a process: its page, from now on.
