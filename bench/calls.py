@@ -18,7 +18,8 @@ SPAWNS = 1_000
 TARGETS = {
     "not followed": 20,
     "followed": 60,
-    "server at rest": 20,
+    "server at rest": 60,
+    "may wait": None,
     "few call": None,
     "listens": None,
     "after an answer": None,
@@ -29,6 +30,7 @@ TITLES = {
     "followed": "instructions, followed connection",
     "server at rest": "instructions, nothing answered for longer than AUTOTRIM_IDLE",
     "few call": "instructions, calls that few programs make on sockets",
+    "may wait": "instructions, receives of a server that does not wait elsewhere first",
     "listens": "instructions, has listened and served nothing yet (two minutes at most)",
     "after an answer": "instructions, first wait after an answer",
 }

@@ -12,12 +12,12 @@ pub mod state;
 pub mod tasks;
 pub mod unseen;
 
-/// Whether a wait point has a reason to look: two loads in a process that serves nothing.
+/// Whether a wait point may have a reason to look: a few instructions in a process that serves nothing.
 #[inline(always)]
 pub fn has_reason() -> bool {
     match process::get() {
         Some(process) => process.hints.any(),
-        None => tasks::is_grown_up(),
+        None => tasks::may_have_grown_up(),
     }
 }
 
@@ -26,7 +26,7 @@ pub fn has_reason() -> bool {
 pub fn has_reason_to_act() -> bool {
     match process::get() {
         Some(process) => process.hints.any_but(Reason::Unseen),
-        None => tasks::is_grown_up(),
+        None => tasks::may_have_grown_up(),
     }
 }
 
@@ -34,6 +34,6 @@ pub fn has_reason_to_act() -> bool {
 pub fn with_reason() -> Option<&'static Process> {
     match process::get() {
         Some(process) => Some(process).filter(|process| process.hints.any()),
-        None => tasks::is_grown_up().then(tasks::begin)?,
+        None => tasks::has_grown_up().then(tasks::begin)?,
     }
 }

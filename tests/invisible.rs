@@ -83,6 +83,13 @@ fn a_wait_cut_by_a_trim_is_one_wait() {
 }
 
 #[test]
+fn a_descriptor_that_blocks_no_more_makes_nobody_wait() {
+    Fixture::new("blocks_no_more").is_unchanged_to_the_last_trim();
+    // Nothing is due: the calls that block are watched for the quiet that may follow.
+    Fixture::new("blocks_no_more").by_default().is_unchanged();
+}
+
+#[test]
 fn receive_timeouts_are_kept() {
     Fixture::new("receive_timeout").is_unchanged_to_the_last_trim();
 }

@@ -88,8 +88,11 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
         return false;
     }
     keeping_errno(|| {
+        let mut is_known = false;
         while process.waits.watch(point, sys::coarse_now(), first) {
-            if !process.waits.blocks_plainly(point, descriptor, now) || signals::restarts(now) == Restarts::Some {
+            is_known =
+                is_known || process.waits.blocks_plainly(point, descriptor) && signals::restarts(now) != Restarts::Some;
+            if !is_known {
                 process.waits.end_watch(point);
                 return false;
             }

@@ -112,7 +112,7 @@ hooks! {
     fn dup3(from: c_int, to: c_int, flags: c_int) -> c_int
         = if is_followed(to) => |next| duplicating(from, to, next);
     fn connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
-        = first tasks::connecting(fd); if is_followed(fd) => |next| connecting(fd, next);
+        = if is_followed(fd) || tasks::connecting(fd) => |next| connecting(fd, next);
     #[undeclared] fn __connect(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = if is_followed(fd) => |next| connecting(fd, next);
     // libuv (Node, uvloop) closes this way. Six arguments, whatever was passed, as libc's own does.

@@ -3,14 +3,14 @@
 
 /// Defines the exported functions: `fn name(argument: type, …) -> type = |next| body;`, or `= if condition => |next| body`
 /// where nothing but the next definition is called unless `condition` holds, and what it returned is handed to an `else
-/// |result| expression` if there is one. `first expression;` comes before all that.
+/// |result| expression` if there is one.
 ///
 /// In `body` the arguments stand under their names, and `next()` calls the next definition with just these
 /// arguments. The signature is checked against `libc::name`, but where `#[undeclared]` says that the libc crate
 /// has no such function. `#[variadic]` is for what C declares with `...` after the first argument.
 macro_rules! hooks {
     ($($(#[$kind:ident])? fn $name:ident($($argument:ident: $type:ty),+ $(,)?) -> $result:ty
-       = $(first $first:expr;)? $(if $condition:expr =>)? |$next:ident| $body:expr $(, else |$after:ident| $other:expr)?;)+) => {
+       = $(if $condition:expr =>)? |$next:ident| $body:expr $(, else |$after:ident| $other:expr)?;)+) => {
         /// The next definition of each hooked symbol.
         mod next {
             use super::*;
@@ -51,7 +51,6 @@ macro_rules! hooks {
                         None => fail(libc::ENOSYS),
                     }
                 }
-                $( $first; )?
                 hooks!(@body [$($condition)?] $next ($($argument: $type),+) -> $result { $body } [$($after $other)?])
             }
         )+

@@ -1,7 +1,7 @@
 //! Where threads of this process wait, and which of them watches meanwhile.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::decide::SECOND;
 use crate::sys::{files, memory, sockets};
@@ -45,9 +45,6 @@ impl Point {
 pub struct Waits {
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
     watched_until: [AtomicU64; 2],
-    /// A descriptor that is known to block without a time of its own, and until when that is believed.
-    blocking: AtomicI32,
-    blocking_until: AtomicU64,
     /// Whether the process has one thread, and until when that is believed.
     alone: AtomicBool,
     alone_until: AtomicU64,
@@ -126,19 +123,13 @@ impl Waits {
         self.alone.load(Relaxed)
     }
 
-    /// Whether calls on `descriptor` block, and have no time of their own: asked once a second, if it is always the same.
-    pub fn blocks_plainly(&self, point: Point, descriptor: c_int, now: u64) -> bool {
-        if self.blocking.load(Relaxed) == descriptor && now < self.blocking_until.load(Relaxed) {
-            return true;
-        }
-        // A file never makes anybody wait.
-        let blocks = files::is_source(descriptor)
-            && sockets::is_blocking(descriptor)
-            && !sockets::has_receive_timeout(descriptor);
-        if blocks {
-            self.blocking.store(descriptor, Relaxed);
-            self.blocking_until.store(now.saturating_add(SECOND), Relaxed);
-        } else {
+    /// Whether a call on `descriptor` that is about to be made blocks, and has no time of its own. Asked each time: what was so a
+    /// moment ago may be otherwise by now (fcntl, ioctl, setsockopt, another file under the number). A file never makes anybody wait.
+    pub fn blocks_plainly(&self, point: Point, descriptor: c_int) -> bool {
+        let blocks = sockets::is_blocking(descriptor)
+            && !sockets::has_receive_timeout(descriptor)
+            && (point != Point::Receive || files::is_source(descriptor));
+        if !blocks {
             of(&self.not_asked, point).store(NOT_ASKED, Relaxed);
         }
         blocks

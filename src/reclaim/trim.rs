@@ -14,7 +14,7 @@ use crate::own::waits::Point;
 use crate::sys::signals::Shield;
 use crate::sys::{self, Clock, memory};
 use crate::tell::{log, metrics};
-use crate::watch::safety::may_act;
+use crate::watch::safety::{self, Obstacle, may_act};
 use crate::watch::{observe, outside, tasks};
 
 /// At a wait point, under `shield`: trims if that is right; false where nothing can be decided now, because another thread does, or
@@ -85,9 +85,8 @@ fn decide(
     let (mut decision, mut next) = policy.decide(rules, moment(process, true), rss);
     if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
-        if !may_act(process, shield) {
-            process.hints.plan(Next::NEVER);
-            return process.hints.now();
+        if let Some(obstacle) = safety::obstacle(process, shield) {
+            return process.hints.plan(after(obstacle, process));
         }
         if ask && somebody_waits() {
             next = policy.somebody_waits(rules, sys::now());
@@ -101,6 +100,19 @@ fn decide(
     ask_for_collection(process, decision);
     if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
         process.hints.plan_by(sys::now().saturating_add(wait));
+    }
+}
+
+/// When to look again where a trim is due and nothing may be done: at the next wait, or where that would be so at each of them, after
+/// the next answer or in a while.
+fn after(obstacle: Obstacle, process: &Process) -> Next {
+    const A_WHILE: u64 = 100 * MILLISECOND;
+    let (now, answered) = (sys::now(), process.stats.requests.load(Relaxed));
+    match obstacle {
+        Obstacle::Passing => Next { requests: 0, time: now, ..Next::NEVER },
+        Obstacle::Lasting => {
+            Next { requests: answered.saturating_add(1), time: now.saturating_add(A_WHILE), ..Next::NEVER }
+        }
     }
 }
 

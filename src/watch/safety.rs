@@ -8,28 +8,42 @@ use crate::sys::memory;
 use crate::sys::signals::Shield;
 use crate::tell::log;
 
+/// What keeps anything from being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// For this moment, such as a handler.
+    Passing,
+    /// Perhaps for the process's life.
+    Lasting,
+}
+
 /// Whether anything may be done here that malloc's locks or state are needed for, or that must not be done twice at once: a
-/// trim, a thread's start, a change of malloc's settings, a file. A vfork child has no business with its parent's policy; neither has a
+/// trim, a thread's start, a change of malloc's settings, a file.
+pub fn may_act(process: &Process, shield: &Shield) -> bool {
+    obstacle(process, shield).is_none()
+}
+
+/// What is in the way of that, if anything is. A vfork child has no business with its parent's policy; neither has a
 /// child whose page was not wiped. One that was cloned without fork handlers may wait for malloc's lock for ever. A handler that
 /// waits may have interrupted malloc. And a stack may be too small.
-pub fn may_act(process: &Process, shield: &Shield) -> bool {
+pub fn obstacle(process: &Process, shield: &Shield) -> Option<Obstacle> {
     if !shield.is_up || !process.is_mine() {
-        return false;
+        return Some(Obstacle::Passing);
     }
     let said = &process.said;
     if process.cloned.load(Relaxed) {
         if said.enabled.load(Relaxed) && !said.no_fork.swap(true, Relaxed) {
             log::unavailable("fork");
         }
-        return false;
+        return Some(Obstacle::Lasting);
     }
     let is_known = match handler::handlers(shield) {
         Handlers::None | Handlers::Harmless => memory::has_stack_left(),
-        Handlers::Dangerous => return false,
+        Handlers::Dangerous => return Some(Obstacle::Passing),
         Handlers::Unknown => false,
     };
     if !is_known && said.enabled.load(Relaxed) && !said.no_stack.swap(true, Relaxed) {
         log::unavailable("stack");
     }
-    is_known
+    (!is_known).then_some(Obstacle::Lasting)
 }

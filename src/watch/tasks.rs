@@ -68,42 +68,42 @@ fn reads_its_tasks() -> bool {
     settings.is_some_and(|settings| settings.is_for_interpreter())
 }
 
-/// The process is about to make a connection: what a client of others reads may be its tasks.
+/// The process is about to make a connection: what a client of others reads may be its tasks. False: nothing is to be done after it.
 #[inline(always)]
-pub fn connecting(descriptor: c_int) {
+pub fn connecting(descriptor: c_int) -> bool {
     if FROM.load(Relaxed) != 0 && process::begun().is_none() {
         descriptors::mark_one(descriptor);
     }
+    false
 }
 
-/// Whether a process that has no page is old enough. The clock is read once in so many calls as come within a hundredth of a second:
-/// programs poll as fast as they can while they start.
+/// Whether a process that has no page may be old enough, as far as two instructions can tell; [`has_grown_up`] knows. The clock is
+/// read once in so many calls as come within a tenth of a second each: programs poll as fast as they can while they start.
 #[inline(always)]
-pub fn is_grown_up() -> bool {
-    match UNASKED.load(Relaxed) {
-        0 => has_grown_up(),
-        more => {
-            UNASKED.store(more - 1, Relaxed);
-            false
-        }
+pub fn may_have_grown_up() -> bool {
+    let unasked = UNASKED.load(Relaxed);
+    if unasked != 0 {
+        UNASKED.store(unasked - 1, Relaxed);
     }
+    unasked == 0
 }
 
-/// See [`is_grown_up`].
+/// How many more calls are not asked.
 static UNASKED: AtomicU32 = AtomicU32::new(0);
 static ASKED_AT: AtomicU64 = AtomicU64::new(0);
-const UNASKED_MOST: u32 = 15;
 
+/// Whether it is.
 #[inline(never)]
-fn has_grown_up() -> bool {
+pub fn has_grown_up() -> bool {
     let from = FROM.load(Relaxed);
     if from == 0 {
+        UNASKED.store(u32::MAX, Relaxed);
         return false;
     }
     let now = sys::coarse_now();
     let before = ASKED_AT.swap(now, Relaxed);
-    if now.saturating_sub(before) < 10 * MILLISECOND && now < from {
-        UNASKED.store(UNASKED_MOST, Relaxed);
+    if now < from && now.saturating_sub(before) < 100 * MILLISECOND {
+        UNASKED.store(15, Relaxed);
     }
     now >= from
 }
