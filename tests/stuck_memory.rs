@@ -188,6 +188,12 @@ fn by_threads_that_have_ended_beside_an_acceptor_that_polls() {
     blocking_server("poll");
 }
 
+/// As a database's do: whether they or the acceptor come first to their polls, the acceptor watches in its own.
+#[test]
+fn by_threads_that_have_ended_and_polled_for_their_clients() {
+    blocking_server("each");
+}
+
 #[test]
 fn a_request_that_is_there_already_goes_first() {
     let server = Fixture::new("request_in_the_socket_buffer").by_default().env("AUTOTRIM_IDLE", "0");

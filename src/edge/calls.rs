@@ -7,7 +7,9 @@ use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 
 use super::wait::{self, How, Part, Timeout, Wait};
 use crate::decide::{MILLISECOND, SECOND};
+use crate::own::descriptors;
 use crate::own::waits::Point;
+use crate::pure::connection::State;
 use crate::sys::errno::{Failure, fail};
 use crate::sys::filter::{self, Call};
 use crate::sys::memory;
@@ -97,7 +99,7 @@ pub fn epoll(
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
     wait::at(
-        Point::Epoll,
+        || Point::Epoll,
         Some(timeout != 0),
         move || milliseconds(timeout),
         next,
@@ -127,7 +129,7 @@ pub fn epoll2(
     next: impl Fn() -> c_int + Copy,
 ) -> c_int {
     wait::at(
-        Point::Epoll,
+        || Point::Epoll,
         None,
         move || seconds(timeout),
         next,
@@ -142,6 +144,14 @@ pub fn epoll2(
     )
 }
 
+/// Whether a poll is for one followed connection and nothing else: asked only where that matters.
+#[inline(never)]
+fn point_of_poll(fds: *const pollfd, count: nfds_t) -> Point {
+    let is_for_client =
+        count == 1 && memory::read(fds).is_some_and(|entry| descriptors::state(entry.fd) != State::NotFollowed);
+    if is_for_client { Point::PollClient } else { Point::Poll }
+}
+
 /// poll and ppoll. `waits`: see [`wait::at`].
 #[inline(always)]
 pub fn poll(
@@ -154,18 +164,24 @@ pub fn poll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
-    wait::at(Point::Poll, waits, timeout, next, move |wait| {
-        wait.run(true, substitute, &mut |part, how| {
-            // SAFETY (both): the caller's own arguments but for the timeout.
-            match mask_for(own, how, mask) {
-                Some(mask) => {
-                    let part = Seconds::of(part.length());
-                    call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), mask) })
+    wait::at(
+        move || point_of_poll(fds, count),
+        waits,
+        timeout,
+        next,
+        move |wait| {
+            wait.run(true, substitute, &mut |part, how| {
+                // SAFETY (both): the caller's own arguments but for the timeout.
+                match mask_for(own, how, mask) {
+                    Some(mask) => {
+                        let part = Seconds::of(part.length());
+                        call(real::ppoll.get(), |real| unsafe { real(fds, count, part.pointer(), mask) })
+                    }
+                    None => call(real::poll.get(), |real| unsafe { real(fds, count, in_milliseconds(part)) }),
                 }
-                None => call(real::poll.get(), |real| unsafe { real(fds, count, in_milliseconds(part)) }),
-            }
-        })
-    })
+            })
+        },
+    )
 }
 
 /// pselect.
@@ -180,7 +196,7 @@ pub fn pselect(
     let own = Own::Masked;
     let substitute = substitute(own, Call::Pselect);
     let looking = move |wait: &Wait| select_parts(wait, own, substitute, count, sets, mask);
-    wait::at(Point::Select, None, move || seconds(timeout), next, looking)
+    wait::at(|| Point::Select, None, move || seconds(timeout), next, looking)
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
@@ -188,7 +204,7 @@ pub fn pselect(
 pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: impl Fn() -> c_int) -> c_int {
     let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
-        Point::Select,
+        || Point::Select,
         None,
         move || microseconds(timeout),
         next,

@@ -27,6 +27,8 @@ use crate::watch::{self, observe, outside, tasks, unseen};
 
 /// No wait is woken for us sooner than after this long.
 const SHORTEST_WAIT: u64 = 10 * MILLISECOND;
+/// After so long a thread comes back that found another one deciding.
+const WHILE_ANOTHER_DECIDES: u64 = 100 * MILLISECOND;
 
 /// How long a caller waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +85,7 @@ pub struct Wait {
 /// `looking`. `waits`: whether the timeout is another than 0, where that is known without reading the caller's memory.
 #[inline(always)]
 pub fn at(
-    point: Point,
+    point: impl Fn() -> Point,
     waits: Option<bool>,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
@@ -94,7 +96,7 @@ pub fn at(
     }
     let mut timeout = Some(timeout);
     let mut timeout = || timeout.take().and_then(|timeout| timeout());
-    let wait = serving().and_then(|process| Wait::begin(process, point, waits.is_some(), &mut timeout));
+    let wait = serving().and_then(|process| Wait::begin(process, &point, waits.is_some(), &mut timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -125,7 +127,7 @@ impl Wait {
     #[inline(never)]
     fn begin(
         process: &'static Process,
-        point: Point,
+        point: &dyn Fn() -> Point,
         waits: bool,
         timeout: &mut dyn FnMut() -> Option<Timeout>,
     ) -> Option<Wait> {
@@ -144,7 +146,7 @@ impl Wait {
         };
         let wait = |now: u64, length: Option<u64>, first: Option<u64>| Wait {
             process,
-            point,
+            point: point(),
             deadline: length.map(|length| now.saturating_add(length)),
             length,
             first,
@@ -169,7 +171,7 @@ impl Wait {
         }
         let length = length()?;
         let comes = length.is_none_or(|length| first < length);
-        (comes && process.waits.watch(point, now, first))
+        (comes && process.waits.watch(point(), now, first))
             .then(|| wait(sys::now(), length, Some(first.max(MILLISECOND))))
     }
 
@@ -325,8 +327,10 @@ pub fn look(
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> Option<u64> {
-    if !trim::at_wait_point(process, shield, point, somebody_waits) {
-        return None;
+    let runtime = runtime()?;
+    if !trim::at_wait_point(runtime, process, shield, point, somebody_waits) {
+        // Who decides may be gone afterwards, and this be the only thread that waits.
+        return Some(WHILE_ANOTHER_DECIDES);
     }
     let now = sys::now();
     if let Some(wait) = thread::at_wait_point(process, shield) {

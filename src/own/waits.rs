@@ -21,6 +21,8 @@ pub enum Point {
     Epoll,
     /// poll and ppoll.
     Poll,
+    /// The same for one connection alone: a thread's own client.
+    PollClient,
     /// select and pselect.
     Select,
     /// None: on a thread of our own.
@@ -34,7 +36,7 @@ impl Point {
             Point::Accept => "accept",
             Point::Receive => "recv",
             Point::Epoll => "epoll",
-            Point::Poll => "poll",
+            Point::Poll | Point::PollClient => "poll",
             Point::Select => "select",
             Point::Thread => "thread",
         }
@@ -63,7 +65,7 @@ pub struct Waits {
 
 /// The one of two that is for waits of this kind: for those for one client, or for all others.
 fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
-    if point == Point::Receive { clients } else { others }
+    if matches!(point, Point::Receive | Point::PollClient) { clients } else { others }
 }
 
 impl Waits {

@@ -17,20 +17,17 @@ use crate::tell::{log, metrics};
 use crate::watch::safety::{self, Obstacle, may_act};
 use crate::watch::{observe, outside, tasks};
 
-/// At a wait point, under `shield`: trims if that is right; false where nothing can be decided now, because another thread does, or
-/// the library does nothing. Where `point` is `None` nothing is trimmed. `somebody_waits` asks the kernel whether there is work for
+/// At a wait point, under `shield`: trims if that is right; false where another thread decides. Where `point` is `None` nothing is trimmed. `somebody_waits` asks the kernel whether there is work for
 /// this thread. What is to be done later is planned in the process's hints.
 #[inline(never)]
 pub fn at_wait_point(
+    runtime: &Runtime,
     process: &Process,
     shield: &Shield,
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> bool {
-    let decided = runtime().and_then(|runtime| {
-        process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits))
-    });
-    decided.is_some()
+    process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits)).is_some()
 }
 
 /// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
