@@ -28,6 +28,9 @@ const LONG: u64 = 20 * MILLISECOND;
 /// But not for ever.
 const LONGEST_WAIT_FOR_QUIET: u64 = 600 * SECOND;
 
+/// What a process that serves nobody is taken to do with before it was ever trimmed: it is seen only when it has grown up, with whatever
+/// it holds, and a first trim may come while that is in use.
+pub const LEAST_OF_TASKS: u64 = 32 << 20;
 /// What is held over the least that is known, and is watched for the end of work that goes on in quiet.
 const WATCHED: Growth = Growth { bytes: 4 << 20, share: 5 * PERCENT };
 
@@ -302,6 +305,9 @@ impl Policy {
             self.quiet_at = owed_at;
         }
         let Some(rss) = rss() else { return };
+        if moment.between_tasks && self.least == 0 {
+            self.least = LEAST_OF_TASKS;
+        }
         self.note_level(rss);
         if quiet || watched {
             self.look_in_quiet(rules, moment, quiet);

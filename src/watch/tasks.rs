@@ -8,6 +8,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::decide::policy::LEAST_OF_TASKS;
 use crate::decide::rules::Next;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::options::Options;
@@ -20,7 +21,7 @@ use crate::sys;
 /// How old a process is before it is looked at: most are gone by then, and servers have begun to listen.
 const GROWN_UP: u64 = 5 * SECOND;
 /// A process with less anonymous RSS is left alone: there is not much to gain.
-pub const LEAST: u64 = 32 << 20;
+pub const LEAST: u64 = LEAST_OF_TASKS;
 
 /// When this process is old enough; 0 = it is never looked at.
 static FROM: AtomicU64 = AtomicU64::new(0);

@@ -170,6 +170,24 @@ fn a_task_worker_is_trimmed_at_its_next_wait() {
     assert_eq!((host.trims.len(), host.rss), (2, Some(13 * MB)));
 }
 
+/// It never waits for long, and the first trim comes while much is in use: that is not what it needs.
+#[test]
+fn what_a_first_trim_leaves_a_task_worker_is_not_believed() {
+    let mut host = by_default(0);
+    host.policy = Policy::default();
+    host.rss = Some(100 * MB);
+    host.floor = 68 * MB;
+    host.between_tasks = true;
+    host.moves();
+    assert_eq!(host.rss, Some(68 * MB));
+    host.floor = 18 * MB;
+    for _ in 0..20 {
+        host.pass(SECOND / 10);
+        host.moves();
+    }
+    assert_eq!((host.trims.len(), host.rss), (2, Some(18 * MB)));
+}
+
 #[test]
 fn a_clock_that_is_set_back_keeps_nobody_waiting() {
     let mut host = by_default(11 * MB);
