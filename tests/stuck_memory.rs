@@ -196,7 +196,9 @@ fn by_threads_that_have_ended_and_polled_for_their_clients() {
 
 #[test]
 fn a_request_that_is_there_already_goes_first() {
-    let server = Fixture::new("request_in_the_socket_buffer").by_default().env("AUTOTRIM_IDLE", "0");
+    let server = Fixture::new("request_in_the_socket_buffer").by_default();
+    // Three trims of 200 MB within a second are more than the default pays for where the machine is slow.
+    let server = server.env("AUTOTRIM_IDLE", "0").env("AUTOTRIM_OVERHEAD", "0");
     let line = "told with the memory held, then trimmed\n";
     assert_eq!(server.preloaded().0.stdout, line.repeat(3));
 }
