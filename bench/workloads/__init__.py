@@ -9,12 +9,13 @@ from bench.workloads.large_buffers import LARGE_BUFFERS
 from bench.workloads.native_threads import NATIVE_THREADS
 from bench.workloads.oom import OOM
 from bench.workloads.pulp import PULP
-from bench.workloads.rows import ROWS
+from bench.workloads.rows import PART_LOAD, ROWS
 
 ALL: dict[str, Workload] = {
     workload.name: workload
     for workload in (
         *ROWS,
+        *PART_LOAD,
         LARGE_BUFFERS,
         NATIVE_THREADS,
         *BIG_HEAPS,

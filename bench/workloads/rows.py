@@ -9,10 +9,11 @@ from bench import ROOT
 from bench.server import Launch, gunicorn
 from bench.services import free_port
 from bench.variants import OTHERS, PAIR, TRIGGERS, Variant
-from bench.workloads.base import PYTHON, Bench, Workload, mixed_rows
+from bench.workloads.base import PYTHON, Bench, Timing, Workload, mixed_rows
 
 SETTINGS = dict.fromkeys(PAIR, 5) | dict.fromkeys((*OTHERS, "patch"), 3)
 GTHREAD = SETTINGS | dict.fromkeys((*TRIGGERS, "overhead", "max-requests"), 3)
+PART = dict.fromkeys((*PAIR, "arenas-1", "trim-threshold"), 3)
 SYNC = GTHREAD | dict.fromkeys((*TRIGGERS, "overhead"), 2)
 
 
@@ -104,4 +105,20 @@ ROWS = (
         "Puma, 8 threads, 8 clients, PostgreSQL rows as JSON",
         SETTINGS,
     ),
+)
+
+# Most servers have little to do most of the time: what the library costs there, against the work that is done.
+PART_LOAD = tuple(
+    Gunicorn(
+        f"rows-gthread-{percent}",
+        f"gunicorn gthread, 8 threads, PostgreSQL rows as JSON, {percent} % of what it can do",
+        PART,
+        group="part-load",
+        timing=Timing(closed=0.2, open=15),
+        rate=percent / 100,
+        in_quick=False,
+        worker="gthread",
+        arguments=("--threads", "8"),
+    )
+    for percent in (10, 30, 70)
 )

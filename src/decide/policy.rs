@@ -286,6 +286,7 @@ impl Policy {
             }
             self.next_requests = self.after_interval(rules, moment.requests);
             self.counts.no_growth += 1;
+            self.counts.nothing_to_gain += 1;
         }
         let watched = self.watch.is_due(now);
         let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look;

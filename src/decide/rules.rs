@@ -206,4 +206,6 @@ pub struct Counts {
     pub skipped: u64,
     /// Looks at RSS, in quiet moments too, and intervals that found too little to gain for a trim.
     pub no_growth: u64,
+    /// Those of them that were intervals.
+    pub nothing_to_gain: u64,
 }

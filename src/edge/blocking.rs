@@ -89,7 +89,12 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
     }
     keeping_errno(|| {
         let mut is_known = false;
-        while process.waits.watch(point, sys::coarse_now(), first) {
+        loop {
+            let now = sys::coarse_now();
+            first = process.waits.in_turn(point, now, first);
+            if !process.waits.watch(point, now, first) {
+                return false;
+            }
             is_known =
                 is_known || process.waits.blocks_plainly(point, descriptor) && signals::restarts(now) != Restarts::Some;
             if !is_known {
@@ -111,7 +116,6 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
                 _ => return interrupts,
             }
         }
-        false
     })
 }
 

@@ -144,9 +144,9 @@ impl Wait {
             }
             Some(length)
         };
-        let wait = |now: u64, length: Option<u64>, first: Option<u64>| Wait {
+        let wait = |point: Point, now: u64, length: Option<u64>, first: Option<u64>| Wait {
             process,
-            point: point(),
+            point,
             deadline: length.map(|length| now.saturating_add(length)),
             length,
             first,
@@ -162,17 +162,18 @@ impl Wait {
         let active_at = process.hints.note_activity(now);
         let is_time = process.hints.is_time(answered, now, active_at.is_some());
         if is_time || outside::takes_signal(process) || garbage::is_wanted(process) {
-            return Some(wait(sys::now(), length()?, None));
+            let length = length()?;
+            return Some(wait(point(), sys::now(), length, None));
         }
         // It may be time before the caller's timeout ends. One thread watches for that, the others wait as they asked.
         let first = process.hints.next(active_at, runtime.options.rules.idle).saturating_sub(now);
         if first >= LONGEST_PART {
             return None;
         }
-        let length = length()?;
+        let (length, point) = (length()?, point());
+        let first = process.waits.in_turn(point, now, first).max(MILLISECOND);
         let comes = length.is_none_or(|length| first < length);
-        (comes && process.waits.watch(point(), now, first))
-            .then(|| wait(sys::now(), length, Some(first.max(MILLISECOND))))
+        (comes && process.waits.watch(point, now, first)).then(|| wait(point, sys::now(), length, Some(first)))
     }
 
     /// Nanoseconds until the caller's timeout ends; `None` = never.
@@ -291,10 +292,9 @@ impl Wait {
         let by_clock = self.deadline.map(|deadline| deadline.saturating_sub(now));
         let by_parts = self.length.map(|length| length.saturating_sub(waited));
         let left = by_clock.min(by_parts);
-        let first = again.filter(|&again| {
-            again < LONGEST_PART
-                && left.is_none_or(|left| again < left)
-                && self.process.waits.watch(self.point, now, again)
+        let waits = &self.process.waits;
+        let first = again.map(|again| waits.in_turn(self.point, now, again)).filter(|&again| {
+            again < LONGEST_PART && left.is_none_or(|left| again < left) && waits.watch(self.point, now, again)
         });
         (first.map_or(Part::Rest(left), Part::First), first.unwrap_or(0))
     }

@@ -1,9 +1,10 @@
 //! Where threads of this process wait, and which of them watches meanwhile.
 
 use core::ffi::c_int;
+use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::decide::SECOND;
+use crate::decide::{MILLISECOND, SECOND};
 use crate::sys::{files, memory, sockets};
 
 /// So many calls are not asked after one that does not block.
@@ -63,6 +64,9 @@ pub struct Waits {
     answered_at_accept: AtomicU64,
 }
 
+/// So much later than a thread that waits for its client does one look that others may need: it accepts connections.
+const WAY: u64 = 10 * MILLISECOND;
+
 /// The one of two that is for waits of this kind: for those for one client, or for all others.
 fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
     if matches!(point, Point::Receive | Point::PollClient) { clients } else { others }
@@ -77,6 +81,14 @@ impl Waits {
         let until = watched_until.load(Relaxed);
         let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
         until < now && watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+    }
+
+    /// When the calling thread is to look, which would watch for so long from `now`: while one watches that waits for its client alone,
+    /// the other gives way, because a trim holds up whoever makes it.
+    pub fn in_turn(&self, point: Point, now: u64, nanoseconds: u64) -> u64 {
+        let [_, clients] = &self.watched_until;
+        let gives_way = !ptr::eq(of(&self.watched_until, point), clients) && clients.load(Relaxed) >= now;
+        nanoseconds.saturating_add(if gives_way { WAY } else { 0 })
     }
 
     /// It watches no more.
@@ -145,5 +157,55 @@ impl Waits {
     /// Whether one was answered since, with `answered` of them by now.
     pub fn has_answered_since_accept(&self, answered: u64) -> bool {
         self.answered_at_accept.load(Relaxed) != answered.saturating_add(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits() -> Waits {
+        let zero = || AtomicU64::new(0);
+        Waits {
+            watched_until: [zero(), zero()],
+            alone: AtomicBool::new(false),
+            alone_until: zero(),
+            polled: AtomicU32::new(0),
+            polled_before: AtomicU32::new(0),
+            polled_before_receive: AtomicU32::new(0),
+            answered_at_poll: zero(),
+            not_asked: [AtomicU32::new(0), AtomicU32::new(0)],
+            answered_at_accept: zero(),
+        }
+    }
+
+    #[test]
+    fn one_thread_watches_until_it_is_back_or_given_up() {
+        let waits = waits();
+        assert!(waits.watch(Point::Epoll, 1, SECOND));
+        assert!(!waits.watch(Point::Poll, 2, SECOND));
+        waits.end_watch(Point::Select);
+        assert!(waits.watch(Point::Poll, 3, SECOND));
+        assert!(!waits.watch(Point::Accept, 3 + 2 * SECOND, SECOND));
+        assert!(waits.watch(Point::Accept, 4 + 2 * SECOND, SECOND));
+    }
+
+    #[test]
+    fn who_waits_for_a_client_watches_beside_and_looks_first() {
+        let waits = waits();
+        assert!(waits.watch(Point::PollClient, 1, SECOND) && !waits.watch(Point::Receive, 1, SECOND));
+        assert!(waits.watch(Point::Accept, 1, SECOND));
+        assert_eq!([Point::Accept, Point::PollClient].map(|point| waits.in_turn(point, 1, 7)), [7 + WAY, 7]);
+        waits.end_watch(Point::Receive);
+        assert_eq!(waits.in_turn(Point::Epoll, 1, 7), 7);
+    }
+
+    #[test]
+    fn a_receive_after_a_poll_need_not_look_unless_something_was_answered() {
+        let waits = waits();
+        assert!(!waits.has_polled_since_receive());
+        waits.polls(7);
+        assert!(waits.has_polled_since_receive() && waits.is_as_polled(7) && !waits.is_as_polled(8));
+        assert!(!waits.has_polled_since_receive());
     }
 }

@@ -79,7 +79,11 @@ fn decide(
     let rules = &outside::rules_at_wait_point(process, &runtime.options.rules);
     let small = policy.low == 0 && tasks::is_waiting_for(process);
     let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
+    let passed_over = policy.counts.nothing_to_gain;
     let (mut decision, mut next) = policy.decide(rules, moment(process, true), rss);
+    if policy.counts.nothing_to_gain != passed_over {
+        log::passed_over(process.stats.requests.load(Relaxed));
+    }
     if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
         if let Some(obstacle) = safety::obstacle(process, shield) {

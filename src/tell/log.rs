@@ -201,6 +201,17 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     write(runtime, Level::Debug, &mut line);
 }
 
+/// An interval is over, when so many requests were answered, and no trim comes: the last one brought nothing, and nothing can have
+/// become free since.
+#[inline(never)]
+pub fn passed_over(requests: u64) {
+    let Some(runtime) = runtime().filter(|runtime| runtime.options.log >= Level::Debug) else { return };
+    let mut line = Line::new();
+    begin(&mut line, runtime, "skipped");
+    line.text(" reason=nothing_to_gain requests=").number(requests);
+    write(runtime, Level::Debug, &mut line);
+}
+
 /// The process's memory is locked, and a trim gave nothing back. Said once per process.
 pub fn locked(runtime: &Runtime) {
     let mut line = Line::new();
