@@ -5,6 +5,7 @@ use core::ffi::c_int;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::wait::{LONGEST_PART, look, trim_before};
+use crate::decide::MILLISECOND;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
@@ -87,7 +88,12 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
     if active_at.is_none() && !process.hints.is_worth() && process.waits.is_alone(now) {
         return false;
     }
+    if signals::restarts(now) == Restarts::Some {
+        return false;
+    }
     keeping_errno(|| {
+        // What was so a moment ago is believed for a moment: most servers have their next request by then.
+        let mut is_believed = process.waits.has_blocked(descriptor, now);
         let mut is_known = false;
         loop {
             let now = sys::coarse_now();
@@ -95,16 +101,21 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
             if !process.waits.watch(point, now, first) {
                 return false;
             }
-            is_known =
-                is_known || process.waits.blocks_plainly(point, descriptor) && signals::restarts(now) != Restarts::Some;
-            if !is_known {
-                process.waits.end_watch(point);
-                return false;
+            if !is_believed && !is_known {
+                is_known = process.waits.blocks_plainly(point, descriptor, now);
+                if !is_known {
+                    process.waits.end_watch(point);
+                    return false;
+                }
             }
-            let ready = sockets::wait_for_input(descriptor, first);
+            let part = if is_believed { first.min(MILLISECOND) } else { first };
+            let ready = sockets::wait_for_input(descriptor, part);
             process.waits.end_watch(point);
             if ready != 0 {
                 return ready < 0 && errno() == libc::EINTR && signals::restarts(u64::MAX) != Restarts::All;
+            }
+            if core::mem::take(&mut is_believed) {
+                continue;
             }
             let shield = signals::shield();
             let interrupts = |pending| shield.interrupts(pending, descriptor);

@@ -2,7 +2,7 @@
 
 use core::ffi::c_int;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::decide::{MILLISECOND, SECOND};
 use crate::sys::{files, memory, sockets};
@@ -48,6 +48,9 @@ impl Point {
 pub struct Waits {
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
     watched_until: [AtomicU64; 2],
+    /// A descriptor that was found to block, and has no time of its own, and until when that is remembered.
+    blocking: AtomicI32,
+    blocking_until: AtomicU64,
     /// Whether the process has one thread, and until when that is believed.
     alone: AtomicBool,
     alone_until: AtomicU64,
@@ -137,16 +140,24 @@ impl Waits {
         self.alone.load(Relaxed)
     }
 
-    /// Whether a call on `descriptor` that is about to be made blocks, and has no time of its own. Asked each time: what was so a
-    /// moment ago may be otherwise by now (fcntl, ioctl, setsockopt, another file under the number). A file never makes anybody wait.
-    pub fn blocks_plainly(&self, point: Point, descriptor: c_int) -> bool {
-        let blocks = sockets::is_blocking(descriptor)
-            && !sockets::has_receive_timeout(descriptor)
-            && (point != Point::Receive || files::is_source(descriptor));
-        if !blocks {
+    /// Whether a call on `descriptor` that is about to be made blocks, and has no time of its own. A file never makes anybody wait.
+    pub fn blocks_plainly(&self, point: Point, descriptor: c_int, now: u64) -> bool {
+        let blocks = files::is_source(descriptor)
+            && sockets::is_blocking(descriptor)
+            && !sockets::has_receive_timeout(descriptor);
+        if blocks {
+            self.blocking.store(descriptor, Relaxed);
+            self.blocking_until.store(now.saturating_add(SECOND), Relaxed);
+        } else {
             of(&self.not_asked, point).store(NOT_ASKED, Relaxed);
+            self.blocking_until.store(0, Relaxed);
         }
         blocks
+    }
+
+    /// Whether that was so within the last second: it may be otherwise by now (fcntl, ioctl, setsockopt, another file under the number).
+    pub fn has_blocked(&self, descriptor: c_int, now: u64) -> bool {
+        self.blocking.load(Relaxed) == descriptor && now < self.blocking_until.load(Relaxed)
     }
 
     /// An accept brought a connection when so many requests were answered.
@@ -168,6 +179,8 @@ mod tests {
         let zero = || AtomicU64::new(0);
         Waits {
             watched_until: [zero(), zero()],
+            blocking: AtomicI32::new(0),
+            blocking_until: zero(),
             alone: AtomicBool::new(false),
             alone_until: zero(),
             polled: AtomicU32::new(0),
