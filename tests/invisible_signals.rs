@@ -27,6 +27,15 @@ fn a_signal_during_a_trim_ends_that_wait() {
     interrupted("held", libc::SIGUSR1);
 }
 
+/// The calls by their numbers in waits.h: epoll_wait, epoll_pwait, poll, select.
+#[test]
+fn a_signal_at_the_cut_of_a_wait_ends_it() {
+    for call in ["2", "3", "0", "5"] {
+        let fixture = Fixture::new("signals_at_the_cut").argument(call).by_default();
+        fixture.env("AUTOTRIM_IDLE", "10ms").is_unchanged();
+    }
+}
+
 /// gunicorn's master ends a worker that hangs with SIGABRT, and a handler takes it.
 #[test]
 fn sigabrt_during_a_trim_ends_that_wait() {

@@ -7,7 +7,7 @@ mod common;
 mod forced_trim;
 
 use common::http::{Connection, get, request};
-use common::process::{anonymous_kb, children, clean_environment, end_with_this_test, send_signal};
+use common::process::{anonymous_kb, clean_environment, end_with_this_test, kill_with_children};
 use common::{LIMIT, free_port, library, python, root, servers, wait_within};
 use forced_trim::force_trim;
 use std::any::Any;
@@ -113,11 +113,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for pid in children(self.child.id()) {
-            send_signal(pid, libc::SIGKILL);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill_with_children(&mut self.child);
     }
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::log::Log;
-use common::process::{children, clean_environment, end_with_this_test, own_threads, send_signal};
+use common::process::{children, clean_environment, end_with_this_test, kill_with_children, own_threads, send_signal};
 use common::{LIMIT, library, python, root, servers, wait_within};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -51,11 +51,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for pid in children(self.child.id()) {
-            send_signal(pid, libc::SIGKILL);
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        kill_with_children(&mut self.child);
     }
 }
 

@@ -187,8 +187,13 @@ impl Wait {
     pub fn run(&self, divisible: bool, substitute: Option<Call>, call: &mut dyn FnMut(Part, How) -> c_int) -> c_int {
         let before = errno();
         // A clock may stand still (libfaketime): what was waited is over, whatever it says.
-        let mut waited = 0;
-        if let Some(first) = self.first {
+        let (mut waited, mut first) = (0, self.first);
+        // poll and select fail with EINTR where a signal is pending when their time is over (fs/select.c, do_poll and core_sys_select).
+        // epoll_wait does not (fs/eventpoll.c, ep_poll): a thread that has yet to get a processor then would run the handler, and
+        // wait on. It is cut only where it can be shielded.
+        let is_epoll = self.point == Point::Epoll;
+        let divisible = divisible && (!is_epoll || substitute.is_none_or(filter::allows));
+        if let Some(first) = first.take_if(|_| !is_epoll || !divisible) {
             let part = if divisible { Part::First(first) } else { Part::Rest(self.left()) };
             let result = call(part, How::Plain);
             self.process.waits.end_watch(self.point);
@@ -199,20 +204,27 @@ impl Wait {
         }
         let shield = signals::shield();
         if !shield.is_up || !substitute.is_none_or(filter::allows) {
+            self.process.waits.end_watch(self.point);
             return self.run_uncut(before, &shield, divisible, waited, call);
         }
         duty::at_wait_point(self.process, &shield);
         loop {
             let mut found = 0;
-            let again = look(self.process, &shield, Some(self.point), &mut || {
-                found = call(Part::First(0), How::Shielded);
-                found > 0
-            });
+            let next = match first.take() {
+                Some(first) => (Part::First(first), first),
+                None => {
+                    let again = look(self.process, &shield, Some(self.point), &mut || {
+                        found = call(Part::First(0), How::Shielded);
+                        found > 0
+                    });
+                    if found > 0 { (Part::First(0), 0) } else { self.part(again.filter(|_| divisible), waited) }
+                }
+            };
             let (result, timed_out) = if found > 0 {
                 set_errno(before);
                 (found, false)
             } else {
-                let (part, first) = self.part(again.filter(|_| divisible), waited);
+                let (part, first) = next;
                 let mask = outside::mask_for_wait(self.process, &shield);
                 set_errno(before);
                 let result = shield.wait(|| call(part, How::Masked(&mask)));
@@ -248,6 +260,7 @@ impl Wait {
         mut waited: u64,
         call: &mut dyn FnMut(Part, How) -> c_int,
     ) -> c_int {
+        let divisible = divisible && self.point != Point::Epoll;
         let mut own = None;
         loop {
             let shield = own.as_ref().unwrap_or(shield);

@@ -2,7 +2,7 @@
 
 use procfs::process::{Process, all_processes};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Anonymous resident memory in KB; nothing when the process is gone.
@@ -14,6 +14,15 @@ pub fn anonymous_kb(pid: u32) -> Option<u64> {
 pub fn sleeps(pid: u32) -> u64 {
     let status = Process::new(pid as i32).and_then(|process| process.status()).expect("the process's status");
     status.voluntary_ctxt_switches.expect("voluntary_ctxt_switches")
+}
+
+/// Ends a program and the children that it would leave behind.
+pub fn kill_with_children(child: &mut Child) {
+    for pid in children(child.id()) {
+        send_signal(pid, libc::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// The running children of a process, in the order of their ids; zombies have left already.
