@@ -32,7 +32,7 @@ pub fn is_any_from(first: u32) -> bool {
     (first as usize) < END.load(Relaxed)
 }
 
-/// Stands for a descriptor that is not followed, but whose reads [`crate::background`] wants to see: unlike 0 it sends a
+/// Stands for a descriptor that is not followed, but whose reads [`crate::edge::thread`] wants to see: unlike 0 it sends a
 /// hook the long way, and costs the others nothing.
 const MARK: u8 = 255;
 /// Stands for a socket that is no listener although accept can be called on it.

@@ -22,13 +22,13 @@ pub enum Reason {
     Planned = 1 << 3,
     /// Something is to be decided at once.
     Now = 1 << 4,
-    /// [`crate::unseen`] wants to come by.
+    /// [`crate::watch::unseen`] wants to come by.
     Unseen = 1 << 5,
-    /// [`crate::duty`] does, in a forked child.
+    /// [`crate::reclaim::duty`] does, in a forked child.
     Inherited = 1 << 6,
-    /// [`crate::background`] does: its signal must not interrupt a wait.
+    /// [`crate::edge::thread`] does: its signal must not interrupt a wait.
     Signal = 1 << 7,
-    /// The process serves nobody: each wait may be one between two tasks ([`crate::tasks`]).
+    /// The process serves nobody: each wait may be one between two tasks ([`crate::watch::tasks`]).
     Tasks = 1 << 8,
 }
 

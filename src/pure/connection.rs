@@ -14,7 +14,7 @@
 //! Checked against the traces in `tests/traces`: calls recorded from real servers, with the true number of
 //! answered requests.
 
-/// The state of one descriptor, kept as one byte in [`crate::descriptors`].
+/// The state of one descriptor, kept as one byte in [`crate::own::descriptors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
