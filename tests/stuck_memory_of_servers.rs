@@ -132,8 +132,7 @@ impl Held {
         let end = Instant::now();
         wait(&running);
         let (kb, after) = (running.anonymous(), end.elapsed());
-        // A thread that is stopped answers no probe.
-        drop(kept);
+        // What is kept is part of what is needed.
         force_trim(running.pid());
         let needed_kb = running.anonymous();
         let library = if preloaded { "with the library" } else { "plain" };
@@ -142,7 +141,9 @@ impl Held {
             program.name,
             running.read("stderr")
         );
-        drop(slow);
+        // First of all: a process that is stopped answers no probe.
+        drop(running);
+        drop((kept, slow));
         Self { kb, needed_kb }
     }
 
