@@ -17,9 +17,10 @@ use crate::tell::{log, metrics};
 use crate::watch::safety::{self, Obstacle, may_act};
 use crate::watch::{observe, outside, tasks};
 
-/// At a wait point, under `shield`: trims if that is right; false where another thread decides. Where `point` is `None` nothing is trimmed. `somebody_waits` asks the kernel whether there is work for
-/// this thread. What is to be done later is planned in the process's hints.
-#[inline(never)]
+/// At a wait point, under `shield`: trims if that is right; false where another thread decides. Where `point` is `None` nothing is
+/// trimmed. `somebody_waits` asks the kernel whether there is work for this thread. What is to be done later is planned in the
+/// process's hints. Inlined, for the sake of the stack.
+#[inline(always)]
 pub fn at_wait_point(
     runtime: &Runtime,
     process: &Process,
