@@ -12,8 +12,7 @@ use crate::own::waits::Point;
 use crate::pure::connection::State;
 use crate::sys::errno::{Failure, fail};
 use crate::sys::filter::{self, Call};
-use crate::sys::memory;
-use crate::sys::real;
+use crate::sys::{memory, real, signals, sockets};
 
 /// The timeout of poll and epoll_wait.
 pub fn milliseconds(timeout: c_int) -> Option<Timeout> {
@@ -48,8 +47,7 @@ pub fn fitting(count: nfds_t, room: usize, timeout: Option<Timeout>) -> Option<T
 }
 
 fn in_milliseconds(part: Part) -> c_int {
-    let milliseconds = |part: u64| c_int::try_from(part.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
-    part.length().map_or(-1, milliseconds)
+    part.length().map_or(-1, sockets::milliseconds)
 }
 
 /// Whose call a wait is.
@@ -339,7 +337,7 @@ struct Seconds(Option<timespec>);
 
 impl Seconds {
     fn of(nanoseconds: Option<u64>) -> Seconds {
-        Seconds(nanoseconds.map(|time| timespec { tv_sec: (time / SECOND) as _, tv_nsec: (time % SECOND) as _ }))
+        Seconds(nanoseconds.map(signals::timespec))
     }
 
     fn pointer(&self) -> *const timespec {

@@ -204,7 +204,9 @@ impl Wait {
         }
         let shield = signals::shield();
         if !shield.is_up || !substitute.is_none_or(filter::allows) {
-            self.process.waits.end_watch(self.point);
+            if first.is_some() {
+                self.process.waits.end_watch(self.point);
+            }
             return self.run_uncut(before, &shield, divisible, waited, call);
         }
         duty::at_wait_point(self.process, &shield);

@@ -48,10 +48,15 @@ pub fn has_input(descriptor: c_int) -> bool {
     !filter::is_restricted() && keeping_errno(|| uncancelled::is_readable(descriptor))
 }
 
+/// A time as poll(2) and epoll_wait(2) take it, rounded up.
+pub fn milliseconds(nanoseconds: u64) -> c_int {
+    c_int::try_from(nanoseconds.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX)
+}
+
 /// Waits so long for bytes or a connection, as poll(2) does: a cancellation point, with the caller's mask. Changes errno.
 pub fn wait_for_input(descriptor: c_int, nanoseconds: u64) -> c_int {
     let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
-    let timeout = c_int::try_from(nanoseconds.div_ceil(MILLISECOND)).unwrap_or(c_int::MAX);
+    let timeout = milliseconds(nanoseconds);
     // SAFETY: one entry, valid for writing.
     real::poll.get().map_or_else(|| fail(libc::ENOSYS), |poll| unsafe { poll(&mut entry, 1, timeout) })
 }
