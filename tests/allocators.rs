@@ -11,10 +11,10 @@ use common::http::get;
 use common::log::{Line, Log};
 use common::package::file_of;
 use common::process::{clean_environment, cpu_time, end_with_this_test};
-use common::{LIMIT, library, wait_within};
+use common::{LIMIT, free_port, library, wait_within};
 use fixture::{Fixture, shared_object, shared_object_as};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -259,7 +259,7 @@ fn gunicorn_gives_a_burst_back() {
 fn redis_gives_its_data_back() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let errors = directory.path().join("stderr");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+    let port = free_port();
     let mut command = Command::new(file_of("redis-server", "bin/redis-server"));
     clean_environment(&mut command)
         .args(["--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "local", "--jemalloc-bg-thread", "no"])

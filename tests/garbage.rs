@@ -8,7 +8,7 @@ use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
 use common::process::clean_environment;
 use common::script::Script;
-use common::{LIMIT, library, servers, wait_within};
+use common::{LIMIT, free_port, library, servers, wait_within};
 use fixture::Fixture;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -194,8 +194,7 @@ fn a_server_can_be_stopped_during_a_collection() {
 /// Nothing but one line where there is no CPython.
 #[test]
 fn node_is_left_as_it_is() {
-    let port =
-        std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("port").port();
+    let port = free_port();
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name| std::fs::File::create(directory.path().join(name)).expect("a file");
     let mut command = Command::new("node");

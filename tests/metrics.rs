@@ -11,7 +11,7 @@ use common::log::Log;
 use common::metrics::{Metrics, file, names};
 use common::opened::open_directory;
 use common::process::{clean_environment, end_with_this_test, send_signal};
-use common::{LIMIT, wait_within};
+use common::{LIMIT, free_port, wait_within};
 use fixture::{Fixture, shared_object};
 use std::collections::BTreeSet;
 use std::fs;
@@ -201,10 +201,7 @@ impl Drop for Exporter {
 }
 
 fn start_node_exporter(directory: &Path) -> (Exporter, u16) {
-    // Free a moment ago: the exporter takes no listener from us.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its number").port();
-    drop(listener);
+    let port = free_port();
     let mut command = Command::new("prometheus-node-exporter");
     clean_environment(&mut command)
         .args([

@@ -6,9 +6,9 @@ mod common;
 mod fixture;
 
 use common::process::{clean_environment, end_with_this_test};
-use common::{LIMIT, library, wait_within};
+use common::{LIMIT, free_port, library, wait_within};
 use fixture::Fixture;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -29,7 +29,7 @@ impl Sshd {
         }
         // Where the server would put its own away from what it serves.
         let _ = std::fs::create_dir_all("/run/sshd");
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let settings = [
             format!("Port {port}"),
             "ListenAddress 127.0.0.1".into(),

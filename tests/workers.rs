@@ -5,10 +5,10 @@ mod common;
 
 use common::log::Log;
 use common::process::{children, clean_environment, end_with_this_test, kill_with_children, own_threads, send_signal};
-use common::{LIMIT, library, python, root, servers, wait_within};
+use common::{LIMIT, free_port, library, python, root, servers, wait_within};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -53,10 +53,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         kill_with_children(&mut self.child);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// A Redis server in memory, and its URL.
