@@ -21,16 +21,6 @@ pub fn before_task(descriptor: c_int) -> bool {
     watch::with_reason().is_some_and(tasks::is_waiting_for) && before(descriptor, Point::Receive)
 }
 
-/// Before a receive from a connection on which nothing is pending. Event loops have just waited elsewhere, and looked there: nothing
-/// has been answered since.
-#[inline]
-pub fn before_receive(descriptor: c_int) -> bool {
-    let Some(process) = process::get() else { return false };
-    let is_seen =
-        process.waits.has_polled_since_receive() && process.waits.is_as_polled(process.stats.requests.load(Relaxed));
-    !is_seen && before(descriptor, Point::Receive)
-}
-
 /// Before a call on `descriptor` that has no p-variant, and may block or is the next after an answer: trims if that is right. Returns whether the
 /// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
 pub fn before(descriptor: c_int, point: Point) -> bool {

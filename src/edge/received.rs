@@ -7,7 +7,9 @@ use libc::{mmsghdr, msghdr, ssize_t};
 
 use super::{blocking, thread};
 use crate::own::descriptors;
+use crate::own::process;
 use crate::own::runtime::runtime;
+use crate::own::waits::Point;
 use crate::pure::ancillary;
 use crate::sys::errno::{fail, keeping_errno};
 use crate::sys::{self, sockets};
@@ -19,8 +21,8 @@ pub fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
-    // Within a request nobody waits for the next one.
-    if descriptors::may_be_waited_for(fd) && has_reason() {
+    // Within a request nobody waits for the next one, and event loops have just waited elsewhere, and looked there.
+    if descriptors::may_be_waited_for(fd) && !process::get().is_some_and(|process| process.waits.has_just_polled()) && has_reason() {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())
@@ -46,7 +48,7 @@ fn before_receiving(fd: c_int, flags: c_int) -> bool {
         keeping_errno(thread::at_read);
         return flags & libc::MSG_DONTWAIT == 0 && blocking::before_task(fd);
     }
-    flags & libc::MSG_DONTWAIT == 0 && blocking::before_receive(fd)
+    flags & libc::MSG_DONTWAIT == 0 && blocking::before(fd, Point::Receive)
 }
 
 #[inline(always)]

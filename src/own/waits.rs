@@ -9,6 +9,8 @@ use crate::sys::{files, memory, sockets};
 
 /// So many calls are not asked after one that does not block.
 const NOT_ASKED: u32 = 64;
+/// One epoll_wait in so many is tried where they find nothing at once.
+const TRIED: u32 = 16;
 
 /// Where a thread is about to wait, by family of calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +56,15 @@ pub struct Waits {
     /// Whether the process has one thread, and until when that is believed.
     alone: AtomicBool,
     alone_until: AtomicU64,
-    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some. As of the last call that has no
-    /// timeout, and as of the last receive.
+    /// Waits in poll and its kin, as far as they were looked at: what changes tells that there are some; and as of the last call that
+    /// has no timeout.
     polled: AtomicU32,
     polled_before: AtomicU32,
-    polled_before_receive: AtomicU32,
-    /// The requests that were answered at the last of them.
-    answered_at_poll: AtomicU64,
+    /// Whether one has come since the last receive, and nothing was answered since.
+    just_polled: AtomicBool,
+    /// Whether the last epoll_wait that was tried had something at once, and how many were not tried since.
+    had_something: AtomicBool,
+    not_tried: AtomicU32,
     /// How many more calls of each kind are not asked for whether they block, because the last one did not.
     not_asked: [AtomicU32; 2],
     /// One more than the requests that were answered when accept last brought a connection, as far as it was looked at.
@@ -99,23 +103,38 @@ impl Waits {
         of(&self.watched_until, point).store(0, Relaxed);
     }
 
-    /// A thread waits in poll or its kin, with so many requests answered.
-    pub fn polls(&self, answered: u64) {
+    /// A thread waits in poll or its kin.
+    pub fn polls(&self) {
         self.polled.store(self.polled.load(Relaxed).wrapping_add(1), Relaxed);
-        self.answered_at_poll.store(answered, Relaxed);
+        self.just_polled.store(true, Relaxed);
     }
 
-    /// Whether a thread has waited there since the last receive before which this was asked.
-    pub fn has_polled_since_receive(&self) -> bool {
-        let polled = self.polled.load(Relaxed);
-        let before = self.polled_before_receive.load(Relaxed);
-        self.polled_before_receive.store(polled, Relaxed);
-        before != polled
+    /// Whether an epoll_wait is to be tried without waiting, before it is cut: in a busy server most find something at once.
+    pub fn is_tried(&self) -> bool {
+        let not_tried = self.not_tried.load(Relaxed);
+        self.not_tried.store(not_tried.wrapping_add(1), Relaxed);
+        self.had_something.load(Relaxed) || not_tried % TRIED == 0
     }
 
-    /// Whether as many requests are answered as when a thread waited there last.
-    pub fn is_as_polled(&self, answered: u64) -> bool {
-        self.answered_at_poll.load(Relaxed) == answered
+    /// What came of it.
+    pub fn tried(&self, something: bool) {
+        self.had_something.store(something, Relaxed);
+    }
+
+    /// A request was answered.
+    #[inline(always)]
+    pub fn answered(&self) {
+        self.just_polled.store(false, Relaxed);
+    }
+
+    /// Before a receive: whether a thread has waited there since the last one, and nothing was answered since.
+    #[inline(always)]
+    pub fn has_just_polled(&self) -> bool {
+        let just = self.just_polled.load(Relaxed);
+        if just {
+            self.just_polled.store(false, Relaxed);
+        }
+        just
     }
 
     /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not, and many that need
@@ -185,8 +204,9 @@ mod tests {
             alone_until: zero(),
             polled: AtomicU32::new(0),
             polled_before: AtomicU32::new(0),
-            polled_before_receive: AtomicU32::new(0),
-            answered_at_poll: zero(),
+            just_polled: AtomicBool::new(false),
+            had_something: AtomicBool::new(false),
+            not_tried: AtomicU32::new(0),
             not_asked: [AtomicU32::new(0), AtomicU32::new(0)],
             answered_at_accept: zero(),
         }
@@ -216,9 +236,22 @@ mod tests {
     #[test]
     fn a_receive_after_a_poll_need_not_look_unless_something_was_answered() {
         let waits = waits();
-        assert!(!waits.has_polled_since_receive());
-        waits.polls(7);
-        assert!(waits.has_polled_since_receive() && waits.is_as_polled(7) && !waits.is_as_polled(8));
-        assert!(!waits.has_polled_since_receive());
+        assert!(!waits.has_just_polled());
+        waits.polls();
+        assert!(waits.has_just_polled() && !waits.has_just_polled());
+        waits.polls();
+        waits.answered();
+        assert!(!waits.has_just_polled());
+    }
+
+    #[test]
+    fn one_wait_in_sixteen_is_tried_unless_they_find_something() {
+        let waits = waits();
+        let tried = || (0..160).filter(|_| waits.is_tried()).count();
+        assert_eq!(tried(), 10);
+        waits.tried(true);
+        assert_eq!(tried(), 160);
+        waits.tried(false);
+        assert_eq!(tried(), 10);
     }
 }

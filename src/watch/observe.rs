@@ -48,16 +48,15 @@ fn open(descriptor: c_int, event: Event) {
 pub fn received(descriptor: c_int, result: isize, seldom: impl Fn() -> isize) -> isize {
     let Some(look) = descriptors::look(descriptor) else { return result };
     let Some(process) = process::begun() else { return seldom() };
-    if look.found(State::Pending) {
+    if look.found(State::Idle) {
+        let Some(effect) = look.apply(State::Idle, Event::Received) else { return seldom() };
+        began(process, effect);
+    } else if look.found(State::Pending) {
         // More of a request, such as an upload.
         process.hints.add(Reason::Moved);
-        return result;
-    }
-    if !look.found(State::Idle) {
+    } else {
         return seldom();
     }
-    let Some(effect) = look.apply(State::Idle, Event::Received) else { return seldom() };
-    began(process, effect);
     result
 }
 
@@ -159,6 +158,7 @@ fn answered(process: &Process, effect: Effect, result: isize) -> isize {
 fn count(process: &Process, result: isize) -> isize {
     // Before it is told: whoever takes the reason away finds it counted.
     let before = process.stats.requests.fetch_add(1, SeqCst);
+    process.waits.answered();
     process.hints.add(Reason::Moved);
     if before == 0 { first(result) } else { result }
 }
@@ -186,13 +186,6 @@ fn first(result: isize) -> isize {
 /// another thread's new connection.
 #[inline(always)]
 pub fn forgotten(descriptor: c_int) {
-    if descriptors::is_followed(descriptor) {
-        forget(descriptor);
-    }
-}
-
-#[inline(never)]
-fn forget(descriptor: c_int) {
     if process::is_borrowed() {
         return;
     }
