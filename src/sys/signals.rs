@@ -448,14 +448,23 @@ fn contains(mask: &Mask, signal: c_int) -> bool {
     unsafe { libc::sigismember(mask, signal) == 1 }
 }
 
+/// All signals but faults, as the kernel keeps them.
+const ALL_BUT_FAULTS: u64 = {
+    // glibc's own two, with which it cancels threads and changes their user, are never blocked (sigfillset(3)).
+    let mut word = !(1u64 << 31 | 1 << 32);
+    let mut index = 0;
+    while index < FAULTS.len() {
+        word &= !(1 << (FAULTS[index] - 1));
+        index += 1;
+    }
+    word
+};
+
 fn all_but_faults() -> Mask {
-    let mut set = MaybeUninit::<Mask>::uninit();
-    // SAFETY: `set` is valid for writing, and initialised by sigfillset.
+    let mut set = MaybeUninit::<Mask>::zeroed();
+    // SAFETY: glibc's set begins with the kernel's (see `word`), and zeros are a valid rest.
     unsafe {
-        libc::sigfillset(set.as_mut_ptr());
-        for signal in FAULTS {
-            libc::sigdelset(set.as_mut_ptr(), signal);
-        }
+        set.as_mut_ptr().cast::<u64>().write(ALL_BUT_FAULTS);
         set.assume_init()
     }
 }
