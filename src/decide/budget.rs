@@ -4,16 +4,17 @@
 
 use super::{MILLISECOND, part, whole};
 
-/// Capacity of a bucket: what may be spent in one burst.
+/// Capacity of the bucket of the wall clock: what may be spent in one burst.
 pub const BURST: u64 = 100 * MILLISECOND;
+/// The same of the bucket of CPU time: what costs more waits for quiet.
+pub const BURST_OF_WORK: u64 = 20 * MILLISECOND;
 /// How many times `AUTOTRIM_OVERHEAD` of its own CPU time a process may spend on trims between requests, with their page faults.
 /// glibc's own rule, whose place it takes under an interpreter lock, costs as much on the same servers (DESIGN.md, Defaults).
 pub const COST: u64 = 2;
 /// And this part of `AUTOTRIM_OVERHEAD` of the wall clock, so that one that does little is tidied, too.
 pub const ALLOWANCE: u64 = 10;
-/// Bytes that come back in a nanosecond of page faults: a page of 4 KiB in 1 µs (`scripts/bench-calls`: 1.4 on a virtual
-/// machine).
-pub const BYTES_PER_NANOSECOND: u64 = 4;
+/// Bytes that come back in a nanosecond of page faults: a page of 4 KiB in 1.4 µs (`scripts/bench-calls`, on a virtual machine).
+pub const BYTES_PER_NANOSECOND: u64 = 3;
 
 /// The buckets of one process. All zeros = full.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,17 +62,13 @@ impl Budget {
     /// (trims vary, and the bound must hold), but never more than a full bucket.
     pub fn until_affordable(&self, overhead: u64, took: u64) -> u64 {
         let price = took.saturating_add(took / 2).min(BURST);
-        until_earned(self.spent.saturating_add(price), overhead)
+        whole(self.spent.saturating_add(price).saturating_sub(BURST), overhead)
     }
 
     /// The same for trims between requests, as far as the process goes on as it does: one that uses no CPU time at all earns its
     /// allowance only.
     pub fn until_worth_it(&self, overhead: u64) -> u64 {
-        until_earned(self.spent_on_work, overhead.saturating_mul(COST))
+        whole(self.spent_on_work.saturating_sub(BURST_OF_WORK), overhead.saturating_mul(COST))
     }
 }
 
-/// Nanoseconds until what was spent is no more than a full bucket, which earns this share of the time; 0 = no limit.
-fn until_earned(spent: u64, share: u64) -> u64 {
-    whole(spent.saturating_sub(BURST), share)
-}

@@ -17,8 +17,8 @@ use super::quiet::{Look, Watch};
 use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
 use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
 
-/// Least time between two looks at RSS while there is work. A look (open, read and close `/proc/self/statm`) takes 5 µs
-/// (`scripts/bench-calls`): at most 0.1 % of the wall clock.
+/// Least time between two looks at RSS while there is work, of the clock and of the CPU time that the process uses: memory that grows
+/// takes CPU time. A look (open, read and close `/proc/self/statm`) takes 5 µs (`scripts/bench-calls`): 0.1 % of that.
 const LOOK_EVERY: u64 = 5 * MILLISECOND;
 /// The same where a process serves nobody: each of its waits may be one between two tasks.
 const LOOK_BETWEEN_TASKS_EVERY: u64 = 100 * MILLISECOND;
@@ -83,6 +83,8 @@ pub struct Policy {
     /// Something has come or gone since the last look at RSS, and when the next may be.
     unmeasured: bool,
     next_look: u64,
+    /// The process's CPU time at the last one.
+    cpu_at_look: u64,
     outside: Outside,
     collection: Collection,
     /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
@@ -289,13 +291,14 @@ impl Policy {
             self.counts.nothing_to_gain += 1;
         }
         let watched = self.watch.is_due(now);
-        let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look;
+        let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look && self.has_worked(moment);
         if !quiet && !watched && !look {
             return;
         }
         self.unmeasured = false;
         let every = if moment.between_tasks { LOOK_BETWEEN_TASKS_EVERY } else { LOOK_EVERY };
         self.next_look = now.saturating_add(every);
+        self.cpu_at_look = moment.cpu;
         if quiet {
             self.quiet_at = 0;
         }
@@ -317,6 +320,14 @@ impl Policy {
         } else {
             self.look_at_work(rules, now);
         }
+    }
+
+    /// Whether the process has used CPU time enough since the last look for RSS to have grown; if not, the next look waits.
+    fn has_worked(&mut self, Moment { now, cpu, between_tasks, .. }: Moment) -> bool {
+        let used = cpu.checked_sub(self.cpu_at_look).unwrap_or(LOOK_EVERY);
+        let missing = if between_tasks { 0 } else { LOOK_EVERY.saturating_sub(used) };
+        self.next_look = self.next_look.max(now.saturating_add(missing));
+        missing == 0
     }
 
     /// There is work: is growth worth a trim?

@@ -14,7 +14,7 @@ mod histories;
 mod outside;
 
 use super::*;
-use crate::decide::budget::{ALLOWANCE, BURST, BYTES_PER_NANOSECOND, COST};
+use crate::decide::budget::{ALLOWANCE, BURST, BURST_OF_WORK, BYTES_PER_NANOSECOND, COST};
 use crate::decide::collection::COLLECTED_WITHIN;
 use crate::decide::outside::{PRESSURE_HOLD_OFF, PRESSURE_SPREAD};
 use crate::decide::rules::Asked;
@@ -69,7 +69,7 @@ impl Host {
             rules,
             next: Next { requests: 0, look: 0, time: 0, worth: true },
             now: SECOND,
-            cpu: 0,
+            cpu: SECOND,
             works: false,
             active_at: 0,
             active: false,

@@ -113,7 +113,7 @@ impl Waits {
     pub fn is_tried(&self) -> bool {
         let not_tried = self.not_tried.load(Relaxed);
         self.not_tried.store(not_tried.wrapping_add(1), Relaxed);
-        self.had_something.load(Relaxed) || not_tried % TRIED == 0
+        self.had_something.load(Relaxed) || not_tried.is_multiple_of(TRIED)
     }
 
     /// What came of it.

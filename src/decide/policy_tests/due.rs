@@ -70,6 +70,18 @@ fn a_share_of_a_large_floor_counts_more_than_a_small_size() {
 }
 
 #[test]
+fn rss_is_looked_at_where_the_process_has_used_cpu_time() {
+    let mut host = Host::new(on_growth(8 * MB));
+    host.answer(1, 0);
+    let looks = host.looks;
+    for _ in 0..100 {
+        (host.now, host.cpu) = (host.now + SECOND / 10, host.cpu + LOOK_EVERY / 10);
+        host.answer(1, 0);
+    }
+    assert_eq!(host.looks - looks, 10, "a tenth of the requests");
+}
+
+#[test]
 fn rss_is_measured_at_most_every_few_milliseconds_and_only_after_answers() {
     let mut host = Host::new(on_growth(8 * MB));
     host.answer(1_000, 100_000);

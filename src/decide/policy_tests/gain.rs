@@ -67,6 +67,7 @@ fn what_is_pushed_or_received_without_an_answer_is_activity() {
     host.answer(1, MILLISECOND);
     host.rest(2 * SECOND);
     host.rss = Some(209 * MB);
+    host.works = true;
     for _ in 0..3 {
         host.moves();
         host.pass(40 * MILLISECOND);
