@@ -267,7 +267,8 @@ fn nodes_cluster_is_counted() {
             for _ in 0..20 {
                 assert_eq!(get(port, "/small").status(), 200);
             }
-            let counted = || children(primary).into_iter().filter_map(counts).map(|counts| counts.requests).sum::<u64>();
+            let counted =
+                || children(primary).into_iter().filter_map(counts).map(|counts| counts.requests).sum::<u64>();
             // An answer is counted when it has left.
             wait_within(LIMIT, "20 counted requests", || (counted() == 20).then_some(()));
         });

@@ -71,4 +71,3 @@ impl Budget {
         whole(self.spent_on_work.saturating_sub(BURST_OF_WORK), overhead.saturating_mul(COST))
     }
 }
-

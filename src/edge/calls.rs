@@ -75,7 +75,7 @@ pub const NO_MASK: *const sigset_t = ptr::null();
 /// poll, once for all names that few programs call.
 #[inline(never)]
 pub fn polling_by(fds: *mut pollfd, count: nfds_t, timeout: c_int, next: &dyn Fn() -> c_int) -> c_int {
-    poll(Own::Plain, Some(timeout != 0), move || milliseconds(timeout), fds, count, NO_MASK, next)
+    poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, next)
 }
 
 /// The same of select.
@@ -98,7 +98,7 @@ pub fn epoll(
     let substitute = substitute(own, Call::EpollPwait);
     wait::at(
         || Point::Epoll,
-        Some(timeout != 0),
+        true,
         move || milliseconds(timeout),
         next,
         move |wait| {
@@ -128,7 +128,7 @@ pub fn epoll2(
 ) -> c_int {
     wait::at(
         || Point::Epoll,
-        None,
+        false,
         move || seconds(timeout),
         next,
         move |wait| {
@@ -154,7 +154,7 @@ fn point_of_poll(fds: *const pollfd, count: nfds_t) -> Point {
 #[inline(always)]
 pub fn poll(
     own: Own,
-    waits: Option<bool>,
+    waits: bool,
     timeout: impl FnOnce() -> Option<Timeout>,
     fds: *mut pollfd,
     count: nfds_t,
@@ -194,7 +194,7 @@ pub fn pselect(
     let own = Own::Masked;
     let substitute = substitute(own, Call::Pselect);
     let looking = move |wait: &Wait| select_parts(wait, own, substitute, count, sets, mask);
-    wait::at(|| Point::Select, None, move || seconds(timeout), next, looking)
+    wait::at(|| Point::Select, false, move || seconds(timeout), next, looking)
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
@@ -203,7 +203,7 @@ pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next:
     let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
         || Point::Select,
-        None,
+        false,
         move || microseconds(timeout),
         next,
         move |wait| {

@@ -127,18 +127,18 @@ hooks! {
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int
         = if option == libc::PR_SET_SECCOMP => |next| restricting(installs(a, b), next);
 
-    // The thread is about to wait for work.
+    // The thread is about to wait for work: not where the timeout is 0.
     fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if has_reason() => |next| calls::epoll(Own::Plain, timeout, epoll, events, room, NO_MASK, next);
+        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Plain, timeout, epoll, events, room, NO_MASK, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if has_reason() => |next| calls::epoll(Own::Masked, timeout, epoll, events, room, mask, next);
+        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Masked, timeout, epoll, events, room, mask, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if has_reason() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
     fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Plain, Some(timeout != 0), move || milliseconds(timeout), fds, count, NO_MASK, next);
+        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, next);
     fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, None, move || calls::seconds(timeout), fds, count, mask, next);
+        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::seconds(timeout), fds, count, mask, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if has_reason() => |next| calls::select(count, [reads, writes, errors], timeout, next);
@@ -146,14 +146,14 @@ hooks! {
                mask: *const sigset_t) -> c_int
         = if has_reason() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
     #[undeclared] fn __poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if has_reason() => |next| polling_by(fds, count, timeout, &next);
+        = if timeout != 0 && has_reason() => |next| polling_by(fds, count, timeout, &next);
     #[undeclared] fn __select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
               timeout: *mut timeval) -> c_int
         = if has_reason() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Plain, Some(timeout != 0), move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
                               room: size_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, None, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
 }

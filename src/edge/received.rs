@@ -22,7 +22,10 @@ pub fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t
         return next();
     }
     // Within a request nobody waits for the next one, and event loops have just waited elsewhere, and looked there.
-    if descriptors::may_be_waited_for(fd) && !process::get().is_some_and(|process| process.waits.has_just_polled()) && has_reason() {
+    if descriptors::may_be_waited_for(fd)
+        && !process::get().is_some_and(|process| process.waits.has_just_polled())
+        && has_reason()
+    {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())

@@ -82,21 +82,18 @@ pub struct Wait {
 
 /// A waiting call with this timeout (`None` where the call is invalid): `next` where it is to go on as if we were not
 /// there, because nothing was served yet, the caller does not wait, or nothing can come due before it is back; else
-/// `looking`. `waits`: whether the timeout is another than 0, where that is known without reading the caller's memory.
+/// `looking`. `waits`: whether the timeout is known to be another than 0 without reading the caller's memory.
 #[inline(always)]
 pub fn at(
     point: impl Fn() -> Point,
-    waits: Option<bool>,
+    waits: bool,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
     looking: impl FnOnce(&Wait) -> c_int,
 ) -> c_int {
-    if waits == Some(false) {
-        return next();
-    }
     let mut timeout = Some(timeout);
     let mut timeout = || timeout.take().and_then(|timeout| timeout());
-    let wait = serving().and_then(|process| Wait::begin(process, &point, waits.is_some(), &mut timeout));
+    let wait = serving().and_then(|process| Wait::begin(process, &point, waits, &mut timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
