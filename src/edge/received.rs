@@ -21,14 +21,17 @@ pub fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
-    // Within a request nobody waits for the next one, and event loops have just waited elsewhere, and looked there.
-    if descriptors::may_be_waited_for(fd)
-        && !process::get().is_some_and(|process| process.waits.has_just_polled())
-        && has_reason()
-    {
+    if descriptors::may_be_waited_for(fd) && may_stop() {
         return receiving_stopped(fd, flags, next);
     }
     received(fd, next())
+}
+
+/// Whether a receive that may wait is to be looked at. Event loops have just waited elsewhere, and looked there. In a process without a
+/// page only marked descriptors come here: of the few reads with which a worker waits for its tasks none is passed over.
+#[inline(always)]
+fn may_stop() -> bool {
+    process::get().is_none_or(|process| !process.waits.has_just_polled() && process.hints.any())
 }
 
 /// The same, once for all that few programs call: a copy of it in each of those hooks would only make the library larger.

@@ -25,6 +25,7 @@ use crate::sys::watch::{self, Source, Told, Watch};
 use crate::tell::log::{self, Lack};
 use crate::watch::outside::{NO_MORE, PRESSURE, SIGNAL, ask, asked_by_signal, is_wanted, signal_of_thread};
 use crate::watch::safety::may_act;
+use crate::watch::tasks;
 
 /// How old a program is before it starts its thread: most are gone by then, and masters have forked.
 const PROGRAM_GROWN_UP: u64 = 5 * SECOND;
@@ -119,7 +120,7 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
 pub fn at_read() {
     process::with(|process| {
         let (awaited, handed_back) = (is_awaited(process), duty::at_wait_of_child(process));
-        if !awaited && (handed_back || process.has_begun()) {
+        if !awaited && (handed_back && !tasks::is_waiting_for(process) || process.has_begun()) {
             descriptors::unmark();
         }
         let start_at = process.outside.start_at.load(Relaxed);

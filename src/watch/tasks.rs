@@ -78,8 +78,8 @@ pub fn connecting(descriptor: c_int) -> bool {
     false
 }
 
-/// Whether a process that has no page may be old enough, as far as two instructions can tell; [`has_grown_up`] knows. The clock is
-/// read once in so many calls as come within a tenth of a second each: programs poll as fast as they can while they start.
+/// Whether a process that has no page may be old enough, as far as two instructions can tell; [`has_grown_up`] knows. Where many calls
+/// have come within a tenth of a second each, the clock is read at one in sixteen: some programs poll as fast as they can while they start.
 #[inline(always)]
 pub fn may_have_grown_up() -> bool {
     let unasked = UNASKED.load(Relaxed);
@@ -92,6 +92,9 @@ pub fn may_have_grown_up() -> bool {
 /// How many more calls are not asked.
 static UNASKED: AtomicU32 = AtomicU32::new(0);
 static ASKED_AT: AtomicU64 = AtomicU64::new(0);
+/// How many have come fast, in a row; and how many it takes: a worker that is about to wait for its first task is not to be passed over.
+static FAST: AtomicU32 = AtomicU32::new(0);
+const MANY: u32 = 64;
 
 /// Whether it is.
 #[inline(never)]
@@ -103,7 +106,10 @@ pub fn has_grown_up() -> bool {
     }
     let now = sys::coarse_now();
     let before = ASKED_AT.swap(now, Relaxed);
-    if now < from && now.saturating_sub(before) < 100 * MILLISECOND {
+    let is_fast = now < from && now.saturating_sub(before) < 100 * MILLISECOND;
+    let fast = if is_fast { FAST.load(Relaxed).saturating_add(1) } else { 0 };
+    FAST.store(fast, Relaxed);
+    if fast >= MANY {
         UNASKED.store(15, Relaxed);
     }
     now >= from

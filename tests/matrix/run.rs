@@ -95,14 +95,14 @@ impl Found {
 
     fn count(&mut self, running: &Running, case: &Case, plain: &[String]) {
         running.wait_for_closed_connections(LEFT);
-        let mut before = running.counts();
+        let mut before = running.counts_at_rest();
         let start = Instant::now();
         let mut outcome = (case.play)(running);
         for _ in 0..TRIES {
             if !outcome.late {
                 break;
             }
-            before = running.settled(before, |_| true);
+            before = running.counts_at_rest();
             outcome = (case.play)(running);
         }
         eprintln!("{}: {:.2} s", case.name, start.elapsed().as_secs_f64());

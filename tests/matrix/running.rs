@@ -187,6 +187,12 @@ impl<'a> Running<'a> {
         }
     }
 
+    /// The counts once there is nothing more to come of what clients have left behind.
+    pub fn counts_at_rest(&self) -> Counts {
+        self.wait_for_rest();
+        self.settled(self.counts(), |_| true)
+    }
+
     /// Waits until the server has accepted the connection from this port and read all that has come on it, or closed it; not for
     /// ever, as a server need not. Returns when it had not yet, as was seen last.
     pub fn wait_until_read(&self, client: u16) -> Instant {

@@ -93,9 +93,16 @@ async def receive(reader, _writer):
         work()
 
 
+def begin():
+    """Waits a little, again and again, as programs do while they start."""
+    for _ in range(40):
+        select.select([], [], [], 0.001)
+
+
 def tasks(how, port):
     """Fetches tasks; between two of them it is old enough to be looked at."""
     print(0, flush=True)
+    begin()
     with socket.create_connection(("127.0.0.1", int(port))) as source:
         poller = select.poll()
         poller.register(source, select.POLLIN)
@@ -112,6 +119,7 @@ def pipe(_how):
     end, start = os.pipe()
     if os.fork() == 0:
         os.close(start)
+        begin()
         while os.read(end, 1):
             work()
         os._exit(0)
