@@ -20,6 +20,14 @@ fn errno_is_what_the_call_left() {
 }
 
 #[test]
+fn what_an_epoll_tells_once_is_handed_out() {
+    for call in ["2", "3", "4"] {
+        Fixture::new("told_once").argument(call).is_unchanged_by_trims();
+        Fixture::new("told_once").argument(call).by_default().env("AUTOTRIM_IDLE", "10ms").is_unchanged();
+    }
+}
+
+#[test]
 fn bad_masks_are_left_to_the_kernel() {
     Fixture::new("bad_pointers").argument("masks").is_unchanged_by_trims();
 }

@@ -199,7 +199,9 @@ impl Wait {
             }
             waited = first;
         }
-        if let (Some(_), Some(found)) = (first, self.find_at_once(call)) {
+        if first.is_some()
+            && let Some(found) = self.find_at_once(call)
+        {
             self.process.waits.end_watch(self.point);
             return found;
         }
