@@ -1,15 +1,17 @@
 //! Whose malloc is this, how it is set up, and how it releases memory.
 
+mod dynamic;
 mod fork;
 mod glibc;
 mod malloc;
 mod name;
 mod others;
 pub mod settings;
+pub mod tops;
 
 use crate::options::Options;
-use crate::sys::handler;
 use crate::sys::optional::optional;
+use crate::sys::{handler, memory};
 
 use glibc::Glibc;
 use malloc::Malloc;
@@ -67,12 +69,20 @@ impl Allocator {
         self.settings.as_ref()
     }
 
-    /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. What was released is
+    /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. Anonymous RSS is `before`; returns
+    /// how much of it the tops of secondary arenas gave, where those are known. What else was released is
     /// not told. Takes the allocator's own locks: for a wait point, never for a hook that a signal handler may call.
-    pub fn release(&self, pad: u64) {
+    pub fn release(&self, pad: u64, before: Option<u64>) -> Option<u64> {
+        let released = self.settings.filter(|settings| settings.release_tops(pad, before));
+        let left = released.and_then(|_| memory::anonymous_rss());
         if let Some(glibc) = &self.glibc {
             glibc.release(pad);
         }
+        if let Some(settings) = released {
+            tops::grow();
+            settings.released_tops();
+        }
         self.others.release();
+        before.zip(left).map(|(before, left)| before.saturating_sub(left))
     }
 }

@@ -49,7 +49,7 @@ mod tell;
 mod watch;
 
 use allocator::Allocator;
-use edge::{hooks, thread};
+use edge::{hooks, starting, thread};
 use options::Options;
 use own::process;
 use own::runtime::{self, Runtime};
@@ -89,6 +89,7 @@ fn start() {
 /// The fork handler: runs in the child of each fork(3), before anything else can.
 extern "C" fn in_forked_child() {
     sys::own::close_inherited();
+    starting::in_forked_child();
     let process = process::wipe();
     if let Some(process) = process {
         unseen::in_forked_child();

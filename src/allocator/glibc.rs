@@ -26,7 +26,10 @@ impl Glibc {
         let malloc_trim = malloc.function(c"malloc_trim")?;
         // The one after our own hook.
         let mallopt = real::mallopt.get()?;
-        if !malloc.defines(mallopt as *const c_void) {
+        // Their tops are released by blocks of just this malloc.
+        let functions =
+            [mallopt as *const c_void, real::malloc.get()? as *const c_void, real::realloc.get()? as *const c_void];
+        if !functions.into_iter().all(|function| malloc.defines(function)) {
             return None;
         }
         // SAFETY: the symbols are glibc's own, just found in the object that defines gnu_get_libc_version, and have these

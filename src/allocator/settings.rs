@@ -4,22 +4,25 @@
 //! something to trim for: `M_ARENA_MAX` until the process listens, the thresholds until it has answered a request. A process that
 //! we leave alone from then on gets glibc's start values back; what the program sets itself is left as it is.
 //!
-//! malloc_trim releases the main arena to its top. Of the others it leaves the tops, which nothing but `M_TRIM_THRESHOLD` releases:
-//! where several threads allocate in several arenas, that is lower.
+//! malloc_trim releases the main arena to its top. Of the others it leaves the tops ([`super::tops`]), which nothing but
+//! `M_TRIM_THRESHOLD` releases: where several threads allocate in several arenas, that is lower, and for the moment of a trim it is 0.
+//! Where the thresholds were glibc's until then, they stay as they are, and go on as its own rule would ([`super::dynamic`]).
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
 
+use super::dynamic::{self, Since};
+use super::tops;
 use crate::options::{Arenas, Options, TrimThreshold};
-use crate::sys;
 use crate::sys::cpus;
 use crate::sys::optional::optional;
 use crate::sys::real;
+use crate::sys::{self, Clock, memory};
 
 /// Kept beside a fixed `M_TRIM_THRESHOLD`: setting that freezes glibc's dynamic mmap threshold at 128 K, and then
 /// reusing a 1 MB buffer costs an mmap and all its page faults each time. This is the most that mallopt
 /// takes on 64-bit machines (HEAP_MAX_SIZE / 2, glibc malloc/malloc.c).
-const MMAP_THRESHOLD: c_int = 32 << 20;
+const MMAP_THRESHOLD: c_int = dynamic::END as c_int;
 
 /// Where glibc's dynamic rule for `M_TRIM_THRESHOLD` ends: twice the mmap threshold (malloc/malloc.c, `__libc_free`). On the way there
 /// free(3) gives back the top of the heap after each large answer, only to fault it in again for the next: a budget decides that better.
@@ -28,8 +31,11 @@ const TRIM_THRESHOLD: c_int = 2 * MMAP_THRESHOLD;
 /// The same beside several arenas. DESIGN.md (Defaults) has the figures.
 const TRIM_THRESHOLD_OF_MANY: c_int = 8 << 20;
 
-/// Where the same rule starts, for both (malloc/malloc.c, `DEFAULT_TRIM_THRESHOLD` and `DEFAULT_MMAP_THRESHOLD_MIN`).
-const START: c_int = 128 << 10;
+/// Where the same rule starts.
+const START: c_int = dynamic::START as c_int;
+
+/// glibc's own `M_TOP_PAD` (malloc/malloc.h, `DEFAULT_TOP_PAD`).
+const TOP_PAD: c_int = 128 << 10;
 
 /// glibc's own limit of arenas for each CPU (malloc/arena.c, `NARENAS_FROM_NCORES`).
 const ARENAS_PER_CPU: i32 = 8;
@@ -45,6 +51,14 @@ static SET: AtomicU8 = AtomicU8::new(0);
 /// What the program has set itself.
 static OWN: AtomicU8 = AtomicU8::new(0);
 
+/// `M_TRIM_THRESHOLD` and `M_TOP_PAD` as they are but for the moment of a trim, whoever set them; 0 = glibc's dynamic rule.
+static TRIM: AtomicI32 = AtomicI32::new(0);
+static PAD: AtomicI32 = AtomicI32::new(TOP_PAD);
+/// `M_MMAP_THRESHOLD` where the dynamic rule was stopped for the sake of the tops; 0 = it was not.
+static STOPPED_AT: AtomicI32 = AtomicI32::new(0);
+/// Page faults, RSS and CPU time after the last trim of such a process.
+static BEFORE: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
 /// What is to be set where a process serves.
 #[derive(Clone, Copy)]
 pub struct Settings {
@@ -54,13 +68,15 @@ pub struct Settings {
     thresholds: bool,
     /// `M_ARENA_MAX` as the user asked for it; 0 = not at all.
     asked: i32,
+    /// Whether the tops of secondary arenas may be released: not where thresholds are a matter of the user.
+    tops: bool,
 }
 
 impl Settings {
     /// Sets what the options ask for by number, before any other thread exists, and tells what `auto` stands for. What the user
     /// set for glibc itself wins over that.
     pub fn at_start(options: &Options) -> Settings {
-        let mut settings = Settings { arenas: 0, thresholds: false, asked: 0 };
+        let mut settings = Settings { arenas: 0, thresholds: false, asked: 0, tops: false };
         if let Arenas::AtMost(number) = options.arenas {
             settings.asked = number;
         } else if !is_tuned(&TUNED_ARENAS) && allocates_under_a_lock() {
@@ -72,12 +88,12 @@ impl Settings {
         match options.trim_threshold {
             TrimThreshold::At(0) => {}
             TrimThreshold::At(bytes) => {
-                set(libc::M_TRIM_THRESHOLD, i32::try_from(bytes).unwrap_or(i32::MAX));
-                set(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+                set_thresholds(i32::try_from(bytes).unwrap_or(i32::MAX), MMAP_THRESHOLD);
+                settings.tops = true;
             }
             TrimThreshold::Auto => {
-                settings.thresholds =
-                    settings.arenas > 0 && options.rules.growth.is_on() && !is_tuned(&TUNED_THRESHOLDS);
+                settings.tops = !is_tuned(&TUNED_THRESHOLDS);
+                settings.thresholds = settings.arenas > 0 && options.rules.growth.is_on() && settings.tops;
             }
         }
         settings
@@ -117,8 +133,8 @@ impl Settings {
         self.limit_arenas();
         if self.missing() & THRESHOLDS != 0 {
             let one = alone || self.arenas == 1;
-            set(libc::M_TRIM_THRESHOLD, if one { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY });
-            set(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD);
+            set_thresholds(if one { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY }, MMAP_THRESHOLD);
+            STOPPED_AT.store(0, Relaxed);
             SET.fetch_or(THRESHOLDS | if alone { ALONE } else { 0 }, Relaxed);
         }
     }
@@ -131,7 +147,49 @@ impl Settings {
     /// Another thread has come.
     pub fn share(&self) {
         if SET.fetch_and(!ALONE, Relaxed) & ALONE != 0 {
-            set(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD_OF_MANY);
+            set_trim_threshold(TRIM_THRESHOLD_OF_MANY);
+        }
+    }
+
+    /// Whether tops may be released here.
+    pub fn has_tops(&self) -> bool {
+        self.tops && OWN.load(Relaxed) & THRESHOLDS == 0
+    }
+
+    /// Releases the tops of the arenas that have a plant, but for `pad` bytes of each; RSS is `before`. Whether there is a plant:
+    /// then [`tops::grow`] has to follow.
+    pub fn release_tops(&self, pad: u64, before: Option<u64>) -> bool {
+        if !tops::are_planted() || !self.has_tops() {
+            return false;
+        }
+        self.follow_the_rule(before);
+        set(libc::M_TRIM_THRESHOLD, 0);
+        set(libc::M_TOP_PAD, i32::try_from(pad).unwrap_or(i32::MAX));
+        tops::cut();
+        // The program may have set them meanwhile.
+        set(libc::M_TOP_PAD, PAD.load(Relaxed));
+        set(libc::M_TRIM_THRESHOLD, TRIM.load(Relaxed));
+        true
+    }
+
+    /// Before a threshold is set that was glibc's: both stay as they are, and are raised later where its rule would raise them.
+    fn follow_the_rule(&self, rss: Option<u64>) {
+        let now = match STOPPED_AT.load(Relaxed) {
+            0 if TRIM.load(Relaxed) != 0 => return,
+            0 => dynamic::mmap_threshold(),
+            at => dynamic::next(at as usize, since(rss)),
+        };
+        if STOPPED_AT.swap(now as c_int, Relaxed) != now as c_int {
+            set_thresholds(dynamic::trim_threshold(now) as c_int, now as c_int);
+        }
+    }
+
+    /// After a trim that released tops.
+    pub fn released_tops(&self) {
+        if STOPPED_AT.load(Relaxed) != 0
+            && let Some(now) = so_far(memory::anonymous_rss())
+        {
+            BEFORE.iter().zip(now).for_each(|(before, now)| before.store(now, Relaxed));
         }
     }
 
@@ -161,24 +219,51 @@ pub fn has_thresholds() -> bool {
 /// Puts the thresholds back to where glibc starts.
 pub fn put_back_thresholds() {
     if SET.fetch_and(!(THRESHOLDS | ALONE), Relaxed) & !OWN.load(Relaxed) & THRESHOLDS != 0 {
-        set(libc::M_TRIM_THRESHOLD, START);
-        set(libc::M_MMAP_THRESHOLD, START);
+        set_thresholds(START, START);
     }
 }
 
+/// What a process did since the last trim, if its RSS is so much by now.
+fn since(rss: Option<u64>) -> Since {
+    let Some([faults, grown, cpu]) = so_far(rss) else { return Since::default() };
+    let [faults, grown, cpu] = [(0, faults), (1, grown), (2, cpu)]
+        .map(|(at, now): (usize, u64)| now.saturating_sub(BEFORE.get(at).map_or(0, |before| before.load(Relaxed))));
+    Since { faults, grown: grown / memory::page_size(), cpu }
+}
+
+/// Page faults, RSS, which is this, and CPU time.
+fn so_far(rss: Option<u64>) -> Option<[u64; 3]> {
+    Some([memory::page_faults()?, rss?, sys::cpu_time(Clock::Process)])
+}
+
 /// The program calls mallopt(3): what it sets is its own from here on.
-pub fn setting_up(parameter: c_int, next: impl Fn() -> c_int) -> c_int {
-    program_sets(parameter);
+pub fn setting_up(parameter: c_int, value: c_int, next: impl Fn() -> c_int) -> c_int {
+    program_sets(parameter, value);
     next()
 }
 
-fn program_sets(parameter: c_int) {
+fn program_sets(parameter: c_int, value: c_int) {
+    match parameter {
+        libc::M_TRIM_THRESHOLD => TRIM.store(value, Relaxed),
+        libc::M_TOP_PAD => PAD.store(value, Relaxed),
+        _ => {}
+    }
     let part = match parameter {
         libc::M_ARENA_MAX | libc::M_ARENA_TEST => ARENAS,
         libc::M_TRIM_THRESHOLD | libc::M_MMAP_THRESHOLD | libc::M_TOP_PAD | libc::M_MMAP_MAX => THRESHOLDS | ALONE,
         _ => return,
     };
     OWN.fetch_or(part, Relaxed);
+}
+
+fn set_thresholds(trim: c_int, mmap: c_int) {
+    set_trim_threshold(trim);
+    set(libc::M_MMAP_THRESHOLD, mmap);
+}
+
+fn set_trim_threshold(bytes: c_int) {
+    TRIM.store(bytes, Relaxed);
+    set(libc::M_TRIM_THRESHOLD, bytes);
 }
 
 fn set(parameter: c_int, value: c_int) {

@@ -7,8 +7,8 @@
 use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{
-    epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, off_t, off64_t, pollfd, sigset_t, size_t, sockaddr, socklen_t,
-    ssize_t, timespec, timeval,
+    epoll_event, fd_set, iovec, mmsghdr, msghdr, nfds_t, off_t, off64_t, pollfd, pthread_attr_t, pthread_t, sigset_t,
+    size_t, sockaddr, socklen_t, ssize_t, timespec, timeval,
 };
 
 use super::calls::{self, NO_MASK, Own, milliseconds, polling_by, selecting_by};
@@ -19,10 +19,13 @@ use super::opened::{accepted, accepting_stopped, bound, connecting, listening};
 use super::received::{as_receive_flags, receiving, receiving_by, receiving_messages, with_ancillary};
 use super::retire::{installs, restricting};
 use super::sent::{sent_bytes, sent_bytes_by, sent_message, sent_messages, sent_unseen, sent_vector, sent_vector_by};
+use super::starting::starting;
 use crate::allocator::settings::setting_up;
+use crate::allocator::tops;
 use crate::own::descriptors::{self, is_followed};
 use crate::sys::errno::fail;
 use crate::sys::next::Next;
+use crate::sys::real::Run;
 use crate::watch::{has_reason, has_reason_to_act, tasks};
 
 hooks! {
@@ -121,7 +124,11 @@ hooks! {
 
     // The program sets up malloc itself.
     fn mallopt(parameter: c_int, value: c_int) -> c_int
-        = |next| setting_up(parameter, next);
+        = |next| setting_up(parameter, value, next);
+
+    // The program starts a thread.
+    fn pthread_create(thread: *mut pthread_t, attributes: *const pthread_attr_t, run: Run, argument: *mut c_void) -> c_int
+        = if tops::is_planting() => |next| starting(thread, attributes, run, argument, next);
 
     // The process is about to restrict its own system calls.
     #[variadic] fn prctl(option: c_int, a: c_ulong, b: c_ulong, c: c_ulong, d: c_ulong) -> c_int

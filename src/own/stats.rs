@@ -28,6 +28,8 @@ pub struct Outcome {
     pub before: Option<u64>,
     /// See `before`.
     pub after: Option<u64>,
+    /// How much of that the tops of glibc's secondary arenas gave, in bytes; `None` where they were not asked.
+    pub tops: Option<u64>,
     /// How long the release took, in nanoseconds.
     pub took: u64,
     /// What the budget pays for it: the CPU time of the thread, with that of the measurements, in nanoseconds.

@@ -7,10 +7,12 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::allocator::settings::{self, Settings};
+use crate::allocator::tops::{self, Thread};
 use crate::own::descriptors;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
+use crate::own::waits::Point;
 use crate::sys::errno::keeping_errno;
 use crate::sys::memory;
 use crate::sys::signals::{self, Shield};
@@ -20,8 +22,12 @@ fn settings() -> Option<&'static Settings> {
     runtime()?.allocator.as_ref().ok()?.settings()
 }
 
-/// A socket of this process listens.
+/// A socket of this process listens. Threads that start from here on plant, because they may do the work and then wait for nothing
+/// but locks.
 pub fn listening() {
+    if settings().is_some_and(Settings::has_tops) {
+        tops::set_planting(true);
+    }
     if let Some(settings) = settings().filter(|settings| settings.has_arenas_to_limit()) {
         shielded(|| settings.limit_arenas());
     }
@@ -35,6 +41,18 @@ pub fn at_wait_point(process: &Process, shield: &Shield) {
         && may_act(process, shield)
     {
         settings.take_over(memory::threads() == Some(1));
+    }
+}
+
+/// Before a trim, where it may be made: a process that is trimmed plants, wherever its work comes from; and so does this thread,
+/// which may have started before that was known.
+pub fn plant(point: Point) {
+    if settings().is_some_and(Settings::has_tops) {
+        tops::set_planting(true);
+        // The thread of our own allocates nothing.
+        if point != Point::Thread {
+            tops::plant(Thread::Old);
+        }
     }
 }
 
@@ -69,6 +87,7 @@ pub fn at_wait_of_child(process: &Process) -> bool {
 
 /// The library retires. It may be followed by a filter of system calls: this is before.
 pub fn give_up() {
+    tops::set_planting(false);
     if let Some(settings) = settings() {
         shielded(|| settings.put_back());
     }

@@ -159,7 +159,8 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
     let before = memory::anonymous_rss();
     let release = sys::now();
-    allocator.release(runtime.options.pad);
+    duty::plant(point);
+    let tops = allocator.release(runtime.options.pad, before);
     let end = sys::now();
     let after = memory::anonymous_rss();
     let collected = policy.pause() != 0;
@@ -176,7 +177,7 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome = Outcome { trigger, point, requests, in_flight, before, after, took, cost, pause };
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, tops, took, cost, pause };
     duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.

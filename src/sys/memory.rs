@@ -215,12 +215,26 @@ pub fn write<T: Copy>(place: *mut T, value: T) {
     });
 }
 
+/// Whether `block` lies below the end of the heap that brk(2) makes: what the kernel maps lies above it, as a rule.
+pub fn is_below_break(block: *const c_void) -> bool {
+    // SAFETY: changes nothing; libc knows the answer without a system call.
+    block < unsafe { libc::sbrk(0) }.cast_const()
+}
+
 /// Anonymous RSS in bytes: resident minus file-backed and shared pages (proc(5), statm). `None` without
 /// /proc. Takes a few microseconds and, for that time, one descriptor.
 pub fn anonymous_rss() -> Option<u64> {
     let mut buffer = [0u8; 96];
     let statm = own::read(STATM, &mut buffer)?;
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
+}
+
+/// Page faults of this process that took no reading, so far; `None` where this is no call to make.
+pub fn page_faults() -> Option<u64> {
+    let mut usage = MaybeUninit::<libc::rusage>::uninit();
+    // SAFETY: valid for writing, and read only where getrusage(2) succeeded.
+    (!filter::is_restricted() && unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } == 0)
+        .then(|| unsafe { usage.assume_init() }.ru_minflt.unsigned_abs())
 }
 
 /// What cannot be given back or is not in memory, in bytes.

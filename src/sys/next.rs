@@ -1,9 +1,10 @@
 //! The next definition of a symbol: another preloaded library's, or libc's, by `dlsym(RTLD_NEXT)`.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_void};
 use core::marker::PhantomData;
 use core::mem::{size_of, transmute_copy};
 use core::num::NonZeroUsize;
+use core::ptr;
 
 use once_cell::race::OnceNonZeroUsize;
 
@@ -53,7 +54,10 @@ impl Symbol {
     #[inline(never)]
     fn resolve(&self) -> Option<NonZeroUsize> {
         // SAFETY: the name is a C string; dlsym has no other precondition.
-        let address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        let mut address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
+        if address.is_null() {
+            address = self.find_in_libpthread();
+        }
         let Some(address) = NonZeroUsize::new(address as usize) else {
             // SAFETY: no preconditions. The program must not find our failure.
             unsafe { libc::dlerror() };
@@ -61,5 +65,15 @@ impl Symbol {
         };
         let _ = self.address.set(address);
         Some(address)
+    }
+
+    /// Before glibc 2.34 a program that has no threads itself may load a library that has, and with it libpthread, where nobody else
+    /// finds it.
+    fn find_in_libpthread(&self) -> *mut c_void {
+        // SAFETY: C strings; what is loaded already is not loaded again, and stays.
+        unsafe {
+            let library = libc::dlopen(c"libpthread.so.0".as_ptr(), libc::RTLD_LAZY | libc::RTLD_NOLOAD);
+            if library.is_null() { ptr::null_mut() } else { libc::dlsym(library, self.name.as_ptr()) }
+        }
     }
 }

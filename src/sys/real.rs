@@ -1,10 +1,17 @@
-//! The real functions behind hooks of ours that we call ourselves: by their own names the calls would come back to us.
+//! The real functions behind hooks of ours that we call ourselves: by their own names the calls would come back to us. And malloc, which
+//! is to be glibc's own.
 
 use core::ffi::{c_int, c_long, c_void};
 
-use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, size_t, sockaddr, socklen_t, ssize_t, timespec, timeval};
+use libc::{
+    epoll_event, fd_set, nfds_t, pollfd, pthread_attr_t, pthread_t, sigset_t, size_t, sockaddr, socklen_t, ssize_t,
+    timespec, timeval,
+};
 
 use super::next::Next;
+
+/// What a thread runs.
+pub type Run = extern "C" fn(*mut c_void) -> *mut c_void;
 
 /// Declares them by their names. The signatures are checked against libc's, but where `#[variadic]` says that C declares
 /// `...` after the first argument.
@@ -43,6 +50,10 @@ real! {
     fn epoll_pwait(c_int, *mut epoll_event, c_int, c_int, *const sigset_t) -> c_int;
     fn epoll_pwait2(c_int, *mut epoll_event, c_int, *const timespec, *const sigset_t) -> c_int;
     fn mallopt(c_int, c_int) -> c_int;
+    fn malloc(size_t) -> *mut c_void;
+    fn realloc(*mut c_void, size_t) -> *mut c_void;
+    fn free(*mut c_void) -> ();
+    fn pthread_create(*mut pthread_t, *const pthread_attr_t, Run, *mut c_void) -> c_int;
     #[variadic] fn prctl(c_int) -> c_int;
     #[variadic] fn syscall(c_long) -> c_long;
 }

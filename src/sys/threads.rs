@@ -8,19 +8,14 @@ use super::signals::Info;
 use crate::decide::MILLISECOND;
 use crate::sys::errno::errno;
 use crate::sys::next::Next;
-use crate::sys::real;
-
-/// What a thread runs.
-pub type Run = extern "C" fn(*mut c_void) -> *mut c_void;
+use crate::sys::real::{self, Run};
 
 type Attributes = libc::pthread_attr_t;
-type Create = unsafe extern "C" fn(*mut libc::pthread_t, *const Attributes, Run, *mut c_void) -> c_int;
 type Init = unsafe extern "C" fn(*mut Attributes) -> c_int;
 type SetStackSize = unsafe extern "C" fn(*mut Attributes, usize) -> c_int;
 type SetDetachState = unsafe extern "C" fn(*mut Attributes, c_int) -> c_int;
 
-// SAFETY (all four): as pthread.h declares them.
-static CREATE: Next<Create> = unsafe { Next::new(c"pthread_create") };
+// SAFETY (all three): as pthread.h declares them.
 static INIT: Next<Init> = unsafe { Next::new(c"pthread_attr_init") };
 static SET_STACK_SIZE: Next<SetStackSize> = unsafe { Next::new(c"pthread_attr_setstacksize") };
 static SET_DETACH_STATE: Next<SetDetachState> = unsafe { Next::new(c"pthread_attr_setdetachstate") };
@@ -30,14 +25,14 @@ const STACK: usize = 192 * 1024;
 
 /// Looks up what [`start`] needs. For the constructor.
 pub fn resolve() {
-    let _ = (CREATE.get(), INIT.get(), SET_STACK_SIZE.get(), SET_DETACH_STATE.get());
+    let _ = (INIT.get(), SET_STACK_SIZE.get(), SET_DETACH_STATE.get());
 }
 
 /// Starts a detached thread that runs `run` on `argument`, with the calling thread's signal mask; whether it did. Takes malloc's
 /// and the dynamic linker's locks for a moment.
 pub fn start(run: Run, argument: u64) -> bool {
     let (Some(create), Some(init), Some(set_stack_size), Some(set_detach_state)) =
-        (CREATE.known(), INIT.known(), SET_STACK_SIZE.known(), SET_DETACH_STATE.known())
+        (real::pthread_create.known(), INIT.known(), SET_STACK_SIZE.known(), SET_DETACH_STATE.known())
     else {
         return false;
     };
@@ -100,7 +95,7 @@ pub fn end_on_another() {
     }
     let (mut thread, own) = (MaybeUninit::<libc::pthread_t>::uninit(), super::thread() as usize as *mut c_void);
     // SAFETY: valid for writing; without attributes. Nobody joins it: the process ends with it.
-    CREATE.known().map(|create| unsafe { create(thread.as_mut_ptr(), ptr::null(), end, own) });
+    real::pthread_create.known().map(|create| unsafe { create(thread.as_mut_ptr(), ptr::null(), end, own) });
 }
 
 /// Names the calling thread, as seen in `/proc/PID/task/TID/comm`.

@@ -188,6 +188,9 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
             None => line.text(name).text("unknown"),
         };
     }
+    if let Some(bytes) = outcome.tops {
+        line.text(" tops_kb=").number(bytes / 1024);
+    }
     line.text(" took_us=").number(outcome.took / 1_000);
     line.text(" cpu_us=").number(outcome.cost / 1_000);
     if outcome.pause != 0 {
