@@ -15,7 +15,9 @@ pub const END: usize = 32 << 20;
 /// A page fault costs about a microsecond (DESIGN.md). Where those that are too many take so large a part of the CPU time, the
 /// thresholds are too low.
 const PAGE_FAULT: u64 = 1_000;
-const PART: u64 = 32;
+const PART: u64 = 16;
+/// Fewer tell nothing: a trim has some itself.
+const LEAST: u64 = 1024;
 
 /// `M_TRIM_THRESHOLD` beside an `M_MMAP_THRESHOLD`, as the rule has it.
 pub fn trim_threshold(mmap_threshold: usize) -> usize {
@@ -36,7 +38,7 @@ pub struct Since {
 /// The next `M_MMAP_THRESHOLD`.
 pub fn next(mmap_threshold: usize, since: Since) -> usize {
     let again = since.faults.saturating_sub(since.grown);
-    let too_low = again.saturating_mul(PAGE_FAULT) > since.cpu / PART;
+    let too_low = again > LEAST && again.saturating_mul(PAGE_FAULT) > since.cpu / PART;
     if too_low { mmap_threshold.saturating_mul(2).min(END) } else { mmap_threshold }
 }
 
@@ -93,12 +95,13 @@ mod tests {
     fn page_faults_for_the_same_memory_raise_it() {
         let second = 1_000_000_000;
         let busy = |faults, grown| next(1 << 20, Since { faults, grown, cpu: second });
-        assert_eq!(busy(40_000, 0), 2 << 20);
-        assert_eq!(busy(30_000, 0), 1 << 20, "less than a thirty-second of the time");
+        assert_eq!(busy(70_000, 0), 2 << 20);
+        assert_eq!(busy(60_000, 0), 1 << 20, "less than a sixteenth of the time");
         assert_eq!(busy(400_000, 390_000), 1 << 20, "RSS has grown by as much");
         assert_eq!(next(END, Since { faults: u64::MAX, ..Since::default() }), END);
         assert_eq!(next(20 << 20, Since { faults: u64::MAX, grown: 0, cpu: second }), END);
         assert_eq!(next(1 << 20, Since::default()), 1 << 20, "nothing was done");
+        assert_eq!(next(1 << 20, Since { faults: 1000, ..Since::default() }), 1 << 20, "next to nothing was done");
     }
 
     /// The test's own malloc is glibc's, whose rule begins anew in each process: here other tests may have raised it.
