@@ -1,6 +1,5 @@
 //! Whose malloc is this, how it is set up, and how it releases memory.
 
-mod dynamic;
 mod fork;
 mod glibc;
 mod malloc;
@@ -73,14 +72,13 @@ impl Allocator {
     /// how much of it the tops of secondary arenas gave, where those are known. What else was released is
     /// not told. Takes the allocator's own locks: for a wait point, never for a hook that a signal handler may call.
     pub fn release(&self, pad: u64, before: Option<u64>) -> Option<u64> {
-        let released = self.settings.filter(|settings| settings.release_tops(pad, before));
+        let released = self.settings.filter(|settings| settings.release_tops(pad));
         let left = released.and_then(|_| memory::anonymous_rss());
         if let Some(glibc) = &self.glibc {
             glibc.release(pad);
         }
-        if let Some(settings) = released {
+        if released.is_some() {
             tops::grow();
-            settings.released_tops();
         }
         self.others.release();
         before.zip(left).map(|(before, left)| before.saturating_sub(left))

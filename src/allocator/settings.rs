@@ -6,23 +6,22 @@
 //!
 //! malloc_trim releases the main arena to its top. Of the others it leaves the tops ([`super::tops`]), which nothing but
 //! `M_TRIM_THRESHOLD` releases: where several threads allocate in several arenas, that is lower, and for the moment of a trim it is 0.
-//! Where the thresholds were glibc's until then, they stay as they are, and go on as its own rule would ([`super::dynamic`]).
+//! To set that stops glibc's dynamic rule; so where nothing was set until then, what is left behind is where that rule ends.
 
 use core::ffi::c_int;
-use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicU8, Ordering::Relaxed};
 
-use super::dynamic::{self, Since};
 use super::tops;
 use crate::options::{Arenas, Options, TrimThreshold};
+use crate::sys;
 use crate::sys::cpus;
 use crate::sys::optional::optional;
 use crate::sys::real;
-use crate::sys::{self, Clock, memory};
 
 /// Kept beside a fixed `M_TRIM_THRESHOLD`: setting that freezes glibc's dynamic mmap threshold at 128 K, and then
 /// reusing a 1 MB buffer costs an mmap and all its page faults each time. This is the most that mallopt
 /// takes on 64-bit machines (HEAP_MAX_SIZE / 2, glibc malloc/malloc.c).
-const MMAP_THRESHOLD: c_int = dynamic::END as c_int;
+const MMAP_THRESHOLD: c_int = 32 << 20;
 
 /// Where glibc's dynamic rule for `M_TRIM_THRESHOLD` ends: twice the mmap threshold (malloc/malloc.c, `__libc_free`). On the way there
 /// free(3) gives back the top of the heap after each large answer, only to fault it in again for the next: a budget decides that better.
@@ -31,8 +30,8 @@ const TRIM_THRESHOLD: c_int = 2 * MMAP_THRESHOLD;
 /// The same beside several arenas. DESIGN.md (Defaults) has the figures.
 const TRIM_THRESHOLD_OF_MANY: c_int = 8 << 20;
 
-/// Where the same rule starts.
-const START: c_int = dynamic::START as c_int;
+/// Where the same rule starts, for both (malloc/malloc.c, `DEFAULT_TRIM_THRESHOLD` and `DEFAULT_MMAP_THRESHOLD_MIN`).
+const START: c_int = 128 << 10;
 
 /// glibc's own `M_TOP_PAD` (malloc/malloc.h, `DEFAULT_TOP_PAD`).
 const TOP_PAD: c_int = 128 << 10;
@@ -45,6 +44,8 @@ const ARENAS: u8 = 1;
 const THRESHOLDS: u8 = 2;
 /// Of these the trim threshold is that for one arena, because there was only one thread to allocate.
 const ALONE: u8 = 4;
+/// Thresholds were set to release tops, here or in the process that this was forked from.
+const TOPS: u8 = 8;
 
 /// What `auto` has set in this process, or in the one that it was forked from, and has not been put back.
 static SET: AtomicU8 = AtomicU8::new(0);
@@ -54,10 +55,6 @@ static OWN: AtomicU8 = AtomicU8::new(0);
 /// `M_TRIM_THRESHOLD` and `M_TOP_PAD` as they are but for the moment of a trim, whoever set them; 0 = glibc's dynamic rule.
 static TRIM: AtomicI32 = AtomicI32::new(0);
 static PAD: AtomicI32 = AtomicI32::new(TOP_PAD);
-/// `M_MMAP_THRESHOLD` where the dynamic rule was stopped for the sake of the tops; 0 = it was not.
-static STOPPED_AT: AtomicI32 = AtomicI32::new(0);
-/// Page faults, RSS and CPU time after the last trim of such a process.
-static BEFORE: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// What is to be set where a process serves.
 #[derive(Clone, Copy)]
@@ -132,9 +129,8 @@ impl Settings {
     pub fn take_over(&self, alone: bool) {
         self.limit_arenas();
         if self.missing() & THRESHOLDS != 0 {
-            let one = alone || self.arenas == 1;
+            let one = alone || self.arenas <= 1;
             set_thresholds(if one { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY }, MMAP_THRESHOLD);
-            STOPPED_AT.store(0, Relaxed);
             SET.fetch_or(THRESHOLDS | if alone { ALONE } else { 0 }, Relaxed);
         }
     }
@@ -156,13 +152,16 @@ impl Settings {
         self.tops && OWN.load(Relaxed) & THRESHOLDS == 0
     }
 
-    /// Releases the tops of the arenas that have a plant, but for `pad` bytes of each; RSS is `before`. Whether there is a plant:
+    /// Releases the tops of the arenas that have a plant, but for `pad` bytes of each. Whether there is a plant:
     /// then [`tops::grow`] has to follow.
-    pub fn release_tops(&self, pad: u64, before: Option<u64>) -> bool {
+    pub fn release_tops(&self, pad: u64) -> bool {
         if !tops::are_planted() || !self.has_tops() {
             return false;
         }
-        self.follow_the_rule(before);
+        if TRIM.load(Relaxed) == 0 {
+            set_thresholds(TRIM_THRESHOLD, MMAP_THRESHOLD);
+            SET.fetch_or(THRESHOLDS | TOPS, Relaxed);
+        }
         set(libc::M_TRIM_THRESHOLD, 0);
         set(libc::M_TOP_PAD, i32::try_from(pad).unwrap_or(i32::MAX));
         tops::cut();
@@ -170,27 +169,6 @@ impl Settings {
         set(libc::M_TOP_PAD, PAD.load(Relaxed));
         set(libc::M_TRIM_THRESHOLD, TRIM.load(Relaxed));
         true
-    }
-
-    /// Before a threshold is set that was glibc's: both stay as they are, and are raised later where its rule would raise them.
-    fn follow_the_rule(&self, rss: Option<u64>) {
-        let now = match STOPPED_AT.load(Relaxed) {
-            0 if TRIM.load(Relaxed) != 0 => return,
-            0 => dynamic::mmap_threshold(),
-            at => dynamic::next(at as usize, since(rss)),
-        };
-        if STOPPED_AT.swap(now as c_int, Relaxed) != now as c_int {
-            set_thresholds(dynamic::trim_threshold(now) as c_int, now as c_int);
-        }
-    }
-
-    /// After a trim that released tops.
-    pub fn released_tops(&self) {
-        if STOPPED_AT.load(Relaxed) != 0
-            && let Some(now) = so_far(memory::anonymous_rss())
-        {
-            BEFORE.iter().zip(now).for_each(|(before, now)| before.store(now, Relaxed));
-        }
     }
 
     /// It is glibc's again. The dynamic rule does not come back: it stays where it starts. No more arenas come where glibc
@@ -204,9 +182,14 @@ impl Settings {
         }
     }
 
+    /// Whether a process that serves has thresholds of ours.
+    fn has_thresholds(&self) -> bool {
+        self.thresholds || SET.load(Relaxed) & TOPS != 0
+    }
+
     /// What is to be set, is not, and is not the program's own.
     fn missing(&self) -> u8 {
-        let wanted = if self.arenas > 0 { ARENAS } else { 0 } | if self.thresholds { THRESHOLDS } else { 0 };
+        let wanted = if self.arenas > 0 { ARENAS } else { 0 } | if self.has_thresholds() { THRESHOLDS } else { 0 };
         wanted & !SET.load(Relaxed) & !OWN.load(Relaxed)
     }
 }
@@ -221,19 +204,6 @@ pub fn put_back_thresholds() {
     if SET.fetch_and(!(THRESHOLDS | ALONE), Relaxed) & !OWN.load(Relaxed) & THRESHOLDS != 0 {
         set_thresholds(START, START);
     }
-}
-
-/// What a process did since the last trim, if its RSS is so much by now.
-fn since(rss: Option<u64>) -> Since {
-    let Some([faults, grown, cpu]) = so_far(rss) else { return Since::default() };
-    let [faults, grown, cpu] = [(0, faults), (1, grown), (2, cpu)]
-        .map(|(at, now): (usize, u64)| now.saturating_sub(BEFORE.get(at).map_or(0, |before| before.load(Relaxed))));
-    Since { faults, grown: grown / memory::page_size(), cpu }
-}
-
-/// Page faults, RSS, which is this, and CPU time.
-fn so_far(rss: Option<u64>) -> Option<[u64; 3]> {
-    Some([memory::page_faults()?, rss?, sys::cpu_time(Clock::Process)])
 }
 
 /// The program calls mallopt(3): what it sets is its own from here on.

@@ -229,14 +229,6 @@ pub fn anonymous_rss() -> Option<u64> {
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
-/// Page faults of this process that took no reading, so far; `None` where this is no call to make.
-pub fn page_faults() -> Option<u64> {
-    let mut usage = MaybeUninit::<libc::rusage>::uninit();
-    // SAFETY: valid for writing, and read only where getrusage(2) succeeded.
-    (!filter::is_restricted() && unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } == 0)
-        .then(|| unsafe { usage.assume_init() }.ru_minflt.unsigned_abs())
-}
-
 /// What cannot be given back or is not in memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
