@@ -115,9 +115,42 @@ fn works_on_glibc_2_41_of_debian_trixie() {
     works_in_debian("trixie", "glibc-2.41");
 }
 
+/// tests/fixtures/tops.c, by this system's kernel and the other's C library: where its threads wait, and where they have ended.
+fn tops_come_back_in_debian(suite: &str) {
+    let libraries = path_of_libraries(suite);
+    let program = compile(cross_compiler("x86_64-linux-gnu.2.17").args(["-D_GNU_SOURCE", "-O1", "-pthread"]), "tops.c");
+    for how in ["wait", "end"] {
+        let held = |preload: &str| {
+            // By env: `run` cleans the environment.
+            let mut command = Command::new("env");
+            command.arg(format!("LD_PRELOAD={preload}")).arg(libraries.join("ld-linux-x86-64.so.2"));
+            let outcome = run(command.arg("--library-path").arg(&libraries).arg(&program.path).arg(how));
+            let last = outcome.stdout.lines().last().and_then(|line| line.parse::<u64>().ok());
+            last.unwrap_or_else(|| panic!("{suite}, {how}: no number: {outcome:?}"))
+        };
+        let (plain, preloaded) = (held(""), held(&release::x86_64().display().to_string()));
+        assert!(plain > 64 * 1024 && preloaded < 16 * 1024, "{suite}, {how}: {plain} KB, {preloaded} KB");
+    }
+}
+
+fn path_of_libraries(suite: &str) -> PathBuf {
+    release::path_from("scripts/roots").join(suite).join("lib/x86_64-linux-gnu")
+}
+
+#[test]
+fn tops_come_back_on_glibc_2_31_of_debian_bullseye() {
+    tops_come_back_in_debian("bullseye");
+}
+
+#[test]
+fn tops_come_back_on_glibc_2_41_of_debian_trixie() {
+    tops_come_back_in_debian("trixie");
+}
+
 // Programs that serve themselves.
 
 /// What a program left.
+#[derive(Debug)]
 struct Outcome {
     stdout: String,
     stderr: String,
