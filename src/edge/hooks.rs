@@ -23,7 +23,6 @@ use super::starting::starting;
 use crate::allocator::settings::setting_up;
 use crate::allocator::tops;
 use crate::own::descriptors::{self, is_followed};
-use crate::sys::errno::fail;
 use crate::sys::next::Next;
 use crate::sys::real::Run;
 use crate::watch::{has_reason, has_reason_to_act, tasks};

@@ -45,11 +45,8 @@ macro_rules! hooks {
                 #[cold]
                 #[inline(never)]
                 fn late($($argument: $type),+) -> $result {
-                    match next::$name.get() {
-                        // SAFETY: as above.
-                        Some(function) => unsafe { function($($argument),+) },
-                        None => fail(libc::ENOSYS),
-                    }
+                    // SAFETY: as above; or a function that looks at none of them.
+                    unsafe { next::$name.get_or_refuse()($($argument),+) }
                 }
                 hooks!(@body [$($condition)?] $next ($($argument: $type),+) -> $result { $body } [$($after $other)?])
             }

@@ -8,6 +8,8 @@ use core::ptr;
 
 use once_cell::race::OnceNonZeroUsize;
 
+use super::errno::fail;
+
 /// A function of type `F`, by the symbol's name: the next definition after this library's.
 pub struct Next<F> {
     symbol: Symbol,
@@ -40,13 +42,32 @@ impl<F: Copy> Next<F> {
         self.known().or_else(|| self.symbol.resolve().map(Self::function))
     }
 
+    /// The function, or where no later object defines the symbol, one that fails with ENOSYS.
+    #[inline(always)]
+    pub fn get_or_refuse(&self) -> F {
+        Self::function(self.symbol.resolve_or_refuse())
+    }
+
     fn function(address: NonZeroUsize) -> F {
         // SAFETY: the address came from `dlsym` for this name, and `new`'s caller promised that F fits.
         unsafe { transmute_copy::<usize, F>(&address.get()) }
     }
 }
 
+/// Fails as libc's functions do. On both architectures the caller cleans up, so it may be called with any arguments, and −1 is −1
+/// in a register of any width.
+extern "C" fn refuse() -> isize {
+    fail(libc::ENOSYS)
+}
+
 impl Symbol {
+    /// The address, or that of [`refuse`]. Apart, because each hook has a call of it.
+    #[cold]
+    #[inline(never)]
+    fn resolve_or_refuse(&self) -> NonZeroUsize {
+        self.resolve().or_else(|| NonZeroUsize::new(refuse as *const () as usize)).unwrap_or(NonZeroUsize::MAX)
+    }
+
     /// Looks the symbol up. It does so once per symbol, in the constructor; a call from a constructor that
     /// ran before ours gets here earlier. `dlsym` of a symbol that exists does not allocate (glibc
     /// elf/dl-sym.c); two threads at once find the same address.
