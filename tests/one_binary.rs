@@ -32,6 +32,9 @@ const IMPORTS: &[&str] = &[
     "dl_iterate_phdr",
     "dlerror",
     "environ",
+    // A libpthread that is loaded already, and late, before glibc 2.34; and where the main arena ends.
+    "dlopen",
+    "sbrk",
     "getauxval",
     "getpid",
     "getppid",
