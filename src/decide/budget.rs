@@ -6,13 +6,13 @@ use super::{MILLISECOND, part, whole};
 
 /// Capacity of the bucket of the wall clock: what may be spent in one burst.
 pub const BURST: u64 = 100 * MILLISECOND;
-/// The same of the bucket of CPU time: what costs more waits for quiet.
-pub const BURST_OF_WORK: u64 = 20 * MILLISECOND;
+/// The same of the bucket of CPU time.
+pub const BURST_OF_WORK: u64 = 10 * MILLISECOND;
 /// How many times `AUTOTRIM_OVERHEAD` of its own CPU time a process may spend on trims between requests, with their page faults.
 /// glibc's own rule, whose place it takes under an interpreter lock, costs as much on the same servers (DESIGN.md, Defaults).
 pub const COST: u64 = 2;
 /// And this part of `AUTOTRIM_OVERHEAD` of the wall clock, so that one that does little is tidied, too.
-pub const ALLOWANCE: u64 = 10;
+pub const ALLOWANCE: u64 = 20;
 /// Bytes that come back in a nanosecond of page faults: a page of 4 KiB in 1.4 µs (`scripts/bench-calls`, on a virtual machine).
 pub const BYTES_PER_NANOSECOND: u64 = 3;
 
