@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::Value;
+use std::time::{Duration, Instant};
 use support::common::gunicorn::{Gunicorn, Server, Worker};
 use support::common::http::Connection;
 use support::common::{LIMIT, wait_within};
@@ -15,10 +16,11 @@ fn served(server: Gunicorn, path: &str, requests: u64) -> Server {
     let mut connection = Connection::open(server.port);
     let mut ask = || assert_eq!(connection.get(path).status(), 200);
     (0..requests).for_each(|_| ask());
+    let (end, soon) = (Instant::now(), Duration::from_secs(1));
     let trims = || status(server.worker())["trims"].as_u64().expect("trims");
     wait_within(LIMIT, "the last trim", || {
         let is_made = trims() >= requests / 256;
-        if !is_made {
+        if !is_made && end.elapsed() > soon {
             ask();
         }
         is_made.then_some(())
@@ -53,9 +55,13 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
         // Only the file that the process keeps can be read.
         let mut command = autotrim();
         command.args(["status", "--json", "--metrics-dir"]).arg(directory.path()).arg(&worker);
-        let finished = finish_as_nobody(&command);
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
-        let written = finished.json()["processes"][0].clone();
+        // The file may be a moment behind.
+        let written = wait_within(LIMIT, "the file to have all requests", || {
+            let finished = finish_as_nobody(&command);
+            assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+            let written = finished.json()["processes"][0].clone();
+            (written["requests"] == process["requests"]).then_some(written)
+        });
         assert_eq!(written["source"], "metrics");
         for name in [
             "program",
