@@ -1,7 +1,7 @@
 //! PURE: functions of their arguments alone. What the outside world promises, without asking it: the states of a
 //! [`connection`], what a control message brings ([`ancillary`]), how service managers tell of memory [`pressure`], where the block
-//! of counters has its fields ([`layout`]), which [`programs`] are meant, the system's [`errors`] in words, and [`text`] without
-//! an allocator.
+//! of counters has its fields ([`layout`]), what stands in CPython's [`pools`], which [`programs`] are meant, the system's [`errors`]
+//! in words, and [`text`] without an allocator.
 
 // By path, because the command includes this file by its path.
 #[path = "pure/ancillary.rs"]
@@ -12,6 +12,8 @@ pub mod connection;
 pub mod errors;
 #[path = "pure/layout.rs"]
 pub mod layout;
+#[path = "pure/pools.rs"]
+pub mod pools;
 #[path = "pure/pressure.rs"]
 pub mod pressure;
 #[path = "pure/programs.rs"]
