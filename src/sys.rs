@@ -15,6 +15,7 @@ pub mod next;
 pub mod objects;
 pub mod optional;
 pub mod own;
+pub mod pools;
 pub mod python;
 pub mod real;
 pub mod signals;

@@ -22,6 +22,11 @@ pub fn open(directory: c_int, path: &CStr, flags: c_int) -> c_int {
 
 /// The first bytes of an open file; `None` where they cannot be read.
 pub fn read_from_start(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
+    read_at(file, buffer, 0)
+}
+
+/// The bytes from `offset` on.
+pub fn read_at(file: c_int, buffer: &mut [u8], offset: usize) -> Option<&[u8]> {
     let syscall = real::syscall.get()?;
     // SAFETY: `buffer` is valid for its length. Were the number another file's by now, this would move nothing there.
     let length = unsafe {
@@ -30,7 +35,7 @@ pub fn read_from_start(file: c_int, buffer: &mut [u8]) -> Option<&[u8]> {
             c_long::from(file),
             buffer.as_mut_ptr() as c_long,
             buffer.len() as c_long,
-            0 as c_long,
+            offset as c_long,
         )
     };
     buffer.get(..usize::try_from(length).ok()?)

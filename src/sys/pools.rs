@@ -1,0 +1,293 @@
+//! The arenas of CPython's allocator of small objects, and the release of what is free in them.
+//!
+//! CPython gives an arena back when it is empty, and one object is enough to keep it. Here the pages of its free pools are given back to
+//! the kernel (`MADV_DONTNEED`), all but the first of each, where the header is. A pool without a class is one that CPython begins anew
+//! when it takes it (`allocate_from_new_pool`); so that is what its header says first. Nothing else is ever written.
+//!
+//! Which memory is an arena is learnt by the public PyObject_SetArenaAllocator, at start, before CPython's first allocation. Its
+//! functions are called with the interpreter lock held, but by several interpreters at once where each has a lock of its own (3.12):
+//! so the list needs none.
+
+use core::ffi::{CStr, c_char, c_void};
+use core::mem::transmute;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+mod list;
+mod shared;
+
+use list::List;
+use shared::PageMap;
+
+use super::cell::Late;
+use super::{filter, memory};
+use crate::pure::pools::{ARENA, Arena, Header, NO_CLASS, POOL, Pool, pools};
+use crate::sys;
+use crate::sys::errno::{errno, keeping_errno};
+
+/// Bytes of a page, here and nowhere else: with others nothing is done.
+const PAGE: usize = 4 << 10;
+/// The minor versions of CPython 3 whose pools have been tried.
+const TRIED: core::ops::RangeInclusive<u32> = 10..=13;
+/// So much takes 12 ms: 62,000 pools, 745 MB, take 130 ms (Linux 6.18, a virtual machine).
+const MOST_AT_ONCE: u64 = 64 << 20;
+/// From this one on each interpreter may have a lock, and pools, of its own.
+const OWN_LOCKS: u32 = 12;
+
+/// `PyObjectArenaAllocator`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Allocator {
+    context: *mut c_void,
+    allocate: Option<Allocate>,
+    free: Option<Free>,
+}
+
+// SAFETY: CPython itself calls it from any thread that holds an interpreter lock.
+unsafe impl Send for Allocator {}
+// SAFETY: the same.
+unsafe impl Sync for Allocator {}
+
+type Allocate = unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void;
+type Free = unsafe extern "C" fn(*mut c_void, *mut c_void, usize);
+type Access = unsafe extern "C" fn(*mut Allocator);
+type Version = unsafe extern "C" fn() -> *const c_char;
+type Current = unsafe extern "C" fn() -> *mut c_void;
+type InterpreterOf = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
+
+/// The program's CPython, as far as its arenas go.
+#[derive(Clone, Copy)]
+struct Host {
+    /// What was there before us.
+    allocator: Allocator,
+    get_allocator: Access,
+    /// The state of the thread that runs; null where none does.
+    current: Current,
+    interpreter_of: InterpreterOf,
+    main_interpreter: Current,
+    /// Whether each interpreter may have pools of its own.
+    has_own_locks: bool,
+}
+
+static HOST: Late<Host> = Late::new();
+static ARENAS: List = List::new();
+/// Whether there was a doubt, after which nothing is released any more.
+static DOUBTED: AtomicBool = AtomicBool::new(false);
+
+/// From here on arenas are learnt, if this is a CPython whose pools are known; whether it is. For the constructor: before CPython's
+/// first allocation.
+pub fn prepare() -> bool {
+    let host = if memory::page_size() == PAGE as u64 && cfg!(target_pointer_width = "64") { find() } else { None };
+    if let Some((host, set)) = host {
+        HOST.set(host);
+        let mut ours = Allocator { context: ptr::null_mut(), allocate: Some(allocate), free: Some(free) };
+        // SAFETY: as Python.h declares it; the allocator is copied.
+        unsafe { set(&mut ours) };
+    }
+    are_known()
+}
+
+fn find() -> Option<(Host, Access)> {
+    let function = |name| Some(sys::symbol(name)).filter(|address| !address.is_null());
+    let version = function(c"Py_GetVersion")?;
+    // SAFETY: each has the type under which Python.h declares it. Py_GetVersion and PyObject_GetArenaAllocator may be called before the
+    // interpreter is up: the first returns a C string, the second writes where it is told to.
+    unsafe {
+        let version = minor(CStr::from_ptr(transmute::<*const c_void, Version>(version)()).to_bytes())?;
+        if !TRIED.contains(&version) {
+            return None;
+        }
+        let current = if version < 13 { c"_PyThreadState_UncheckedGet" } else { c"PyThreadState_GetUnchecked" };
+        let mut host = Host {
+            allocator: Allocator { context: ptr::null_mut(), allocate: None, free: None },
+            get_allocator: transmute::<*const c_void, Access>(function(c"PyObject_GetArenaAllocator")?),
+            current: transmute::<*const c_void, Current>(function(current)?),
+            interpreter_of: transmute::<*const c_void, InterpreterOf>(function(c"PyThreadState_GetInterpreter")?),
+            main_interpreter: transmute::<*const c_void, Current>(function(c"PyInterpreterState_Main")?),
+            has_own_locks: version >= OWN_LOCKS,
+        };
+        let set = transmute::<*const c_void, Access>(function(c"PyObject_SetArenaAllocator")?);
+        (host.get_allocator)(&mut host.allocator);
+        (host.allocator.allocate.is_some() && host.allocator.free.is_some()).then_some((host, set))
+    }
+}
+
+/// `3.11.2 (main, …)` → 11.
+fn minor(version: &[u8]) -> Option<u32> {
+    let digits = version.strip_prefix(b"3.")?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    crate::pure::text::number(digits.get(..end)?).and_then(|minor| u32::try_from(minor).ok())
+}
+
+/// In a forked child.
+pub fn in_forked_child() {
+    ARENAS.inherit();
+}
+
+/// Whether free pools can be released: they are known, and nothing has been doubtful.
+pub fn are_known() -> bool {
+    HOST.get().is_some() && !DOUBTED.load(Relaxed)
+}
+
+impl Host {
+    /// Whether the thread that runs, if one does, is one of the main interpreter: the arenas of those that have a lock of their own are
+    /// left alone, and so are the ones that others allocate in the main interpreter's stead.
+    fn is_main(&self) -> bool {
+        // SAFETY: no preconditions; the second only where there is a thread.
+        unsafe {
+            let thread = (self.current)();
+            !thread.is_null() && (self.interpreter_of)(thread) == (self.main_interpreter)()
+        }
+    }
+
+    /// Whether CPython's arenas still come from us. With the interpreter lock held.
+    fn is_ours(&self) -> bool {
+        let mut now = self.allocator;
+        // SAFETY: writes the allocator there.
+        unsafe { (self.get_allocator)(&mut now) };
+        let is = |function: Option<*const c_void>, ours: *const c_void| function == Some(ours);
+        is(now.allocate.map(|now| now as *const c_void), allocate as *const c_void)
+            && is(now.free.map(|now| now as *const c_void), free as *const c_void)
+    }
+}
+
+/// CPython wants memory: an arena, or, from 3.11 on, a piece of the interpreter's stack of frames, which is smaller and none of ours.
+unsafe extern "C" fn allocate(_context: *mut c_void, size: usize) -> *mut c_void {
+    let Some(host) = HOST.get() else { return ptr::null_mut() };
+    let Some(allocate) = host.allocator.allocate else { return ptr::null_mut() };
+    // SAFETY: as CPython would have called it.
+    let memory = unsafe { allocate(host.allocator.context, size) };
+    let address = memory as usize;
+    if size == ARENA && address != 0 && address.is_multiple_of(PAGE) && (!host.has_own_locks || host.is_main()) {
+        ARENAS.add(address);
+    }
+    memory
+}
+
+/// CPython gives it back.
+unsafe extern "C" fn free(_context: *mut c_void, memory: *mut c_void, size: usize) {
+    if !memory.is_null() && size == ARENA {
+        ARENAS.remove(memory as usize);
+    }
+    if let Some(host) = HOST.get()
+        && let Some(free) = host.allocator.free
+    {
+        // SAFETY: as CPython would have called it.
+        unsafe { free(host.allocator.context, memory, size) };
+    }
+}
+
+/// What a pass did.
+#[derive(Clone, Copy, Default)]
+pub struct Pass {
+    /// How many bytes were given back.
+    pub bytes: u64,
+    /// Whether there is more, which would have taken too long.
+    pub is_more: bool,
+}
+
+/// Releases what is free in the arenas of the main interpreter, [`MOST_AT_ONCE`] or a little more. `None` = there is a doubt, from
+/// here on and for good: somebody else allocates arenas, or something is not as it should be. On a thread that holds its
+/// interpreter's lock; nothing is done where that is another one than the main interpreter's.
+pub fn release() -> Option<Pass> {
+    let host = HOST.get().filter(|_| are_known())?;
+    // A filter may forbid what malloc does not do itself.
+    if filter::is_restricted() || host.has_own_locks && !host.is_main() {
+        return Some(Pass::default());
+    }
+    let pass = keeping_errno(|| {
+        if !host.is_ours() {
+            return None;
+        }
+        let (mut pass, mut map) = (Pass::default(), PageMap::new());
+        for (arena, inherited) in ARENAS.arenas() {
+            if pass.bytes >= MOST_AT_ONCE {
+                pass.is_more = true;
+                break;
+            }
+            // SAFETY: an arena of the interpreter whose lock is held: nobody else reads or writes headers, or frees it.
+            match unsafe { release_arena(arena, inherited.then_some(&mut map)) } {
+                Outcome::Released(bytes) => pass.bytes += bytes,
+                Outcome::Refused => break,
+                Outcome::Doubtful => return None,
+            }
+        }
+        Some(pass)
+    });
+    if pass.is_none() {
+        DOUBTED.store(true, Relaxed);
+    }
+    pass
+}
+
+/// What came of an arena.
+enum Outcome {
+    /// So many bytes were given back.
+    Released(u64),
+    /// The kernel does not take them: they are locked.
+    Refused,
+    /// It is none.
+    Doubtful,
+}
+
+/// Releases what is free in one. All of its headers are looked at before anything is done; those that are not in memory, because they
+/// were never used or are swapped out, are left there; so are those that `map` says are shared with a parent.
+///
+/// # Safety
+/// Where `arena` is one, nobody else may use its headers or the memory of its free pools.
+unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
+    const PAGES: usize = ARENA / PAGE;
+    let mut in_memory = [0u8; PAGES];
+    // SAFETY: changes nothing but what `in_memory` is, a byte a page. It fails where not all of that is mapped.
+    if unsafe { libc::mincore(arena as *mut c_void, ARENA, in_memory.as_mut_ptr()) } != 0 {
+        return if errno() == libc::EAGAIN { Outcome::Refused } else { Outcome::Doubtful };
+    }
+    let is_in_memory = |place: usize| in_memory.get((place - arena) / PAGE).is_some_and(|&page| page & 1 != 0);
+    let mut own = [true; PAGES];
+    if map.is_some_and(|map| !map.look(arena, PAGE, &mut own)) {
+        return Outcome::Released(0);
+    }
+    let (mut known, mut free) = (Arena::at(arena), 0u64);
+    for (pool, number) in pools(arena).zip(0..) {
+        if !is_in_memory(pool) {
+            continue;
+        }
+        // SAFETY: mapped, by what mincore says, and aligned to more than it needs.
+        match known.look(pool, &unsafe { ptr::read(pool as *const Header) }) {
+            Some(Pool::Free) if own.get((pool - arena) / PAGE) == Some(&true) => free |= 1 << number,
+            Some(_) => {}
+            None => return Outcome::Doubtful,
+        }
+    }
+    let mut released = 0;
+    for (pool, number) in pools(arena).zip(0..) {
+        let rest = (pool + PAGE..pool + POOL).step_by(PAGE).filter(|&page| is_in_memory(page)).count();
+        if free & 1 << number == 0 || rest == 0 {
+            continue;
+        }
+        // SAFETY: the header of a free pool. CPython begins anew in it before it reads anything but this and what is in the header:
+        // so the rest may be zeros.
+        let done = unsafe {
+            (&raw mut (*(pool as *mut Header)).class).write(NO_CLASS);
+            libc::madvise((pool + PAGE) as *mut c_void, POOL - PAGE, libc::MADV_DONTNEED)
+        };
+        if done != 0 {
+            return Outcome::Refused;
+        }
+        released += (rest * PAGE) as u64;
+    }
+    Outcome::Released(released)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read() {
+        assert_eq!(minor(b"3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]"), Some(11));
+        assert_eq!(minor(b"3.9.2 (default)"), Some(9));
+        assert_eq!(minor(b"3.14.0rc1 (main)"), Some(14));
+        assert_eq!((minor(b"2.7.18 (default)"), minor(b"3."), minor(b"")), (None, None, None));
+    }
+}
