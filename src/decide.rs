@@ -3,7 +3,7 @@
 //!
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
 //! waits after one that brought little. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
-//! [`collection`] whether garbage is collected first. [`verdict`] says whether growth is a leak.
+//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`verdict`] says whether growth is a leak.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
 //! overflow here would abort someone's server.
@@ -19,6 +19,8 @@ pub mod outside;
 pub mod patience;
 #[path = "decide/policy.rs"]
 pub mod policy;
+#[path = "decide/pools.rs"]
+pub mod pools;
 #[path = "decide/quiet.rs"]
 pub mod quiet;
 #[path = "decide/rules.rs"]

@@ -55,7 +55,7 @@ use own::process;
 use own::runtime::{self, Runtime};
 use reclaim::duty;
 use sys::python::Python;
-use sys::{files, filter, handler, memory, real, signals};
+use sys::{files, filter, handler, memory, pools, real, signals};
 use watch::{tasks, unseen};
 
 /// Decides once per program whether and how to act. Until it has, hooks pass straight through.
@@ -80,7 +80,9 @@ fn start() {
     filter::prepare(libc);
     memory::prepare();
     memory::at_fork_in_child(in_forked_child);
-    let python = if options.gc { Python::find() } else { None };
+    // Not `||`: arenas are learnt whatever else is asked for.
+    let has_pools = options.pools && pools::prepare();
+    let python = if options.gc || has_pools { Python::find() } else { None };
     runtime::begin(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);
@@ -90,6 +92,7 @@ fn start() {
 extern "C" fn in_forked_child() {
     sys::own::close_inherited();
     starting::in_forked_child();
+    pools::in_forked_child();
     let process = process::wipe();
     if let Some(process) = process {
         unseen::in_forked_child();

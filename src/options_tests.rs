@@ -247,7 +247,7 @@ fn the_longest_line_fits() {
     let most = u64::MAX;
     let path = format!("/{}", "\"".repeat(250));
     let extremes = [format!("{most}"), format!("{most}B,1844674407370955.1615%"), format!("{most}ns"), path];
-    let extremes = extremes.iter().map(String::as_str).chain(["1000ns", "64", "99.9999"]);
+    let extremes = extremes.iter().map(String::as_str).chain(["1000ns", "64", "99.9999", "auto"]);
     let longest = |entry: &Entry| {
         let name = entry.name.strip_prefix(PREFIX).expect("the prefix");
         let length = extremes.clone().filter_map(|value| Some(name.len() + 2 + made(name, value)?.len())).max();

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::decide::policy::Policy;
+use crate::decide::pools::Released;
 use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
 use crate::decide::verdict::{Floors, MOST, Point, Verdict, judge};
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
@@ -392,8 +393,9 @@ proptest! {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
             let (collects, swapped) = (took & 4 != 0, took & 8 != 0);
+            let (has_pools, released) = (took & 256 != 0, Released { took: collected / 3, bytes: took / 5, rss: collected });
             let (active_at, ended, between_tasks) = (took / 2, took & 32 != 0, took & 64 != 0);
-            let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected };
+            let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected, has_pools, released };
             // One of three looks is the thread's.
             let (decision, next) = match took % 3 {
                 0 => policy.decide_in_background(&rules, moment),
@@ -405,7 +407,7 @@ proptest! {
                     prop_assert!(next.time > now || now == u64::MAX, "somebody is asked at once again");
                 }
                 Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0 }),
-                Decision::Collect { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
+                Decision::Ask { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
             }
         }
     }
@@ -482,7 +484,7 @@ proptest! {
                     spent += took;
                     policy.trimmed(&rules, requests, now, 0, Trimmed { took, ..Trimmed::default() });
                 }
-                Decision::Collect { .. } => {
+                Decision::Ask { .. } => {
                     prop_assert!(!paid, "another collection for the same trim");
                     prop_assert!(spent <= allowed + MILLISECOND, "{spent} ns of {allowed}");
                     now += pause.unwrap_or(next.time - now);

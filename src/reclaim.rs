@@ -1,7 +1,9 @@
-//! What is done for it: [`trim`] is the one place that releases memory, measured before and after; [`garbage`] has CPython's
-//! collected first, if asked to; [`duty`] has malloc set up for all that where a process serves, and only there.
+//! What is done for it: [`trim`] is the one place that releases memory, measured before and after; [`python`] has CPython do its part
+//! first, which is to collect [`garbage`], if asked to, and to have its free [`pools`] released; [`duty`] has malloc set up for all that where a process serves, and only there.
 
 pub mod duty;
 pub mod garbage;
+pub mod pools;
+pub mod python;
 pub mod state;
 pub mod trim;

@@ -10,9 +10,10 @@
 //! moment; after many tries it is.
 
 use super::budget::Budget;
-use super::collection::Collection;
+use super::collection::{Collection, Wanted};
 use super::outside::Outside;
 use super::patience::Patience;
+use super::pools::Pools;
 use super::quiet::{Look, Watch};
 use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
 use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
@@ -87,6 +88,7 @@ pub struct Policy {
     cpu_at_look: u64,
     outside: Outside,
     collection: Collection,
+    pools: Pools,
     /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
     locked: u32,
     locked_until: u64,
@@ -126,6 +128,7 @@ impl Policy {
         }
         self.find_asked(rules, moment);
         self.note_collection(rules, moment);
+        self.note_pools(moment);
         self.find_due(rules, moment, rss);
         let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
         (decision, self.next(rules))
@@ -136,6 +139,7 @@ impl Policy {
         self.note_time(rules, moment);
         self.find_asked(rules, moment);
         self.note_collection(rules, moment);
+        self.note_pools(moment);
         let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
         let time = match self.due_since {
             0 => self.outside.next(rules),
@@ -159,6 +163,11 @@ impl Policy {
     /// What the collection took that the due trim has waited for, in nanoseconds; 0 = there was none.
     pub const fn pause(&self) -> u64 {
         self.collection.took()
+    }
+
+    /// The releases of CPython's pools.
+    pub const fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// Records a trim that ended now, when so many requests were answered and the process had used so much CPU time.
@@ -198,6 +207,7 @@ impl Policy {
         if let (Some(owed_at), Trigger::Idle) = (self.collection.trimmed(now), self.trigger) {
             self.quiet_at = owed_at;
         }
+        self.pools.trimmed();
         self.outside.trimmed(rules, now, self.trigger, &effect);
         self.unmeasured = false;
         self.next_look = now.saturating_add(LOOK_EVERY);
@@ -240,6 +250,7 @@ impl Policy {
             self.held_until = soon(self.held_until, now, SECOND);
             self.locked_until = soon(self.locked_until, now, LOCKED_HOLD_OFF);
             self.collection.restart(now);
+            self.pools.restart(now);
             self.outside.restart(rules, now);
             self.patience.restart(now);
             self.watch.restart(now);
@@ -401,6 +412,26 @@ impl Policy {
         }
     }
 
+    /// Free pools were released: for the trim that is due, or, where that went without, after it.
+    fn note_pools(&mut self, Moment { released, .. }: Moment) {
+        if released.took == 0 {
+            return;
+        }
+        let in_time = self.due_since != 0;
+        self.budget.charge_collection(released.took);
+        self.pools.came(released, in_time);
+        if NOISE.limit(released.rss) <= released.rss.saturating_add(released.bytes) {
+            self.patience.reset();
+        }
+        if in_time {
+            self.held_until = 0;
+        } else if released.rss != 0 {
+            self.note_level(released.rss);
+            self.low = self.low.min(released.rss);
+            self.released = self.released.saturating_add(released.bytes);
+        }
+    }
+
     /// After a trim of locked memory: how long the next one waits that would bring as little.
     fn note_locked(&mut self, now: u64, locked: bool) {
         self.locked = if locked { self.locked.saturating_add(1) } else { 0 };
@@ -449,22 +480,39 @@ impl Policy {
         if moment.collects
             && let Some(wanted) = self.collection.wanted(now, since, rules.defer, quiet, affordable)
         {
-            self.held_until = wanted.until;
-            self.waits_for_moment = true;
-            self.moment_from = 0;
-            return Decision::Collect { insist_at: wanted.insist_at };
+            // Both come together, or neither does.
+            let _ = self.pools.wanted(now, since, rules.defer);
+            return self.ask(true, wanted);
+        }
+        // While there is work, and where somebody asks, the trim comes at once, and the release when CPython comes by.
+        if moment.has_pools
+            && quiet
+            && let Some(wanted) = self.pools.wanted(now, since, rules.defer)
+        {
+            return self.ask(false, wanted);
         }
         Decision::Trim { trigger: self.trigger, ask: !is_overdue && !self.is_exact(rules) }
     }
 
+    /// The due trim waits for CPython.
+    fn ask(&mut self, garbage: bool, wanted: Wanted) -> Decision {
+        self.held_until = wanted.until;
+        self.waits_for_moment = true;
+        self.moment_from = 0;
+        Decision::Ask { garbage, insist_at: wanted.insist_at }
+    }
+
     /// Until when the due trim is held, whatever the moment.
-    fn held(&mut self, rules: &Rules, Moment { now, requests, .. }: Moment) -> Option<u64> {
+    fn held(&mut self, rules: &Rules, moment: Moment) -> Option<u64> {
+        let Moment { now, requests, .. } = moment;
         // What a collection has freed is given back at once: it has paid for that.
         let wait = match self.collection.took() {
             0 => {
                 let worth = self.trigger.is_for_work() && !self.is_exact(rules);
                 let worth = if worth { self.budget.until_worth_it(rules.overhead) } else { 0 };
-                self.budget.until_affordable(rules.overhead, self.took).max(worth)
+                self.budget
+                    .until_affordable(rules.overhead, self.took.saturating_add(self.pools_to_come(moment)))
+                    .max(worth)
             }
             _ => 0,
         };
@@ -483,6 +531,12 @@ impl Policy {
             return Some(latest);
         }
         None
+    }
+
+    /// What the release takes that is yet to come for the due trim, in nanoseconds.
+    fn pools_to_come(&self, moment: Moment) -> u64 {
+        let waits = moment.has_pools && matches!(self.trigger, Trigger::Idle) && !self.pools.has_come();
+        if waits { self.pools.last() } else { 0 }
     }
 
     /// Whether the due trim is one of an interval that somebody has asked for.

@@ -12,11 +12,14 @@ mod gain;
 mod histories;
 #[path = "policy_tests/outside.rs"]
 mod outside;
+#[path = "policy_tests/pools.rs"]
+mod pools;
 
 use super::*;
 use crate::decide::budget::{ALLOWANCE, BURST, BURST_OF_WORK, BYTES_PER_NANOSECOND, COST};
 use crate::decide::collection::COLLECTED_WITHIN;
 use crate::decide::outside::{PRESSURE_HOLD_OFF, PRESSURE_SPREAD};
+use crate::decide::pools::Released;
 use crate::decide::rules::Asked;
 
 const MB: u64 = 1 << 20;
@@ -54,6 +57,12 @@ struct Host {
     collected: u64,
     collections: u32,
     trims_with: Vec<bool>,
+    /// Whether a trim may wait for a release of pools, what one does where the main thread comes by at once, what one did that the policy
+    /// does not know of yet, and what each trim was told of them.
+    has_pools: bool,
+    release: Option<Released>,
+    released: Released,
+    given_back: Vec<(u64, u64)>,
     /// What a trim takes, and what it leaves.
     cost: u64,
     floor: u64,
@@ -88,6 +97,10 @@ impl Host {
             collected: 0,
             collections: 0,
             trims_with: Vec::new(),
+            has_pools: false,
+            release: None,
+            released: Released::default(),
+            given_back: Vec::new(),
             cost: MILLISECOND,
             floor: 40 * MB,
             swapped: false,
@@ -104,28 +117,38 @@ impl Host {
         let Next { requests, look, time, .. } = self.next;
         let quiet = self.active && self.rules.idle != 0 && self.now >= self.active_at + self.rules.idle;
         let is_time = self.requests >= requests || self.now >= time || self.active && self.now >= look || quiet;
-        if !is_time && self.asked == Asked::default() && self.collected == 0 && !self.ended {
+        if !is_time && self.asked == Asked::default() && self.collected == 0 && self.released.took == 0 && !self.ended {
             return Decision::Rest;
         }
         let decision = self.decide();
-        match (decision, self.pause) {
-            (Decision::Trim { ask: true, .. }, _) if self.somebody_waits => {
+        match decision {
+            Decision::Trim { ask: true, .. } if self.somebody_waits => {
                 self.next = self.policy.somebody_waits(&self.rules, self.now);
             }
-            (Decision::Trim { trigger, .. }, _) => {
+            Decision::Trim { trigger, .. } => {
                 let before = self.rss;
                 self.rss = before.map(|rss| rss.min(self.floor));
                 self.trim(trigger, before);
                 self.decide();
             }
-            (Decision::Collect { .. }, Some(pause)) => {
-                self.pass(pause);
-                self.collected = pause;
-                self.collections += 1;
-            }
-            _ => {}
+            Decision::Ask { garbage, .. } => self.come_by(garbage),
+            Decision::Rest => {}
         }
         decision
+    }
+
+    /// The main thread comes by, if it does.
+    fn come_by(&mut self, garbage: bool) {
+        if let (true, Some(pause)) = (garbage, self.pause) {
+            self.pass(pause);
+            self.collected = pause;
+            self.collections += 1;
+        }
+        if let Some(released) = self.release {
+            self.pass(released.took);
+            self.rss = self.rss.map(|rss| rss - released.bytes);
+            self.released = Released { rss: self.rss.unwrap_or(0), ..released };
+        }
     }
 
     fn decide(&mut self) -> Decision {
@@ -176,12 +199,17 @@ impl Host {
             swapped: self.swapped,
             collects: self.collects,
             collected,
+            has_pools: self.has_pools,
+            released: core::mem::take(&mut self.released),
         }
     }
 
     fn trim(&mut self, trigger: Trigger, before: Option<u64>) {
         self.trims.push((trigger, self.requests));
         self.trims_with.push(self.policy.pause() != 0);
+        let pools = *self.policy.pools();
+        self.given_back.push((pools.before(), pools.untold().0));
+        let before = before.map(|rss| rss.max(pools.before()));
         (self.now, self.cpu) = (self.now + self.cost, self.cpu + self.cost);
         let effect = Trimmed { took: self.cost, before, after: self.rss, locked: self.locked };
         self.policy.trimmed(&self.rules, self.requests, self.now, self.cpu, effect);

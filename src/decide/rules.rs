@@ -1,6 +1,7 @@
 //! PURE: what goes into a decision and what comes out: the options that govern it, what asked for a trim, what the caller sees at
 //! a wait point, what a trim did.
 
+use super::pools::Released;
 use super::{PERCENT, part};
 
 /// Growth below which a quiet moment is left alone: a trim releases whole pages, and so little is noise. Of a large process it is
@@ -136,6 +137,10 @@ pub struct Moment {
     pub collects: bool,
     /// What a collection took that has ended since the last decision, in nanoseconds; 0 = none has.
     pub collected: u64,
+    /// Whether a trim may wait for the release of CPython's free pools.
+    pub has_pools: bool,
+    /// What a release did that has ended since the last decision.
+    pub released: Released,
 }
 
 /// What a trim did.
@@ -169,9 +174,11 @@ pub enum Decision {
         /// Only if nobody waits for this thread; if somebody does, tell [`super::policy::Policy::somebody_waits`].
         ask: bool,
     },
-    /// A collection should come before the trim: at a moment when no work is there, from the time `insist_at` on at any.
+    /// CPython should do something before the trim: at a moment when no work is there, from the time `insist_at` on at any.
     /// The next [`Moment`] tells of it. Else the trim goes without it, when it is time to look again.
-    Collect {
+    Ask {
+        /// Collect its garbage, and not only have its free pools released.
+        garbage: bool,
         /// See above.
         insist_at: u64,
     },

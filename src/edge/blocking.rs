@@ -10,7 +10,7 @@ use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::garbage;
+use crate::reclaim::python;
 use crate::sys::errno::{errno, keeping_errno};
 use crate::sys::signals::{self, Restarts};
 use crate::sys::{self, files, filter, sockets};
@@ -121,7 +121,7 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
 }
 
 /// After an accept that returned `connection`, where accept has a reason to look. A worker that accepts, serves and accepts
-/// again knows here that there is no work, and that CPython's garbage may be collected; an event loop that empties the listener's
+/// again knows here that there is no work, and that CPython may do its part of a trim; an event loop that empties the listener's
 /// queue has just found some.
 pub fn after_accept(connection: c_int) {
     if watch::has_reason() {
@@ -136,10 +136,15 @@ fn accepted(process: &Process, connection: c_int) {
     } else if errno() != libc::EAGAIN || !process.waits.has_answered_since_accept(answered) {
         return;
     }
-    if runtime().is_some_and(|runtime| runtime.python.is_some()) {
+    let is_time = || {
+        let now = sys::coarse_now();
+        let active_at = process.hints.note_activity(now);
+        python::is_wanted(process) || process.hints.is_time(answered, now, active_at.is_some())
+    };
+    if runtime().is_some_and(|runtime| runtime.python.is_some()) && is_time() {
         let shield = signals::shield();
         look(process, &shield, None, &mut || false);
-        garbage::after_wait(process, &shield, found);
+        python::after_wait(process, &shield, found);
         shield.end();
     }
 }

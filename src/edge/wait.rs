@@ -18,7 +18,7 @@ use crate::own::hints::Reason;
 use crate::own::process::Process;
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::{duty, garbage, trim};
+use crate::reclaim::{duty, python, trim};
 use crate::sys;
 use crate::sys::errno::{errno, fail, keeping_errno, set_errno};
 use crate::sys::filter::{self, Call};
@@ -158,7 +158,7 @@ impl Wait {
         }
         let active_at = process.hints.note_activity(now);
         let is_time = process.hints.is_time(answered, now, active_at.is_some());
-        if is_time || outside::takes_signal(process) || garbage::is_wanted(process) {
+        if is_time || outside::takes_signal(process) || python::is_wanted(process) {
             let length = length()?;
             return Some(wait(point(), sys::now(), length, None));
         }
@@ -247,7 +247,7 @@ impl Wait {
                 return self.run_uncut(before, &shield, divisible, waited, call);
             }
             keeping_errno(|| {
-                garbage::after_wait(self.process, &shield, result != 0);
+                python::after_wait(self.process, &shield, result != 0);
                 shield.end();
             });
             return result;
@@ -307,7 +307,7 @@ impl Wait {
                 continue;
             }
             keeping_errno(|| {
-                garbage::after_wait(self.process, &shield, result != 0);
+                python::after_wait(self.process, &shield, result != 0);
                 shield.end();
             });
             return result;
@@ -344,6 +344,7 @@ pub fn trim_before(
     let Some(pending) = Pending::prepare() else { return (false, None) };
     duty::at_wait_point(process, shield);
     let again = look(process, shield, Some(point), somebody_waits);
+    python::before_call(process, shield);
     (interrupts(pending), again)
 }
 

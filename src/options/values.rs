@@ -154,6 +154,16 @@ pub fn collects(value: &[u8]) -> Option<bool> {
     if is(value, "python") { Some(true) } else { switch(value) }
 }
 
+/// `AUTOTRIM_POOLS`.
+pub fn automatic(value: &[u8]) -> Option<bool> {
+    if is(value, "auto") { Some(true) } else { switch(value) }
+}
+
+/// See [`automatic`].
+pub fn write_automatic(line: &mut Line, on: bool) {
+    line.text(if on { "auto" } else { "off" });
+}
+
 /// `AUTOTRIM_TRIM_THRESHOLD`.
 pub fn trim_threshold(value: &[u8]) -> Option<TrimThreshold> {
     if is(value, "auto") { Some(TrimThreshold::Auto) } else { size(value).map(TrimThreshold::At) }

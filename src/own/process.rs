@@ -14,7 +14,7 @@ use crate::decide::verdict::Floors;
 use crate::own::hints::{Hints, Reason};
 use crate::own::stats::{Stats, autotrim_stats};
 use crate::own::waits::Waits;
-use crate::reclaim::state::Garbage;
+use crate::reclaim::state::Asked;
 use crate::sys::cell::TryLock;
 use crate::sys::errno::keeping_errno;
 use crate::sys::{self, memory};
@@ -51,8 +51,8 @@ pub struct Process {
     pub unseen: Unseen,
     /// The triggers that need no request.
     pub outside: Outside,
-    /// Garbage collections before trims.
-    pub garbage: Garbage,
+    /// What CPython is asked for before trims.
+    pub python: Asked,
     /// What the log has said.
     pub said: Said,
     /// The file of metrics.

@@ -15,7 +15,7 @@ pub struct Runtime {
     pub allocator: Result<Allocator, Refusal>,
     /// glibc's version, such as `2.36`.
     pub libc: &'static [u8],
-    /// The interpreter whose garbage is to be collected; `None` where that is not asked for, or there is none.
+    /// The interpreter that is asked for something before trims; `None` where it never is, or there is none.
     pub python: Option<Python>,
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     pub stderr: Option<Identity>,

@@ -36,6 +36,8 @@ pub struct Outcome {
     pub cost: u64,
     /// How long the garbage collection before it took, in nanoseconds; 0 = there was none.
     pub pause: u64,
+    /// What was given back of CPython's pools since the last one, in bytes, and how long that took, in nanoseconds.
+    pub pools: (u64, u64),
 }
 
 /// The way in for a reader from outside.

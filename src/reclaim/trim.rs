@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage};
+use super::{duty, garbage, pools, python};
 use crate::decide::MILLISECOND;
 use crate::decide::policy::Policy;
 use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
@@ -46,27 +46,20 @@ pub fn in_background(process: &Process) -> Option<u64> {
             metrics::update(runtime, process, policy, || true);
             (decision, next) = policy.decide_in_background(rules, self::moment(process, false));
         }
-        ask_for_collection(process, decision);
+        python::ask(process, decision);
         if policy.is_due() {
             // The next wait point may come sooner.
             process.hints.now();
         }
         let wait = next.time.saturating_sub(moment.now).max(MILLISECOND);
         match (next.time, decision) {
-            (_, Decision::Trim { .. } | Decision::Collect { .. }) => Some(PATIENCE),
+            (_, Decision::Trim { .. } | Decision::Ask { .. }) => Some(PATIENCE),
             (u64::MAX, _) => None,
             _ if policy.is_due() && process.in_flight() > 0 => Some(wait.min(PATIENCE)),
             _ => Some(wait),
         }
     });
     decided.unwrap_or(Some(PATIENCE))
-}
-
-/// A collection that should come first is asked for; what is left is to look again.
-fn ask_for_collection(process: &Process, decision: Decision) {
-    if let Decision::Collect { insist_at } = decision {
-        garbage::want(process, insist_at);
-    }
 }
 
 fn decide(
@@ -99,7 +92,7 @@ fn decide(
     }
     process.hints.plan(next);
     process.stats.decided(policy);
-    ask_for_collection(process, decision);
+    python::ask(process, decision);
     if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
         process.hints.plan_by(sys::now().saturating_add(wait));
     }
@@ -137,8 +130,10 @@ fn moment(process: &Process, learns: bool) -> Moment {
         between_tasks: tasks::is_waiting_for(process),
         asked,
         swapped: asked.pressure && is_swapped_out(),
-        collects: garbage::is_possible(process),
+        collects: python::collects(process),
         collected: garbage::take(process),
+        has_pools: python::has_pools(process),
+        released: pools::take(process),
     }
 }
 
@@ -157,16 +152,17 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let Ok(allocator) = &runtime.allocator else { return };
     let cpu = sys::cpu_time(Clock::Thread);
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
-    let before = memory::anonymous_rss();
+    let pools = *policy.pools();
+    // Those that were released for this trim are a part of it.
+    let rss = memory::anonymous_rss();
+    let before = rss.map(|rss| rss.max(pools.before()));
     let release = sys::now();
     duty::plant(point);
-    let tops = allocator.release(runtime.options.pad, before);
+    let tops = allocator.release(runtime.options.pad, rss);
     let end = sys::now();
     let after = memory::anonymous_rss();
     let collected = policy.pause() != 0;
-    if !collected {
-        garbage::went_without(process, runtime.options.gc);
-    }
+    python::trimmed(process, collected, &pools);
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
@@ -177,11 +173,12 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome = Outcome { trigger, point, requests, in_flight, before, after, tops, took, cost, pause };
+    let outcome =
+        Outcome { trigger, point, requests, in_flight, before, after, tops, took, cost, pause, pools: pools.untold() };
     duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
-        if collected || !garbage::is_possible(process) {
+        if collected || !python::collects(process) {
             floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
         }
         floors.verdict()

@@ -163,7 +163,7 @@ fn enabled(runtime: &Runtime) {
     let mut line = Line::new();
     begin(&mut line, runtime, "enabled");
     runtime.options.tell(&mut line);
-    if runtime.python.is_some() {
+    if runtime.options.gc && runtime.python.is_some() {
         line.text(" gc=python");
     }
     line.text(" arenas=").number(allocator.arenas().unsigned_abs().into());
@@ -195,6 +195,9 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     line.text(" cpu_us=").number(outcome.cost / 1_000);
     if outcome.pause != 0 {
         line.text(" gc_us=").number(outcome.pause / 1_000);
+    }
+    if let (bytes, took @ 1..) = outcome.pools {
+        line.text(" pools_kb=").number(bytes / 1024).text(" pools_us=").number(took / 1_000);
     }
     line.text(" trims=").number(stats.trims());
     line.text(" deferred=").number(stats.deferred.load(Relaxed));

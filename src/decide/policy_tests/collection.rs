@@ -34,7 +34,7 @@ fn a_trim_waits_for_its_collection_but_not_for_ever() {
     let mut host = collecting(every(5));
     host.answer(5, 0);
     let due = host.now;
-    let expected = Decision::Collect { insist_at: due + SECOND };
+    let expected = Decision::Ask { garbage: true, insist_at: due + SECOND };
     assert_eq!((host.decide(), host.until_next()), (expected, SECOND + COLLECTED_WITHIN));
     host.now += SECOND + COLLECTED_WITHIN - MILLISECOND;
     assert_eq!((host.decide(), host.until_next()), (expected, MILLISECOND));
@@ -50,7 +50,7 @@ fn in_quiet_it_waits_no_longer_than_a_second() {
     host.rss = Some(60 * MB);
     host.answer(3, 0);
     host.now += SECOND;
-    assert!(matches!(host.wait_point(), Decision::Collect { .. }));
+    assert!(matches!(host.wait_point(), Decision::Ask { garbage: true, .. }));
     assert_eq!(host.until_next(), COLLECTED_WITHIN);
     host.now += COLLECTED_WITHIN;
     host.wait_point();

@@ -37,6 +37,8 @@ fn extreme_values_overflow_nothing() {
                         swapped,
                         collects,
                         collected,
+                        has_pools: other > 1,
+                        released: Released { took: interval, bytes: other, rss: interval },
                     };
                     policy.decide(&rules, moment, || Some(interval));
                     policy.decide_in_background(&rules, moment);

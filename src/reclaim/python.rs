@@ -1,0 +1,131 @@
+//! What is asked of CPython before a trim: [`garbage`]'s collection, [`pools`]' release, or both, and the moment for it.
+//!
+//! Both run where CPython itself could run something: between two bytecodes of its main thread, through its queue of
+//! pending calls. A thread at a wait point is inside a C function that nobody expects to run Python code, without the interpreter lock,
+//! and perhaps in a library that holds a lock which a finalizer needs; so what is due at a wait point waits until the main thread has left
+//! a call without work: a wait that timed out, an accept that found no connection. Where there is always work, any will do
+//! after a while ([`Decision::Ask`]); and where the main thread does not come by, the trim goes without.
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::{garbage, pools};
+use crate::decide::pools::Pools;
+use crate::decide::rules::Decision;
+use crate::decide::{MILLISECOND, SECOND};
+use crate::own::process::{self, Process};
+use crate::own::runtime::runtime;
+use crate::sys;
+use crate::sys::handler::{self, Handlers};
+use crate::sys::signals::Shield;
+
+/// A release that takes no longer may come at any moment after a trim that went without, as that trim itself might have.
+const SHORT: u64 = 5 * MILLISECOND;
+/// A call that has not been made for so long is queued again.
+const LOST_AFTER: u64 = SECOND;
+
+/// Whether the main thread passes by here: where it never does, no trim waits for it.
+fn passes_by(process: &Process) -> bool {
+    let known = &process.python.main_waits;
+    if runtime().is_some_and(|runtime| runtime.python.is_some()) && !known.load(Relaxed) && is_main_thread() {
+        known.store(true, Relaxed);
+    }
+    known.load(Relaxed)
+}
+
+/// Whether a trim may wait for a collection.
+pub fn collects(process: &Process) -> bool {
+    garbage::is_asked_for() && passes_by(process)
+}
+
+/// Whether it may wait for a release of pools.
+pub fn has_pools(process: &Process) -> bool {
+    pools::are_known() && passes_by(process)
+}
+
+/// What was decided to be asked is.
+pub fn ask(process: &Process, decision: Decision) {
+    if let Decision::Ask { garbage, insist_at } = decision {
+        let state = &process.python;
+        state.insist_at.store(insist_at, Relaxed);
+        state.collects.store(garbage, Relaxed);
+        state.wanted.store(true, Relaxed);
+    }
+}
+
+/// A trim is done without what should have come before it, or with it. What was to come still may, but only at a moment without
+/// work, unless it is short: then at any.
+pub fn trimmed(process: &Process, has_collected: bool, released: &Pools) {
+    let state = &process.python;
+    if !has_collected {
+        garbage::went_without(process);
+    }
+    // What was released before another request says nothing of what that has left.
+    let is_stale = process.stats.requests.load(Relaxed) > state.pools_requests.load(Relaxed);
+    if (!released.has_come() || is_stale) && has_pools(process) {
+        state.wanted.store(true, Relaxed);
+    }
+    let is_short = !state.collects.load(Relaxed) && released.last() <= SHORT;
+    state.insist_at.store(if is_short { 0 } else { u64::MAX }, Relaxed);
+}
+
+/// Whether something is to come: each wait is looked at when it ends.
+pub fn is_wanted(process: &Process) -> bool {
+    process.python.wanted.load(Relaxed)
+}
+
+/// Before a call that blocks and cannot be cut, under `shield`: a release that is overdue comes when it ends, since nothing else may be
+/// known of that. Not a collection, which would hold up what ended it.
+pub fn before_call(process: &Process, shield: &Shield) {
+    if is_wanted(process) && !process.python.collects.load(Relaxed) {
+        after_wait(process, shield, true);
+    }
+}
+
+/// After a wait, under `shield`, which brought work or did not: the thread is about to go on.
+pub fn after_wait(process: &Process, shield: &Shield, work: bool) {
+    let state = &process.python;
+    let quiet = !work && process.in_flight() == 0;
+    if state.wanted.load(Relaxed) && (quiet || sys::now() >= state.insist_at.load(Relaxed)) {
+        schedule(process, shield);
+    }
+}
+
+fn schedule(process: &Process, shield: &Shield) {
+    let state = &process.python;
+    let Some(python) = runtime().and_then(|runtime| runtime.python) else { return };
+    // A handler may have interrupted this very thread in the queue.
+    let may = state.began.load(Relaxed) == 0 && shield.is_up && process.is_mine() && is_main_thread();
+    let may = may && handler::handlers(shield) == Handlers::None;
+    let (now, queued_at) = (sys::now(), state.queued_at.load(Relaxed));
+    // Up to 3.11 it is put into the queue of whatever interpreter runs at this moment on another thread, and is lost there.
+    if may && (queued_at == 0 || now.saturating_sub(queued_at) >= LOST_AFTER) {
+        state.queued_at.store(now, Relaxed);
+        if !python.schedule(called) {
+            state.queued_at.store(0, Relaxed);
+        }
+    }
+}
+
+/// Called by CPython. A forked child finds its parent's call in its copy of the queue, and its own page empty.
+extern "C" fn called(_: *mut c_void) -> c_int {
+    process::with(|process| {
+        let state = &process.python;
+        state.queued_at.store(0, Relaxed);
+        let python = runtime().and_then(|runtime| runtime.python).filter(|python| python.is_up());
+        let Some(python) = python.filter(|_| state.wanted.load(Relaxed)) else { return };
+        if state.collects.load(Relaxed) && !garbage::collect(process, python) {
+            return;
+        }
+        let is_more = pools::release(process);
+        state.collects.store(false, Relaxed);
+        state.wanted.store(is_more, Relaxed);
+        process.hints.now();
+    });
+    0
+}
+
+/// The process's first thread: CPython's main thread, in all but strange embeddings.
+fn is_main_thread() -> bool {
+    sys::thread() == sys::pid()
+}
