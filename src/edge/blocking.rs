@@ -139,7 +139,7 @@ fn accepted(process: &Process, connection: c_int) {
     let is_time = || {
         let now = sys::coarse_now();
         let active_at = process.hints.note_activity(now);
-        python::is_wanted(process) || process.hints.is_time(answered, now, active_at.is_some())
+        python::is_wanted(process, now) || process.hints.is_time(answered, now, active_at.is_some())
     };
     if runtime().is_some_and(|runtime| runtime.python.is_some()) && is_time() {
         let shield = signals::shield();

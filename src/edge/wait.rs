@@ -158,7 +158,7 @@ impl Wait {
         }
         let active_at = process.hints.note_activity(now);
         let is_time = process.hints.is_time(answered, now, active_at.is_some());
-        if is_time || outside::takes_signal(process) || python::is_wanted(process) {
+        if is_time || outside::takes_signal(process) || python::is_wanted(process, now) {
             let length = length()?;
             return Some(wait(point(), sys::now(), length, None));
         }

@@ -9,6 +9,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::state::Asked;
 use super::{garbage, pools};
 use crate::decide::pools::Pools;
 use crate::decide::rules::Decision;
@@ -21,6 +22,8 @@ use crate::sys::signals::Shield;
 
 /// A release that takes no longer may come at any moment after a trim that went without, as that trim itself might have.
 const SHORT: u64 = 5 * MILLISECOND;
+/// For so long after a trim a release that is to come is looked out for.
+const LOOKED_OUT_FOR: u64 = 10 * SECOND;
 /// A call that has not been made for so long is queued again.
 const LOST_AFTER: u64 = SECOND;
 
@@ -49,7 +52,7 @@ pub fn ask(process: &Process, decision: Decision) {
         let state = &process.python;
         state.insist_at.store(insist_at, Relaxed);
         state.collects.store(garbage, Relaxed);
-        state.wanted.store(true, Relaxed);
+        want(state);
     }
 }
 
@@ -63,21 +66,29 @@ pub fn trimmed(process: &Process, has_collected: bool, released: &Pools) {
     // What was released before another request says nothing of what that has left.
     let is_stale = process.stats.requests.load(Relaxed) > state.pools_requests.load(Relaxed);
     if (!released.has_come() || is_stale) && has_pools(process) {
-        state.wanted.store(true, Relaxed);
+        want(state);
     }
     let is_short = !state.collects.load(Relaxed) && released.last() <= SHORT;
     state.insist_at.store(if is_short { 0 } else { u64::MAX }, Relaxed);
 }
 
-/// Whether something is to come: each wait is looked at when it ends.
-pub fn is_wanted(process: &Process) -> bool {
-    process.python.wanted.load(Relaxed)
+/// Whether something is to come: each wait is looked at when it ends, for a release not for long. A main thread that comes by no more
+/// must not cost the others anything.
+pub fn is_wanted(process: &Process, now: u64) -> bool {
+    let state = &process.python;
+    let is_recent = || now.saturating_sub(state.asked_at.load(Relaxed)) < LOOKED_OUT_FOR;
+    state.wanted.load(Relaxed) && (state.collects.load(Relaxed) || is_recent())
+}
+
+fn want(state: &Asked) {
+    state.asked_at.store(sys::now(), Relaxed);
+    state.wanted.store(true, Relaxed);
 }
 
 /// Before a call that blocks and cannot be cut, under `shield`: a release that is overdue comes when it ends, since nothing else may be
 /// known of that. Not a collection, which would hold up what ended it.
 pub fn before_call(process: &Process, shield: &Shield) {
-    if is_wanted(process) && !process.python.collects.load(Relaxed) {
+    if is_wanted(process, sys::now()) && !process.python.collects.load(Relaxed) {
         after_wait(process, shield, true);
     }
 }
@@ -119,7 +130,10 @@ extern "C" fn called(_: *mut c_void) -> c_int {
         }
         let is_more = pools::release(process);
         state.collects.store(false, Relaxed);
-        state.wanted.store(is_more, Relaxed);
+        state.wanted.store(false, Relaxed);
+        if is_more {
+            want(state);
+        }
         process.hints.now();
     });
     0

@@ -8,8 +8,10 @@ pub struct Asked {
     pub main_waits: AtomicBool,
     /// Whether it has been said that it does not.
     pub said: AtomicBool,
-    /// Something is to come before the due trim.
+    /// Something is to come before the due trim, and since when.
     pub wanted: AtomicBool,
+    /// See `wanted`.
+    pub asked_at: AtomicU64,
     /// And that is a collection, too.
     pub collects: AtomicBool,
     /// From when on any moment will do.
