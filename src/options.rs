@@ -105,7 +105,7 @@ const SIZE: &str = "a size such as 8M or 1.5G";
 const DURATION: &str = "a duration such as 500ms, 1.5s, 2m or 1h";
 const SWITCH: &str = "on or off";
 /// The default of `AUTOTRIM_POOLS`.
-const POOLS: &str = "auto";
+const POOLS: &str = "off";
 
 /// Every option, in the order of the README.
 pub const TABLE: &[Entry] = &[

@@ -19,7 +19,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A trim after each request, whatever it costs: the release that it asks for comes when the wait after it is over.
-const AFTER_EACH_REQUEST: [(&str, &str); 6] = [
+const AFTER_EACH_REQUEST: [(&str, &str); 7] = [
+    ("AUTOTRIM_POOLS", "auto"),
     ("AUTOTRIM_INTERVAL", "1"),
     ("AUTOTRIM_GROWTH", "0"),
     ("AUTOTRIM_IDLE", "0"),
@@ -219,7 +220,9 @@ fn a_forked_child_leaves_what_it_shares() {
 /// Whoever sets another allocator of arenas than ours knows what they are, and we do not any more.
 #[test]
 fn arenas_of_somebody_else_are_left_alone() {
-    let log = Fixture::compiled("arenas_replaced", &["-l:libpython3.11.so.1.0"]).is_unchanged_by_trims();
+    let log = Fixture::compiled("arenas_replaced", &["-l:libpython3.11.so.1.0"])
+        .env("AUTOTRIM_POOLS", "auto")
+        .is_unchanged_by_trims();
     let doubts: Vec<_> = log.lines.iter().zip(0..).filter(|(line, _)| line.event == "unavailable").collect();
     assert_eq!(doubts.iter().map(|(line, _)| line.text("what")).collect::<Vec<_>>(), ["pools"]);
     let (before, after) = log.lines.split_at(doubts[0].1);
