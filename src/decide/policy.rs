@@ -508,11 +508,12 @@ impl Policy {
         // What a collection has freed is given back at once: it has paid for that.
         let wait = match self.collection.took() {
             0 => {
-                let worth = self.trigger.is_for_work() && !self.is_exact(rules);
-                let worth = if worth { self.budget.until_worth_it(rules.overhead) } else { 0 };
-                self.budget
-                    .until_affordable(rules.overhead, self.took.saturating_add(self.pools_to_come(moment)))
-                    .max(worth)
+                let for_work = self.trigger.is_for_work() && !self.is_exact(rules);
+                let worth = if for_work { self.budget.until_worth_it(rules.overhead) } else { 0 };
+                // A trim between requests leaves enough for the one when they stop.
+                let trims = if for_work && rules.idle != 0 { 2 } else { 1 };
+                let took = self.took.saturating_mul(trims).saturating_add(self.pools_to_come(moment));
+                self.budget.until_affordable(rules.overhead, took).max(worth)
             }
             _ => 0,
         };

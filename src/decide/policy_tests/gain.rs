@@ -210,6 +210,25 @@ fn a_clock_that_is_set_back_keeps_nobody_waiting() {
     assert!(host.trims.len() > trims);
 }
 
+/// Several threads use more CPU time than the clock tells, so that the budget of the clock is what all trims between requests use up.
+#[test]
+fn trims_between_requests_leave_enough_for_the_quiet_after_them() {
+    for cost in [2, 19, 40] {
+        let mut host = by_default(40 * MB);
+        host.cost = cost * MILLISECOND;
+        for _ in 0..30_000 {
+            host.rss = Some(100 * MB);
+            host.answer(1, MILLISECOND);
+            host.cpu += 7 * MILLISECOND;
+        }
+        let trims = host.trims.len();
+        assert!(trims > 5, "the budget is used: {trims} of {cost} ms");
+        host.rss = Some(100 * MB);
+        host.rest(SECOND + SECOND / 10);
+        assert_eq!((host.rss, host.trims.len()), (Some(40 * MB), trims + 1), "{cost} ms");
+    }
+}
+
 /// Ten, thirty and seventy of a hundred milliseconds are work, each of which takes back at once what the last trim gave.
 #[test]
 fn trims_between_requests_cost_a_small_share_of_the_work() {
