@@ -21,6 +21,7 @@ const IMPORTS: &[&str] = &[
     // Memory of its own, and what the compiler makes of copies and comparisons.
     "mmap",
     "madvise",
+    "mincore",
     "munmap",
     "memcpy",
     "memmove",
