@@ -72,12 +72,12 @@ impl Allocator {
     /// how much of it the tops of secondary arenas gave, where those are known. What else was released is
     /// not told. Takes the allocator's own locks: for a wait point, never for a hook that a signal handler may call.
     pub fn release(&self, pad: u64, before: Option<u64>) -> Option<u64> {
-        let released = self.settings.filter(|settings| settings.release_tops(pad));
-        let left = released.and_then(|_| memory::anonymous_rss());
+        let has_tops = self.settings.is_some_and(|settings| settings.release_tops(pad));
+        let left = if has_tops { memory::anonymous_rss() } else { None };
         if let Some(glibc) = &self.glibc {
             glibc.release(pad);
         }
-        if released.is_some() {
+        if has_tops {
             tops::grow();
         }
         self.others.release();

@@ -104,8 +104,6 @@ const COUNT: &str = "a whole number or off";
 const SIZE: &str = "a size such as 8M or 1.5G";
 const DURATION: &str = "a duration such as 500ms, 1.5s, 2m or 1h";
 const SWITCH: &str = "on or off";
-/// The default of `AUTOTRIM_POOLS`.
-const POOLS: &str = "off";
 
 /// Every option, in the order of the README.
 pub const TABLE: &[Entry] = &[
@@ -244,7 +242,7 @@ pub const TABLE: &[Entry] = &[
     },
     Entry {
         name: "AUTOTRIM_POOLS",
-        default: POOLS,
+        default: "off",
         expected: "auto or off",
         #[cfg(test)]
         meaning: "auto = with a trim, release what is free in CPython's own pools of small objects, which no trim of malloc \

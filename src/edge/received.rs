@@ -13,7 +13,7 @@ use crate::own::waits::Point;
 use crate::pure::ancillary;
 use crate::sys::errno::{fail, keeping_errno};
 use crate::sys::{self, sockets};
-use crate::watch::{has_reason, observe};
+use crate::watch::observe;
 
 /// Around a receive on a followed descriptor.
 #[inline(always)]
@@ -112,7 +112,7 @@ pub fn as_receive_flags(flags: c_int) -> c_int {
 #[inline(never)]
 pub fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: impl Fn() -> c_int) -> c_int {
     let peeks = flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0;
-    if !peeks && has_reason() && before_receiving(fd, flags) {
+    if !peeks && may_stop() && before_receiving(fd, flags) {
         return fail(libc::EINTR);
     }
     let count = next();
