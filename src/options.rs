@@ -226,8 +226,8 @@ pub const TABLE: &[Entry] = &[
         expected: "auto or a whole number",
         #[cfg(test)]
         meaning: "M_ARENA_MAX: a number, set at start; 0 = glibc's own; auto = where an interpreter lock \
-                  serialises most of allocation (CPython, Ruby; not free-threaded CPython), as many as CPUs may \
-                  run at once (affinity and the cgroup's quota), set when the process begins to listen; else 0",
+                  serialises most of allocation (CPython, Ruby; not free-threaded CPython), one more than \
+                  CPUs may run at once (affinity and the cgroup's quota), one for one CPU, set when the process begins to listen; else 0",
         set: |options, value| values::arenas(value).map(|arenas| options.arenas = arenas),
         told: Never,
     },

@@ -117,7 +117,7 @@ def lxml(size: int) -> Callable[[], object]:
         # A parser of its own in each thread: the shared one has a lock.
         etree.fromstring(document, etree.XMLParser())
 
-    return lambda: in_threads(parse, 60 * size)
+    return lambda: in_threads(parse, 240 * size)
 
 
 def zlib(size: int) -> Callable[[], object]:

@@ -56,6 +56,13 @@ static OWN: AtomicU8 = AtomicU8::new(0);
 static TRIM: AtomicI32 = AtomicI32::new(0);
 static PAD: AtomicI32 = AtomicI32::new(TOP_PAD);
 
+/// How many arenas as many threads may use as `cpus` run at once: one for each, and the main one, which glibc would give to the last of
+/// them. That costs a pool of threads up to 6 % (DESIGN.md, [What malloc is told]). Threads of one CPU hardly ever meet.
+fn arenas_for(cpus: u32) -> i32 {
+    let others = i32::from(cpus > 1);
+    i32::try_from(cpus).map_or(0, |cpus| cpus.saturating_add(others))
+}
+
 /// What is to be set where a process serves.
 #[derive(Clone, Copy)]
 pub struct Settings {
@@ -77,7 +84,7 @@ impl Settings {
         if let Arenas::AtMost(number) = options.arenas {
             settings.asked = number;
         } else if !is_tuned(&TUNED_ARENAS) && allocates_under_a_lock() {
-            settings.arenas = cpus::available().and_then(|cpus| i32::try_from(cpus).ok()).unwrap_or(0);
+            settings.arenas = cpus::available().map_or(0, arenas_for);
         }
         if settings.asked > 0 {
             set(libc::M_ARENA_MAX, settings.asked);

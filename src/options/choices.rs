@@ -23,7 +23,7 @@ pub enum Level {
 /// `AUTOTRIM_ARENAS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arenas {
-    /// As many arenas as CPUs where an interpreter lock serialises most of allocation and the process listens, else glibc's own rule.
+    /// One arena more than CPUs, and one for one CPU, where an interpreter lock serialises most of allocation and the process listens, else glibc's own rule.
     Auto,
     /// `M_ARENA_MAX`; 0 = glibc's own rule.
     AtMost(i32),
