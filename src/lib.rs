@@ -50,7 +50,7 @@ mod watch;
 
 use allocator::Allocator;
 use edge::{hooks, starting, thread};
-use options::Options;
+use options::{Gc, Options};
 use own::process;
 use own::runtime::{self, Runtime};
 use reclaim::duty;
@@ -82,7 +82,7 @@ fn start() {
     memory::at_fork_in_child(in_forked_child);
     // Not `||`: arenas are learnt whatever else is asked for.
     let has_pools = options.pools && pools::prepare();
-    let python = if options.gc || has_pools { Python::find() } else { None };
+    let python = if options.gc != Gc::Off || has_pools { Python::find() } else { None };
     runtime::begin(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);

@@ -12,7 +12,7 @@ mod spelling;
 #[path = "options/values.rs"]
 mod values;
 
-pub use choices::{Arenas, Level, Line, TrimThreshold};
+pub use choices::{Arenas, Gc, Level, Line, TrimThreshold};
 use values::after;
 
 use crate::decide::PERCENT;
@@ -36,8 +36,8 @@ pub type Excerpt = Text<48>;
 pub struct Options {
     /// What governs when to trim.
     pub rules: Rules,
-    /// Whether CPython's garbage is to be collected before a trim.
-    pub gc: bool,
+    /// When CPython's garbage is to be collected.
+    pub gc: Gc,
     /// Whether CPython's free pools are to be released with each trim.
     pub pools: bool,
     /// What tells of memory pressure.
@@ -234,10 +234,11 @@ pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_GC",
         default: "off",
-        expected: "off or python",
+        expected: "off, auto or python",
         #[cfg(test)]
-        meaning: "python = before a trim, have CPython collect its cyclic garbage, if AUTOTRIM_OVERHEAD can pay for the pause",
-        set: |options, value| values::collects(value).map(|on| options.gc = on),
+        meaning: "auto = when it is quiet and a trim has left AUTOTRIM_GROWTH more than the last collection did, have CPython collect its \
+                  cyclic garbage; python = before each trim; both as AUTOTRIM_OVERHEAD can pay for the pause",
+        set: |options, value| values::gc(value).map(|gc| options.gc = gc),
         told: Never,
     },
     Entry {
@@ -296,7 +297,7 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
-            gc: false,
+            gc: Gc::Off,
             pools: false,
             pressure: Setting::Off,
             watch: Watch::Unset,

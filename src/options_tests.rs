@@ -60,7 +60,7 @@ fn the_defaults_are_those_of_the_table() {
     let rules = options.rules;
     assert_eq!((rules.interval, rules.growth.bytes, rules.growth.share), (1024, 4 << 20, 5 * PERCENT));
     assert_eq!((rules.idle, rules.defer, rules.overhead), (SECOND, SECOND, PERCENT));
-    assert!(!options.needs_thread() && !options.gc);
+    assert!(!options.needs_thread() && options.gc == Gc::Off);
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
     assert_eq!(options.trim_threshold, TrimThreshold::Auto);
     assert!(options.is_active() && invalid(&options).is_empty() && unknown(&options).is_empty());
@@ -93,7 +93,7 @@ fn good_values_are_taken() {
     assert_eq!((options.arenas, options.log), (Arenas::AtMost(4), Level::Debug));
     assert!(matches!(options.pressure, Setting::At(path) if path.as_bytes() == b"/run/pressure"));
     assert_eq!(options.signal, 52);
-    assert!(options.needs_thread() && options.gc);
+    assert!(options.needs_thread() && options.gc == Gc::Python);
     assert_eq!(invalid(&options), []);
 }
 
@@ -206,7 +206,7 @@ fn switches_have_one_reader() {
         let options = taken(&[&given("DISABLE"), &given("GC"), &given("PRESSURE")]);
         assert_eq!(invalid(&options), [], "{value}");
         let pressure = matches!(options.pressure, Setting::Auto);
-        assert_eq!((options.disabled, options.gc, pressure), (on, on, on), "{value}");
+        assert_eq!((options.disabled, options.gc == Gc::Auto, pressure), (on, on, on), "{value}");
         assert_eq!(options.is_active(), !on, "{value}");
     }
     for value in ["2", "maybe", "disable", "yes please", "nope"] {
@@ -221,7 +221,7 @@ fn words_may_be_in_capitals() {
     let options =
         taken(&[b"AUTOTRIM_LOG=Warning", b"AUTOTRIM_GC=Python", b"AUTOTRIM_ARENAS=AUTO", b"AUTOTRIM_PRESSURE=Auto"]);
     assert_eq!(invalid(&options), []);
-    assert_eq!((options.log, options.gc, options.arenas), (Level::Warn, true, Arenas::Auto));
+    assert_eq!((options.log, options.gc, options.arenas), (Level::Warn, Gc::Python, Arenas::Auto));
     assert_eq!(taken(&[b"AUTOTRIM_LOG=DEBUG"]).log, Level::Debug);
     assert!(!taken(&[b"AUTOTRIM_PROGRAMS=GUNICORN"]).chosen, "names of files are what they are");
 }

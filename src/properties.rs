@@ -11,6 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
 use crate::decide::pools::Released;
 use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
@@ -392,7 +393,8 @@ proptest! {
         for (now, requests, in_flight, rss, took, collected) in visits {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
-            let (collects, swapped) = (took & 4 != 0, took & 8 != 0);
+            let swapped = took & 8 != 0;
+            let collects = [Collects::No, Collects::InQuiet, Collects::Always, Collects::InQuiet][took as usize / 4 % 4];
             let (has_pools, released) = (took & 256 != 0, Released { took: collected / 3, bytes: took / 5, rss: collected });
             let (active_at, ended, between_tasks) = (took / 2, took & 32 != 0, took & 64 != 0);
             let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected, has_pools, released };
@@ -406,7 +408,7 @@ proptest! {
                     let next = policy.somebody_waits(&rules, now);
                     prop_assert!(next.time > now || now == u64::MAX, "somebody is asked at once again");
                 }
-                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0 }),
+                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0, garbage: took & 512 != 0 }),
                 Decision::Ask { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
             }
         }
@@ -473,7 +475,7 @@ proptest! {
             now += passed;
             let paid = collected != 0;
             spent += collected;
-            let moment = Moment { now, requests, collects: true, collected: core::mem::take(&mut collected), ..Moment::default() };
+            let moment = Moment { now, requests, collects: Collects::Always, collected: core::mem::take(&mut collected), ..Moment::default() };
             let (decision, next) = policy.decide(&rules, moment, || None);
             // What a collection has freed is given back at once; all else begins within the burst and the share.
             let allowed = 100 * MILLISECOND + part(now - start, overhead);

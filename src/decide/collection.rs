@@ -5,9 +5,23 @@ use super::{SECOND, soon, whole};
 /// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
 pub const COLLECTED_WITHIN: u64 = SECOND;
 
+/// When garbage is collected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Collects {
+    /// Never.
+    #[default]
+    No,
+    /// When it is quiet and a trim has left more than what the last collection did.
+    InQuiet,
+    /// Before each trim.
+    Always,
+}
+
 /// The collections of one process. All zeros = there was none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Collection {
+    /// When they come.
+    collects: Collects,
     /// What those for the due trim took, in nanoseconds; 0 = there was none.
     took: u64,
     /// Since when the due trim waits for one; 0 = it does not.
@@ -15,8 +29,12 @@ pub struct Collection {
     /// What the last one took, and from when on the next one is allowed although trims have spent the budget.
     last: u64,
     from: u64,
-    /// Whether the last trim went without one for want of budget: quiet makes up for it.
+    /// Whether quiet is to have one: the last trim went without for want of budget, or has left more than the last one did.
     owes: bool,
+    /// A trim in quiet has waited for one in vain, and nothing has come or gone since.
+    in_vain: bool,
+    /// Anonymous RSS after the trim that followed the last one, or with which the process began; 0 = unknown.
+    left: u64,
 }
 
 /// What the due trim waits for.
@@ -37,6 +55,33 @@ impl Collection {
         self.from = now.saturating_add(whole(took.saturating_add(took / 2), overhead));
     }
 
+    /// A process begins to serve with this anonymous RSS.
+    pub fn begin(&mut self, rss: u64) {
+        self.left = rss;
+    }
+
+    /// When they come, as it is now.
+    pub fn come(&mut self, collects: Collects) {
+        self.collects = collects;
+    }
+
+    /// Something comes or goes: the next quiet is another.
+    pub fn is_active(&mut self) {
+        self.in_vain = false;
+    }
+
+    /// A trim in quiet leaves so much, where `limit` of what was left last is enough: may garbage be a part of that? Not if the trim
+    /// has waited for a collection: it came, or it does not come.
+    pub fn may_be_left(&self, after: u64, limit: impl FnOnce(u64) -> u64) -> bool {
+        let has_waited = self.in_vain || self.since != 0 || self.took != 0;
+        self.collects == Collects::InQuiet && !has_waited && after >= limit(self.left)
+    }
+
+    /// Whether the due trim waits for one.
+    pub const fn is_waited_for(&self) -> bool {
+        self.since != 0
+    }
+
     /// What those for the due trim took, in nanoseconds; 0 = there was none.
     pub const fn took(&self) -> u64 {
         self.took
@@ -50,23 +95,38 @@ impl Collection {
     /// A trim may happen that became due at `due_since`: is it to wait for a collection? `quiet`: no work will come, either.
     /// `affordable`: the budget has enough for both.
     pub fn wanted(&mut self, now: u64, due_since: u64, defer: u64, quiet: bool, affordable: bool) -> Option<Wanted> {
+        let in_quiet = match self.collects {
+            Collects::No => return None,
+            Collects::InQuiet if !(quiet && self.owes) => return None,
+            Collects::InQuiet => true,
+            Collects::Always => false,
+        };
         if self.took != 0 || !(affordable || now >= self.from) {
             return None;
         }
         if self.since == 0 {
             self.since = now;
         }
-        let insist_at = due_since.saturating_add(defer);
+        // What is worth its while in quiet is not worth anybody's wait.
+        let insist_at = if in_quiet { u64::MAX } else { due_since.saturating_add(defer) };
         let from = if quiet { self.since } else { insist_at.max(self.since) };
         let until = from.saturating_add(COLLECTED_WITHIN);
         (until > now).then_some(Wanted { insist_at, until })
     }
 
-    /// A trim ended now, with or without one. Returns when quiet is to make up for it, if it is.
-    pub fn trimmed(&mut self, now: u64) -> Option<u64> {
-        self.owes = self.took == 0 && now < self.from;
+    /// A trim ended now, with or without one, and left so much (0 = unknown), `garbage` being perhaps a part of it. Returns when quiet
+    /// is to have a collection, if it is.
+    pub fn trimmed(&mut self, now: u64, left: u64, garbage: bool) -> Option<u64> {
+        if self.took != 0 && left != 0 {
+            self.left = left;
+        }
+        self.in_vain |= self.took == 0 && self.since != 0;
+        self.owes = match self.collects {
+            Collects::InQuiet => garbage,
+            _ => self.took == 0 && now < self.from,
+        };
         (self.took, self.since) = (0, 0);
-        self.owes.then_some(self.from)
+        self.owes.then_some(self.from.max(now))
     }
 
     /// In quiet: when the one that is owed can be paid; `None` = none is owed.

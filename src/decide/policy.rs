@@ -106,6 +106,7 @@ impl Policy {
         if self.low == 0 {
             self.least = rss;
         }
+        self.collection.begin(rss);
     }
 
     /// Decides what to do at a wait point, and when there is something to decide again. `rss` measures anonymous RSS in bytes; it is
@@ -121,6 +122,7 @@ impl Policy {
             self.quiet_at = moment.active_at.saturating_add(rules.idle);
             self.unmeasured = true;
             self.watch.end();
+            self.collection.is_active();
         }
         if moment.ended {
             self.patience.reset();
@@ -165,6 +167,18 @@ impl Policy {
         self.collection.took()
     }
 
+    /// Whether the due trim has waited for a collection.
+    pub const fn has_waited_for_collection(&self) -> bool {
+        self.collection.is_waited_for()
+    }
+
+    /// Whether a trim for this trigger that leaves so much may have left garbage that is to be collected in quiet.
+    pub fn may_hold_garbage(&self, rules: &Rules, trigger: Trigger, after: Option<u64>) -> bool {
+        let growth = if rules.growth.is_on() { rules.growth } else { WATCHED };
+        matches!(trigger, Trigger::Idle)
+            && after.is_some_and(|after| self.collection.may_be_left(after, |left| growth.limit(left)))
+    }
+
     /// The releases of CPython's pools.
     pub const fn pools(&self) -> &Pools {
         &self.pools
@@ -204,7 +218,8 @@ impl Policy {
         self.due_since = 0;
         self.held_until = 0;
         self.waits_for_moment = false;
-        if let (Some(owed_at), Trigger::Idle) = (self.collection.trimmed(now), self.trigger) {
+        let owed_at = self.collection.trimmed(now, effect.after.unwrap_or(0), effect.garbage);
+        if let (Some(owed_at), Trigger::Idle) = (owed_at, self.trigger) {
             self.quiet_at = owed_at;
         }
         self.pools.trimmed();
@@ -400,7 +415,8 @@ impl Policy {
     }
 
     /// A collection has come. A trim that gives back what it freed is due from then on.
-    fn note_collection(&mut self, rules: &Rules, Moment { now, collected: took, .. }: Moment) {
+    fn note_collection(&mut self, rules: &Rules, Moment { now, collects, collected: took, .. }: Moment) {
+        self.collection.come(collects);
         if took == 0 {
             return;
         }
@@ -477,9 +493,7 @@ impl Policy {
         let both = self.collection.last().saturating_add(self.took);
         let affordable = self.budget.until_affordable(rules.overhead, both) == 0;
         let quiet = matches!(self.trigger, Trigger::Idle);
-        if moment.collects
-            && let Some(wanted) = self.collection.wanted(now, since, rules.defer, quiet, affordable)
-        {
+        if let Some(wanted) = self.collection.wanted(now, since, rules.defer, quiet, affordable) {
             // Both come together, or neither does.
             let _ = self.pools.wanted(now, since, rules.defer);
             return self.ask(true, wanted);

@@ -17,7 +17,7 @@ mod pools;
 
 use super::*;
 use crate::decide::budget::{ALLOWANCE, BURST, BURST_OF_WORK, BYTES_PER_NANOSECOND, COST};
-use crate::decide::collection::COLLECTED_WITHIN;
+use crate::decide::collection::{COLLECTED_WITHIN, Collects};
 use crate::decide::outside::{PRESSURE_HOLD_OFF, PRESSURE_SPREAD};
 use crate::decide::pools::Released;
 use crate::decide::rules::Asked;
@@ -49,8 +49,9 @@ struct Host {
     /// How often RSS was measured.
     looks: u32,
     trims: Vec<(Trigger, u64)>,
-    /// Whether a trim may wait for a collection.
-    collects: bool,
+    /// When garbage is collected, and what of the floor is garbage until then.
+    collects: Collects,
+    garbage: u64,
     /// What one takes where the main thread comes by at once; `None` where it never does.
     pause: Option<u64>,
     /// What one took that the policy does not know of yet, how many there were, and whether each trim had one.
@@ -92,7 +93,8 @@ impl Host {
             rss: Some(40 * MB),
             looks: 0,
             trims: Vec::new(),
-            collects: false,
+            collects: Collects::No,
+            garbage: 0,
             pause: None,
             collected: 0,
             collections: 0,
@@ -129,7 +131,9 @@ impl Host {
                 let before = self.rss;
                 self.rss = before.map(|rss| rss.min(self.floor));
                 self.trim(trigger, before);
-                self.decide();
+                if let Decision::Ask { garbage, .. } = self.decide() {
+                    self.come_by(garbage);
+                }
             }
             Decision::Ask { garbage, .. } => self.come_by(garbage),
             Decision::Rest => {}
@@ -143,6 +147,7 @@ impl Host {
             self.pass(pause);
             self.collected = pause;
             self.collections += 1;
+            self.floor -= core::mem::take(&mut self.garbage);
         }
         if let Some(released) = self.release {
             self.pass(released.took);
@@ -211,7 +216,8 @@ impl Host {
         self.given_back.push((pools.before(), pools.untold().0));
         let before = before.map(|rss| rss.max(pools.before()));
         (self.now, self.cpu) = (self.now + self.cost, self.cpu + self.cost);
-        let effect = Trimmed { took: self.cost, before, after: self.rss, locked: self.locked };
+        let garbage = self.policy.may_hold_garbage(&self.rules, trigger, self.rss);
+        let effect = Trimmed { took: self.cost, before, after: self.rss, locked: self.locked, garbage };
         self.policy.trimmed(&self.rules, self.requests, self.now, self.cpu, effect);
     }
 

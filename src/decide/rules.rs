@@ -1,6 +1,7 @@
 //! PURE: what goes into a decision and what comes out: the options that govern it, what asked for a trim, what the caller sees at
 //! a wait point, what a trim did.
 
+use super::collection::Collects;
 use super::pools::Released;
 use super::{PERCENT, part};
 
@@ -133,8 +134,8 @@ pub struct Moment {
     pub asked: Asked,
     /// Whether much of the memory is swapped out; asked only under pressure.
     pub swapped: bool,
-    /// Whether a trim may wait for a garbage collection.
-    pub collects: bool,
+    /// When garbage is collected, for which a trim waits then.
+    pub collects: Collects,
     /// What a collection took that has ended since the last decision, in nanoseconds; 0 = none has.
     pub collected: u64,
     /// Whether a trim may wait for the release of CPython's free pools.
@@ -154,6 +155,8 @@ pub struct Trimmed {
     pub after: Option<u64>,
     /// Whether it brought nothing, and memory is locked.
     pub locked: bool,
+    /// Whether what it has left may be garbage, and that may be collected in quiet ([`super::policy::Policy::may_hold_garbage`]).
+    pub garbage: bool,
 }
 
 impl Trimmed {

@@ -29,6 +29,28 @@ pub enum Arenas {
     AtMost(i32),
 }
 
+/// `AUTOTRIM_GC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gc {
+    /// Nobody's garbage is collected.
+    Off,
+    /// CPython's in quiet, where a trim leaves more than the last collection did.
+    Auto,
+    /// CPython's before each trim.
+    Python,
+}
+
+impl Gc {
+    /// The value that means it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Gc::Off => "off",
+            Gc::Auto => "auto",
+            Gc::Python => "python",
+        }
+    }
+}
+
 /// `AUTOTRIM_TRIM_THRESHOLD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimThreshold {

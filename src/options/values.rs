@@ -3,7 +3,7 @@
 //! Nothing is guessed: what could mean two things is refused. A value that is not zero never becomes zero, which means
 //! something else.
 
-use super::choices::{Arenas, Level, Line, TrimThreshold};
+use super::choices::{Arenas, Gc, Level, Line, TrimThreshold};
 use crate::decide::rules::Growth;
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::pure::pressure::{Path, Setting, path};
@@ -149,9 +149,12 @@ pub fn pressure(value: &[u8]) -> Option<Setting> {
     }
 }
 
-/// `AUTOTRIM_GC`: there is one kind of garbage to collect.
-pub fn collects(value: &[u8]) -> Option<bool> {
-    if is(value, "python") { Some(true) } else { switch(value) }
+/// `AUTOTRIM_GC`.
+pub fn gc(value: &[u8]) -> Option<Gc> {
+    if is(value, "python") {
+        return Some(Gc::Python);
+    }
+    automatic(value).map(|on| if on { Gc::Auto } else { Gc::Off })
 }
 
 /// `AUTOTRIM_POOLS`.

@@ -81,8 +81,17 @@ pub fn open() -> bool {
         })
 }
 
+/// See [`is_forked`].
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this program was forked from another process that ran it, since it was executed: it may share that one's memory.
+pub fn is_forked() -> bool {
+    FORKED.load(Relaxed)
+}
+
 /// In a forked child: its parent's page is wiped, and is the child's.
 pub fn wipe() -> Option<&'static Process> {
+    FORKED.store(true, Relaxed);
     let process = PROCESS.get()?;
     memory::wipe(process);
     process.stats.pid.store(sys::pid(), Relaxed);

@@ -1,17 +1,30 @@
-//! `AUTOTRIM_GC`: CPython's cyclic garbage is collected before a trim, so that the trim has more to give back. [`super::python`] knows
-//! when that may be.
+//! `AUTOTRIM_GC`: CPython's cyclic garbage is collected before a trim, or in quiet where a trim has left much, so that the trim has more to
+//! give back. [`super::python`] knows when that may be.
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::own::process::Process;
+use crate::decide::collection::Collects;
+use crate::options::Gc;
+use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::sys;
+use crate::sys::memory::{self, Shared};
 use crate::sys::python::Python;
 use crate::tell::log;
 
-/// Whether it is asked for.
-pub fn is_asked_for() -> bool {
-    runtime().is_some_and(|runtime| runtime.options.gc)
+/// When it is collected where the main thread passes by.
+pub fn collects() -> Collects {
+    match runtime().map(|runtime| runtime.options.gc) {
+        Some(Gc::Python) => Collects::Always,
+        Some(Gc::Auto) => Collects::InQuiet,
+        Some(Gc::Off) | None => Collects::No,
+    }
+}
+
+/// Whether it may be collected in quiet, unasked. CPython's collector writes into the header of each object that it looks at: a forked
+/// child that shares most of its memory with its parent would have copies of its own.
+pub fn may_be_collected() -> bool {
+    !process::is_forked() || memory::shared().is_some_and(|Shared { anonymous, shared }| shared < anonymous / 2)
 }
 
 /// What collections took since the last call, in nanoseconds; 0 = there was none.
@@ -22,7 +35,7 @@ pub fn take(process: &Process) -> u64 {
 /// A trim is done without a collection. If none ever will come, that is said once.
 pub fn went_without(process: &Process) {
     let state = &process.python;
-    if is_asked_for() && !state.main_waits.load(Relaxed) && !state.said.swap(true, Relaxed) {
+    if collects() == Collects::Always && !state.main_waits.load(Relaxed) && !state.said.swap(true, Relaxed) {
         log::unavailable("gc");
     }
 }

@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::state::Asked;
 use super::{garbage, pools};
+use crate::decide::collection::Collects;
 use crate::decide::pools::Pools;
 use crate::decide::rules::Decision;
 use crate::decide::{MILLISECOND, SECOND};
@@ -22,8 +23,8 @@ use crate::sys::signals::Shield;
 
 /// A release that takes no longer may come at any moment after a trim that went without, as that trim itself might have.
 const SHORT: u64 = 5 * MILLISECOND;
-/// For so long after a trim a release that is to come is looked out for.
-const LOOKED_OUT_FOR: u64 = 10 * SECOND;
+/// For so long after a trim what is to come is looked out for: gunicorn's sync worker waits for 15 s at a time.
+const LOOKED_OUT_FOR: u64 = 20 * SECOND;
 /// A call that has not been made for so long is queued again.
 const LOST_AFTER: u64 = SECOND;
 
@@ -36,9 +37,17 @@ fn passes_by(process: &Process) -> bool {
     known.load(Relaxed)
 }
 
-/// Whether a trim may wait for a collection.
-pub fn collects(process: &Process) -> bool {
-    garbage::is_asked_for() && passes_by(process)
+/// When garbage is collected here, for which a trim waits then.
+pub fn collects(process: &Process) -> Collects {
+    match garbage::collects() {
+        collects if collects != Collects::No && passes_by(process) => collects,
+        _ => Collects::No,
+    }
+}
+
+/// Whether garbage may be collected in quiet, unasked.
+pub fn may_collect() -> bool {
+    garbage::may_be_collected()
 }
 
 /// Whether it may wait for a release of pools.
@@ -57,11 +66,15 @@ pub fn ask(process: &Process, decision: Decision) {
 }
 
 /// A trim is done without what should have come before it, or with it. What was to come still may, but only at a moment without
-/// work, unless it is short: then at any.
-pub fn trimmed(process: &Process, has_collected: bool, released: &Pools) {
+/// work, unless it is short: then at any. `has_waited`: the trim has waited for a collection.
+pub fn trimmed(process: &Process, has_collected: bool, has_waited: bool, released: &Pools) {
     let state = &process.python;
     if !has_collected {
         garbage::went_without(process);
+    }
+    if !has_waited && garbage::collects() == Collects::InQuiet && state.collects.swap(false, Relaxed) {
+        // One of an earlier quiet moment, and this trim was enough, or will ask again.
+        state.wanted.store(false, Relaxed);
     }
     // What was released before another request says nothing of what that has left.
     let is_stale = process.stats.requests.load(Relaxed) > state.pools_requests.load(Relaxed);
@@ -72,12 +85,13 @@ pub fn trimmed(process: &Process, has_collected: bool, released: &Pools) {
     state.insist_at.store(if is_short { 0 } else { u64::MAX }, Relaxed);
 }
 
-/// Whether something is to come: each wait is looked at when it ends, for a release not for long. A main thread that comes by no more
-/// must not cost the others anything.
+/// Whether something is to come: each wait is looked at when it ends, but not for long where nobody has asked for it by name. A main
+/// thread that comes by no more must not cost the others anything.
 pub fn is_wanted(process: &Process, now: u64) -> bool {
     let state = &process.python;
+    let is_asked_for = || state.collects.load(Relaxed) && garbage::collects() == Collects::Always;
     let is_recent = || now.saturating_sub(state.asked_at.load(Relaxed)) < LOOKED_OUT_FOR;
-    state.wanted.load(Relaxed) && (state.collects.load(Relaxed) || is_recent())
+    state.wanted.load(Relaxed) && (is_recent() || is_asked_for())
 }
 
 fn want(state: &Asked) {

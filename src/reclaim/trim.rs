@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::{duty, garbage, pools, python};
 use crate::decide::MILLISECOND;
+use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
 use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
 use crate::decide::verdict::{self, Verdict};
@@ -162,13 +163,14 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let end = sys::now();
     let after = memory::anonymous_rss();
     let collected = policy.pause() != 0;
-    python::trimmed(process, collected, &pools);
+    python::trimmed(process, collected, policy.has_waited_for_collection(), &pools);
+    let garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after) && python::may_collect();
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
     // release took.
     let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
-    let mut effect = Trimmed { took: cost, before, after, locked: false };
+    let mut effect = Trimmed { took: cost, before, after, locked: false, garbage };
     // Asked only where it may be the reason: one more file to read.
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
@@ -178,7 +180,7 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     duty::trimmed();
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
-        if collected || !python::collects(process) {
+        if collected || python::collects(process) != Collects::Always {
             floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
         }
         floors.verdict()

@@ -15,6 +15,9 @@ const STATM: &CStr = c"/proc/self/statm";
 /// What is locked and what is swapped out, and how many threads there are, among others.
 const STATUS: &CStr = c"/proc/self/status";
 
+/// What of all this process's memory is shared.
+const ROLLUP: &CStr = c"/proc/self/smaps_rollup";
+
 /// Bytes per page: 4 KiB to 64 KiB, asked, never assumed.
 pub fn page_size() -> u64 {
     // SAFETY: no preconditions; the kernel always passes AT_PAGESZ.
@@ -245,6 +248,31 @@ pub fn held() -> Held {
     own::read(STATUS, &mut buffer).map(Held::of).unwrap_or_default()
 }
 
+/// Anonymous memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// All of it.
+    pub anonymous: u64,
+    /// What another process has as well, since one was forked from the other.
+    pub shared: u64,
+}
+
+/// What `/proc/self/smaps_rollup` says of that (Linux 4.14); `None` where it cannot be read. The kernel walks through all pages for it:
+/// some milliseconds for a gigabyte.
+#[inline(never)]
+pub fn shared() -> Option<Shared> {
+    let mut buffer = [0u8; 1024];
+    Shared::of(own::read(ROLLUP, &mut buffer)?)
+}
+
+impl Shared {
+    /// What was written to before the fork is dirty, and pages of files are not.
+    fn of(rollup: &[u8]) -> Option<Shared> {
+        let bytes = |name: &[u8]| Some(field(rollup, name, b" kB")?.saturating_mul(1024));
+        Some(Shared { anonymous: bytes(b"Anonymous:")?, shared: bytes(b"Shared_Dirty:")? })
+    }
+}
+
 /// How many threads this process has; `None` where that cannot be read.
 #[inline(never)]
 pub fn threads() -> Option<u64> {
@@ -286,6 +314,15 @@ mod tests {
         assert_eq!(Held::of(status), Held { locked: 2 << 20, swapped: 12 << 10 });
         assert_eq!(Held::of(b"VmLck:\t12"), Held::default());
         assert_eq!(field(status, b"Threads:", b""), Some(1));
+    }
+
+    #[test]
+    fn what_is_shared_is_read_from_the_rollup() {
+        let rollup =
+            b"561f-7ffd ---p 0 00:00 0 [rollup]\nRss: 9000 kB\nShared_Clean: 4000 kB\nShared_Dirty:     2048 kB\n\
+                       Private_Dirty: 900 kB\nAnonymous:      3072 kB\nLazyFree: 0 kB\n";
+        assert_eq!(Shared::of(rollup), Some(Shared { anonymous: 3 << 20, shared: 2 << 20 }));
+        assert_eq!(Shared::of(b"Shared_Dirty: 12 kB\nAnonym"), None);
     }
 
     #[test]

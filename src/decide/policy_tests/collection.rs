@@ -3,7 +3,7 @@
 use super::*;
 
 fn collecting(rules: Rules) -> Host {
-    Host { collects: true, ..Host::new(rules) }
+    Host { collects: Collects::Always, ..Host::new(rules) }
 }
 
 #[test]
@@ -121,4 +121,96 @@ fn quiet_makes_up_for_a_collection_that_could_not_be_paid() {
     assert_eq!(host.collections, 2);
     assert_eq!((host.triggers().last(), host.trims_with.last()), (Some(&Trigger::Idle), Some(&true)));
     assert_eq!(host.wait_point(), Decision::Rest);
+}
+
+/// A server that began with 40 MB, in which garbage is collected in quiet, and where the main thread comes by at once.
+fn collecting_in_quiet() -> Host {
+    Host { collects: Collects::InQuiet, pause: Some(20 * MILLISECOND), ..by_default(40 * MB) }
+}
+
+/// A burst leaves so much garbage in so much memory; then it is quiet.
+fn burst(host: &mut Host, held: u64, garbage: u64) {
+    host.garbage += garbage;
+    host.floor += garbage;
+    host.rss = Some(held);
+    host.answer(10, MILLISECOND);
+    host.rest(30 * SECOND);
+}
+
+#[test]
+fn garbage_that_a_trim_has_left_is_collected_in_quiet() {
+    let mut host = collecting_in_quiet();
+    burst(&mut host, 120 * MB, 30 * MB);
+    assert_eq!((host.collections, host.rss), (1, Some(40 * MB)));
+    assert_eq!(host.trims_with.iter().filter(|&&with| with).count(), 1);
+    let trims = host.trims.len();
+    host.rest(600 * SECOND);
+    assert_eq!((host.collections, host.trims.len()), (1, trims), "there is nothing more to do");
+}
+
+#[test]
+fn where_the_trim_was_enough_nothing_is_collected() {
+    let mut host = collecting_in_quiet();
+    burst(&mut host, 120 * MB, 3 * MB);
+    assert_eq!((host.collections, host.rss), (0, Some(43 * MB)));
+}
+
+/// What the last collection has left is in use, whatever the process began with.
+#[test]
+fn what_a_collection_has_left_is_no_garbage() {
+    let mut host = collecting_in_quiet();
+    host.holds(100 * MB);
+    burst(&mut host, 120 * MB, 0);
+    assert_eq!((host.collections, host.rss), (1, Some(100 * MB)));
+    for _ in 0..5 {
+        burst(&mut host, 120 * MB, 0);
+        assert_eq!(host.collections, 1);
+    }
+    burst(&mut host, 150 * MB, 20 * MB);
+    assert_eq!((host.collections, host.rss), (2, Some(100 * MB)));
+}
+
+/// Its main thread never comes by: one trim waits for it in each quiet, and no request.
+#[test]
+fn what_does_not_come_is_not_waited_for_again() {
+    let mut host = Host { pause: None, ..collecting_in_quiet() };
+    burst(&mut host, 120 * MB, 30 * MB);
+    let trims = host.trims.len();
+    // Two without garbage: for growth, and when it had become quiet.
+    assert!((2..=4).contains(&trims), "{:?}", host.trims);
+    host.rest(300 * SECOND);
+    let mut without = Host { collects: Collects::No, ..collecting_in_quiet() };
+    burst(&mut without, 120 * MB, 30 * MB);
+    without.rest(300 * SECOND);
+    assert_eq!((host.collections, host.trims.len()), (0, without.trims.len() + 1));
+}
+
+#[test]
+fn while_there_is_work_nothing_is_collected() {
+    let mut host = collecting_in_quiet();
+    host.garbage = 30 * MB;
+    host.floor = 70 * MB;
+    for _ in 0..3_000 {
+        host.rss = Some(120 * MB);
+        host.answer(1, 10 * MILLISECOND);
+    }
+    assert_eq!(host.collections, 0);
+    assert!(host.trims.len() > 3);
+}
+
+/// Long collections: the next quiet waits until the last one is paid for.
+#[test]
+fn collections_in_quiet_are_paid_for() {
+    let mut host = Host { pause: Some(SECOND), ..collecting_in_quiet() };
+    let start = host.now;
+    while host.now < start + 1_200 * SECOND {
+        host.garbage += 30 * MB;
+        host.floor += 30 * MB;
+        host.rss = Some(host.floor + 20 * MB);
+        host.answer(10, MILLISECOND);
+        host.rest(3 * SECOND);
+    }
+    // One second in a hundred.
+    let most = (host.now - start) / (100 * SECOND) + 1;
+    assert!((2..=most).contains(&u64::from(host.collections)), "{}, at most {most}", host.collections);
 }

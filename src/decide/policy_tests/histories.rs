@@ -24,7 +24,8 @@ fn extreme_values_overflow_nothing() {
             for now in [1, SECOND, u64::MAX - 1, u64::MAX, 5] {
                 for requests in extremes {
                     let asked = Asked { pressure: other > 1, signal: other > 2 };
-                    let (in_flight, collects, collected, swapped) = (other, other > 1, interval, interval > 1);
+                    let (in_flight, collected, swapped) = (other, interval, interval > 1);
+                    let collects = [Collects::Always, Collects::InQuiet, Collects::No][requests as usize % 3];
                     let moment = Moment {
                         now,
                         cpu: other,
@@ -47,7 +48,13 @@ fn extreme_values_overflow_nothing() {
                         requests,
                         now,
                         requests,
-                        Trimmed { took: other, before: Some(other), after: Some(interval), locked: other > 1 },
+                        Trimmed {
+                            took: other,
+                            before: Some(other),
+                            after: Some(interval),
+                            locked: other > 1,
+                            garbage: other > 1,
+                        },
                     );
                     policy.somebody_waits(&rules, now);
                 }

@@ -94,7 +94,7 @@ fn a_release_that_came_late_is_taken_note_of() {
 #[test]
 fn garbage_and_pools_come_together() {
     let mut host = with_pools(every(5));
-    (host.collects, host.pause) = (true, Some(20 * MILLISECOND));
+    (host.collects, host.pause) = (Collects::Always, Some(20 * MILLISECOND));
     host.answer(6, 0);
     assert_eq!((host.collections, host.trims_with.as_slice()), (1, [true].as_slice()));
     assert_eq!(host.given_back, [(100 * MB, 30 * MB)]);
