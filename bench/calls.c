@@ -6,6 +6,7 @@
 //   fault N          CPU ns by which the first write to a page of the heap that was given back is dearer than the next
 //   epoll N          CPU ns of one request of a server that waits in epoll_wait, client included
 //   blocking N       the same where it waits in recv
+//   malloc N         the longest malloc or free of another thread beside each of N trims, in µs: median and longest
 //   spawn N LIB...   median µs from posix_spawn of `true` to its end, plain and with each LIB preloaded, alternating
 //   memory           KB: resident, proportional and private dirty memory of this process
 #define _GNU_SOURCE
@@ -15,7 +16,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +324,62 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+// Threads with arenas of their own, of which one works on: on a machine of two CPUs no more than that can, beside who trims.
+enum { ALLOCATING = 4, BLOCKS = 20000, LARGEST = 16 << 10, WORKING = 1000 };
+static _Atomic double longest;
+static atomic_bool over;
+static pthread_barrier_t allocated;
+
+static void *allocate(void *works) {
+    static char *block[ALLOCATING][BLOCKS];
+    static atomic_int threads;
+    char **own = block[threads++];
+    unsigned seed = 1;
+    for (int i = 0; i < BLOCKS; i++)
+        check((own[i] = malloc(64 + rand_r(&seed) % LARGEST)) != NULL, "malloc");
+    for (int i = WORKING; i < BLOCKS; i++)
+        if (i % 16 != 0)
+            free(own[i]);
+    pthread_barrier_wait(&allocated);
+    while (!over && works == NULL)
+        usleep(1000);
+    while (!over) {
+        int i = rand_r(&seed) % WORKING;
+        double start = now(CLOCK_MONOTONIC);
+        free(own[i]);
+        own[i] = malloc(64 + rand_r(&seed) % LARGEST);
+        double took = now(CLOCK_MONOTONIC) - start;
+        *own[i] = 1;
+        if (took > longest)
+            longest = took;
+    }
+    return NULL;
+}
+
+static int time_malloc(long rounds) {
+    pthread_t thread[ALLOCATING];
+    struct epoll_event event;
+    double *times = calloc(rounds, sizeof *times);
+    struct connection c = serve();
+    check(pthread_barrier_init(&allocated, NULL, ALLOCATING + 1) == 0, "pthread_barrier_init");
+    for (long i = 0; i < ALLOCATING; i++)
+        check(pthread_create(&thread[i], NULL, allocate, i == 0 ? &c : NULL) == 0, "pthread_create");
+    pthread_barrier_wait(&allocated);
+    for (long i = 0; i < rounds; i++) {
+        request(c);
+        longest = 0;
+        // The trim, and a moment for a call that it held up.
+        epoll_wait(c.epoll, &event, 1, 2);
+        times[i] = longest;
+    }
+    over = true;
+    for (int i = 0; i < ALLOCATING; i++)
+        pthread_join(thread[i], NULL);
+    qsort(times, rounds, sizeof *times, ascending);
+    printf("%.1f %.1f\n", times[rounds / 2] / 1e3, times[rounds - 1] / 1e3);
+    return 0;
+}
+
 static int time_spawn(long rounds, int libraries, char **library) {
     double *times[8] = {0};
     char preload[8][4096];
@@ -379,10 +439,12 @@ int main(int count_of, char **arguments) {
         return time_epoll(rounds);
     if (strcmp(mode, "blocking") == 0)
         return time_blocking(rounds);
+    if (strcmp(mode, "malloc") == 0)
+        return time_malloc(rounds);
     if (strcmp(mode, "spawn") == 0)
         return time_spawn(rounds, count_of - 3, arguments + 3);
     if (strcmp(mode, "memory") == 0)
         return memory();
-    fputs("usage: calls count | read N | look N | fault N | epoll N | blocking N | spawn N LIBRARY... | memory\n", stderr);
+    fputs("usage: calls count | read N | look N | fault N | epoll N | blocking N | malloc N | spawn N LIBRARY... | memory\n", stderr);
     return 2;
 }

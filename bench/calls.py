@@ -208,6 +208,33 @@ def time_rows(bench: Bench, rounds: int) -> list[Row]:
     return rows
 
 
+def malloc_rows(bench: Bench, rounds: int) -> list[Row]:
+    """How long trims hold up another thread's malloc: malloc_trim alone, and with the tops of arenas."""
+    each_request = {
+        "AUTOTRIM_INTERVAL": "1",
+        "AUTOTRIM_OVERHEAD": "0",
+        "AUTOTRIM_LOG": "off",
+    }
+    without_tops = each_request | {"AUTOTRIM_TRIM_THRESHOLD": "0"}
+    settings = [("none", None, {}), ("malloc_trim", bench.library, without_tops)]
+    settings.append(("with tops", bench.library, each_request))
+    found: dict[str, list[list[float]]] = {name: [] for name, *_ in settings}
+    for _ in range(rounds):
+        for name, preload, environment in settings:
+            output = bench.run("malloc", "100", preload=preload, **environment)
+            found[name].append([float(number) for number in output.split()])
+    rows = [Row("longest malloc of another thread: beside no trim, beside trims")]
+    (before, longest_before) = map(statistics.median, zip(*found["none"], strict=True))
+    for name in ("malloc_trim", "with tops"):
+        middle, longest = map(statistics.median, zip(*found[name], strict=True))
+        for label, plain, ours in [
+            (f"  {name}, median of 100", before, middle),
+            (f"  {name}, longest of 100", longest_before, longest),
+        ]:
+            rows.append(Row(label, f"{plain:.0f} µs", f"{ours:.0f} µs"))
+    return rows
+
+
 def names(difference: Counter[str], per: int) -> str:
     """What the difference is made of, most frequent first; noise of less than 0.01 is left out."""
     parts = [
@@ -396,6 +423,7 @@ def main() -> None:
     rows = [
         *instruction_rows(bench),
         *time_rows(bench, arguments.rounds),
+        *malloc_rows(bench, arguments.rounds),
         *calls,
         *start_rows(bench),
         *memory_rows(bench, arguments.rounds),
