@@ -1,6 +1,6 @@
 //! PURE: functions of their arguments alone. What the outside world promises, without asking it: the states of a
 //! [`connection`], what a control message brings ([`ancillary`]), how service managers tell of memory [`pressure`], where the block
-//! of counters has its fields ([`layout`]), what stands in CPython's [`pools`], which [`programs`] are meant, the system's [`errors`]
+//! of counters has its fields ([`layout`]), which [`layers`] gave memory back, what stands in CPython's [`pools`], which [`programs`] are meant, the system's [`errors`]
 //! in words, and [`text`] without an allocator.
 
 // By path, because the command includes this file by its path.
@@ -10,6 +10,8 @@ pub mod ancillary;
 pub mod connection;
 #[path = "pure/errors.rs"]
 pub mod errors;
+#[path = "pure/layers.rs"]
+pub mod layers;
 #[path = "pure/layout.rs"]
 pub mod layout;
 #[path = "pure/pools.rs"]

@@ -10,8 +10,8 @@ use common::http::{Connection, get, request};
 use common::log::Log;
 use common::metrics::{Metrics, file, names};
 use common::opened::open_directory;
-use common::process::{clean_environment, end_with_this_test, send_signal};
-use common::{LIMIT, free_port, wait_within};
+use common::process::{clean_environment, end_with_this_test, kill_with_children, send_signal};
+use common::{LIMIT, free_port, library, wait_within};
 use fixture::{Fixture, shared_object};
 use std::collections::BTreeSet;
 use std::fs;
@@ -101,7 +101,9 @@ fn two_workers_write_what_they_log_and_leave_nothing_behind() {
             .iter()
             .map(|line| line.number("rss_before_kb").saturating_sub(line.number("rss_after_kb")))
             .sum();
-        assert_eq!(metrics.value("autotrim_reclaimed_bytes_total", None), (reclaimed * 1024) as f64);
+        let by_layer = |layer| metrics.value("autotrim_reclaimed_bytes_total", Some(("layer", layer)));
+        // It has one thread, and its pools are left alone.
+        assert_eq!(["malloc", "tops", "pools"].map(by_layer), [(reclaimed * 1024) as f64, 0.0, 0.0]);
         let took = |logged: u64, metric: &str, lines: usize| {
             let seconds = metrics.value(metric, None);
             let logged = logged as f64 / 1e6;
@@ -125,6 +127,29 @@ fn two_workers_write_what_they_log_and_leave_nothing_behind() {
     assert!(server.stop().success());
     assert_eq!(names(directory.path()), [""; 0], "after a graceful exit");
     assert_eq!(failures(&server.log()), [""; 0]);
+}
+
+/// Those of threads that wait for a condition.
+#[test]
+fn what_tops_gave_is_told_apart() {
+    /// What the threads of tests/fixtures/tops.c free, less what may come back by itself.
+    const FREED: f64 = (64 << 20) as f64;
+    let directory = directory();
+    let fixture = Fixture::new("tops");
+    let mut command = Command::new(fixture.program());
+    let options = [("AUTOTRIM_INTERVAL", "1"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_DEFER", "0")];
+    clean_environment(&mut command).arg("stay").envs(options);
+    command.env("LD_PRELOAD", library()).env("AUTOTRIM_METRICS_DIR", directory.path());
+    let mut server = end_with_this_test(command.stdin(Stdio::null()).stderr(Stdio::null())).spawn().expect("a server");
+    let by_layer = |metrics: &Metrics| {
+        ["malloc", "tops", "pools"].map(|layer| metrics.value("autotrim_reclaimed_bytes_total", Some(("layer", layer))))
+    };
+    let [_, _, pools] = wait_within(LIMIT, "what tops gave", || {
+        let told = by_layer(&Metrics::of(directory.path(), server.id())?);
+        (told[1] >= FREED).then_some(told)
+    });
+    assert_eq!(pools, 0.0);
+    kill_with_children(&mut server);
 }
 
 /// Requests until three files were seen, and no trim: not one file for each request, but one a second at most; and the last is

@@ -11,6 +11,8 @@ mod release;
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
 use common::log::{Line, Log};
+use common::metrics::Metrics;
+use common::opened::open_directory;
 use common::process::{clean_environment, end_with_this_test};
 use common::{LIMIT, library, python, servers, wait_within};
 use fixture::Fixture;
@@ -237,6 +239,23 @@ fn arenas_of_somebody_else_are_left_alone() {
 }
 
 // Servers.
+
+/// All of it, whether it came before a trim or after the last one.
+#[test]
+fn metrics_tell_what_pools_gave_as_the_log_does() {
+    let directory = open_directory();
+    let gunicorn = Gunicorn::preloaded(Worker::Gthread).application("json_tree:application");
+    let gunicorn = gunicorn.arguments(&["--threads", "2"]).env("AUTOTRIM_METRICS_DIR", directory.path());
+    let server = gunicorn.env("AUTOTRIM_LOG", "debug").env("AUTOTRIM_POOLS", "auto").start();
+    (0..4).for_each(|number| assert_eq!(get(server.port, &format!("/{number}")).status(), 200));
+    wait_within(LIMIT, "the same in both", || {
+        pass_by(&server, Worker::Gthread);
+        let metrics = Metrics::of(directory.path(), server.worker())?;
+        let told = metrics.value("autotrim_reclaimed_bytes_total", Some(("layer", "pools")));
+        let (kb, _) = released(&server.log().lines);
+        (kb >= 5_000 && told == (kb * 1024) as f64).then_some(())
+    });
+}
 
 /// Parses documents, of which a little stays.
 fn parsing(worker: Worker, pools: &str) -> (Server, Vec<String>) {

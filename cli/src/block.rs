@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::decide::rules::Trigger;
 use crate::decide::verdict::Verdict;
+use crate::pure::layers::LAYERS;
 use crate::pure::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
 use crate::{memory, symbols};
 
@@ -56,6 +57,8 @@ pub struct Trim {
     pub before_bytes: Option<u64>,
     /// After it.
     pub after_bytes: Option<u64>,
+    /// What the tops of glibc's secondary arenas gave of that; `None` = the library is too old to tell.
+    pub tops_bytes: Option<u64>,
     /// How long it took.
     pub seconds: f64,
     /// How long ago it ended.
@@ -70,6 +73,10 @@ pub struct Counters {
     /// By trigger, in the order of [`TRIGGERS`].
     pub trims: [u64; Trigger::COUNT],
     pub reclaimed: u64,
+    /// The same by layer, in the order of [`LAYERS`]; `None` = the library is too old to tell.
+    pub layers: Option<[u64; LAYERS.len()]>,
+    /// How many arenas of glibc's malloc a trim reaches to their tops; `None` = unknown.
+    pub arenas: Option<u64>,
     pub trim_time: Duration,
     pub longest_trim: Duration,
     pub deferred: u64,
@@ -133,20 +140,28 @@ impl Block {
         let since = |time: u64| Duration::from_nanos(now.saturating_sub(time));
         let nanoseconds = |time: &AtomicU64| Duration::from_nanos(time.load(Relaxed));
         let trims = stats.trims.each_ref().map(|trims| trims.load(Relaxed));
-        let trim = |record: &Record| Trim {
+        let tells_tops = self.has(offset_of!(Stats, tops) + size_of::<[AtomicU64; RING]>());
+        let trim = |record: &Record, tops: &AtomicU64| Trim {
             requests: record.requests.load(Relaxed),
             before_bytes: known(&record.before),
             after_bytes: known(&record.after),
+            tops_bytes: tells_tops.then(|| tops.load(Relaxed)),
             seconds: nanoseconds(&record.took).as_secs_f64(),
             ago_seconds: since(record.time.load(Relaxed)).as_secs_f64(),
         };
         let done: u64 = trims.iter().sum();
-        let ring = (done.saturating_sub(RING as u64)..done).map(|number| trim(&stats.ring[number as usize % RING]));
+        let places = (done.saturating_sub(RING as u64)..done).map(|number| number as usize % RING);
+        let ring = places.map(|place| trim(&stats.ring[place], &stats.tops[place]));
+        let reclaimed = stats.reclaimed.load(Relaxed);
+        let (tops, pools) = (stats.reclaimed_tops.load(Relaxed), stats.reclaimed_pools.load(Relaxed));
+        let malloc = reclaimed.saturating_sub(tops).saturating_sub(pools);
         Ok(Counters {
             requests: stats.requests.load(Relaxed),
             in_flight: stats.in_flight.load(Relaxed).max(0).unsigned_abs(),
             trims,
-            reclaimed: stats.reclaimed.load(Relaxed),
+            reclaimed,
+            layers: tells_tops.then_some([malloc, tops, pools]),
+            arenas: known(&stats.arenas),
             trim_time: nanoseconds(&stats.trim_time),
             longest_trim: nanoseconds(&stats.longest_trim),
             deferred: stats.deferred.load(Relaxed),
@@ -159,6 +174,11 @@ impl Block {
             leak: known(&stats.leak_bytes_per_request).zip(Some(stats.leak_requests.load(Relaxed))),
             ring: ring.collect(),
         })
+    }
+
+    /// Whether the library's block is so large: fields at its end are those of newer versions.
+    fn has(&self, length: usize) -> bool {
+        self.size >= length
     }
 
     /// The descriptors that the library follows as connections.

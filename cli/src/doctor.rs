@@ -1,6 +1,7 @@
 //! `autotrim doctor`: why the library does nothing in a process, or whether it will in a program; and where the memory is.
 
 mod activity;
+mod arenas;
 mod findings;
 mod memory;
 
@@ -103,6 +104,7 @@ fn process(target: &Target) -> Findings {
             }
             None => findings.add("library", Level::Problem, why_not_loaded(target, image.as_ref())),
         }
+        arenas::of(target, &mut findings);
     }
     memory::of_process(target, &mut findings);
     memory::of_cgroup(target, &mut findings);

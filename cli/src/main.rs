@@ -2,7 +2,8 @@
 //!
 //! - [`run`] starts a program with the library; [`program`] and [`access`] tell beforehand whether that can work.
 //! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
-//!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes.
+//!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes; [`heaps`] knows the arenas of
+//!   glibc's malloc.
 //!
 //! What the library defines is included from its own source and not repeated: options, policy, the layout of the block.
 #![deny(missing_docs)]
@@ -26,6 +27,7 @@ mod cgroup;
 mod doctor;
 mod environment;
 mod failure;
+mod heaps;
 mod memory;
 mod metrics;
 mod plot;

@@ -126,7 +126,9 @@ fn without_permission_the_metrics_files_are_read() {
     let text = format!(
         "# TYPE autotrim_requests counter\nautotrim_requests_total{{{labels}}} 2048\n\
          # TYPE autotrim_trims counter\nautotrim_trims_total{{{labels},trigger=\"growth\"}} 3\n\
-         autotrim_trims_total{{{labels},trigger=\"idle\"}} 4\nautotrim_reclaimed_bytes_total{{{labels}}} 1048576\n\
+         autotrim_trims_total{{{labels},trigger=\"idle\"}} 4\n\
+         autotrim_reclaimed_bytes_total{{{labels},layer=\"malloc\"}} 1000000\n\
+         autotrim_reclaimed_bytes_total{{{labels},layer=\"tops\"}} 48576\n\
          autotrim_info{{{labels},allocator=\"glibc-2.36\"}} 1\n# EOF\n"
     );
     std::fs::write(directory.path().join(format!("autotrim-{worker}.prom")), text).expect("the metrics");
@@ -139,6 +141,16 @@ fn without_permission_the_metrics_files_are_read() {
     assert_eq!((process["requests"].as_u64(), process["trims"].as_u64()), (Some(2048), Some(7)));
     assert_eq!(process["trims_by_trigger"]["idle"].as_u64(), Some(4));
     assert_eq!(process["reclaimed_bytes"].as_u64(), Some(1 << 20));
+    assert_eq!(process["reclaimed_by_layer"], serde_json::json!({"malloc": 1_000_000, "tops": 48_576}));
+    // An older library tells the sum alone.
+    let text = format!("autotrim_requests_total{{{labels}}} 1\nautotrim_reclaimed_bytes_total{{{labels}}} 1048576\n");
+    std::fs::write(directory.path().join(format!("autotrim-{worker}.prom")), text).expect("the metrics");
+    let finished = finish_as_nobody(
+        autotrim().args(["status", "--json", "--metrics-dir"]).arg(directory.path()).arg(worker.to_string()),
+    );
+    let process = only(&finished.json());
+    assert_eq!(process["reclaimed_bytes"].as_u64(), Some(1 << 20));
+    assert_eq!(process["reclaimed_by_layer"], serde_json::json!({}));
     // A container that shares the directory may have a process of the same id.
     let of_another = "autotrim_info{pid_namespace=\"7\"} 1\nautotrim_requests_total{pid=\"1\"} 2048\n";
     std::fs::write(directory.path().join(format!("autotrim-{worker}.prom")), of_another).expect("the metrics");

@@ -70,6 +70,7 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
             "trims",
             "trims_by_trigger",
             "reclaimed_bytes",
+            "reclaimed_by_layer",
             "floor_bytes",
             "verdict",
             "leak_bytes_per_request",

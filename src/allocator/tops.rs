@@ -25,12 +25,19 @@ const PLACES: usize = 512;
 static PLANTS: [AtomicUsize; PLACES] = [const { AtomicUsize::new(0) }; PLACES];
 /// How many places were ever used.
 static USED: AtomicUsize = AtomicUsize::new(0);
+/// How many arenas have a plant: of two that were made at the same time in one heap the later counts for none.
+static ARENAS: AtomicUsize = AtomicUsize::new(0);
 /// Whether threads that start are to plant.
 static PLANTING: AtomicBool = AtomicBool::new(false);
 
 /// Whether there are any.
 pub fn are_planted() -> bool {
     USED.load(Relaxed) != 0
+}
+
+/// How many arenas have one. An arena that has grown over a heap's size, and got another plant there, counts twice.
+pub fn arenas() -> u64 {
+    ARENAS.load(Relaxed) as u64
 }
 
 /// Whether a thread that starts is to call [`plant`].
@@ -87,6 +94,10 @@ fn keep(block: *mut c_void) -> bool {
     let kept = PLANTS.iter().position(|place| place.compare_exchange(0, block as usize, Release, Relaxed).is_ok());
     if let Some(place) = kept {
         USED.fetch_max(place + 1, Release);
+        // Whatever stands before it was there before: places are taken in their order, and never given up.
+        let heap = block as usize / HEAP;
+        let is_first = PLANTS.iter().take(place).all(|other| other.load(Relaxed) / HEAP != heap);
+        ARENAS.fetch_add(usize::from(is_first), Relaxed);
     }
     kept.is_some()
 }

@@ -8,6 +8,8 @@ use core::sync::atomic::{AtomicUsize, Ordering::*};
 use libc::{pthread_attr_t, pthread_t};
 
 use crate::allocator::tops::{self, Thread};
+use crate::own::process;
+use crate::reclaim::duty;
 use crate::sys::errno::keeping_errno;
 use crate::sys::real::{self, Run};
 use crate::sys::signals;
@@ -56,6 +58,7 @@ fn plant() {
         let shield = signals::shield();
         if shield.is_up {
             tops::plant(Thread::New);
+            process::with(duty::tell_arenas);
         }
         shield.end();
     });

@@ -1,7 +1,7 @@
 //! What one process did so far: the block that another process can read (`process_vm_readv(2)`), found through the
 //! exported symbol `autotrim_stats`.
 //!
-//! Every field is written by whoever holds the policy's lock, but the first three, which hooks change.
+//! Every field is written by whoever holds the policy's lock, but the first three, which hooks change, and `arenas`.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Release, fence};
 
@@ -10,6 +10,7 @@ use crate::decide::rules::Trigger;
 use crate::decide::verdict::Verdict;
 use crate::own::descriptors;
 use crate::own::waits::Point;
+use crate::pure::layers;
 use crate::pure::layout::{Directory, MAGIC, RING, VERSION};
 
 pub use crate::pure::layout::Stats;
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub before: Option<u64>,
     /// See `before`.
     pub after: Option<u64>,
+    /// The same when malloc was asked: less than `before` where CPython's pools were released for this trim.
+    pub rss: Option<u64>,
     /// How much of that the tops of glibc's secondary arenas gave, in bytes; `None` where they were not asked.
     pub tops: Option<u64>,
     /// How long the release took, in nanoseconds.
@@ -72,9 +75,10 @@ impl Stats {
             if let Some(count) = self.trims.get(outcome.trigger as usize) {
                 add(count, 1);
             }
-            if outcome.before.is_some() && outcome.after.is_some() {
-                add(&self.reclaimed, before.saturating_sub(after));
-            }
+            let [malloc, tops, pools] = layers::split(outcome.rss, outcome.after, outcome.tops, outcome.pools.0);
+            add(&self.reclaimed, malloc.saturating_add(tops).saturating_add(pools));
+            add(&self.reclaimed_tops, tops);
+            add(&self.reclaimed_pools, pools);
             add(&self.trim_time, outcome.took);
             self.longest_trim.fetch_max(outcome.took, Relaxed);
             if outcome.pause != 0 {
@@ -95,7 +99,15 @@ impl Stats {
                 record.after.store(after, Relaxed);
                 record.took.store(outcome.took, Relaxed);
             }
+            if let Some(told) = self.tops.get(trims as usize % RING) {
+                told.store(tops, Relaxed);
+            }
         });
+    }
+
+    /// A trim reaches so many arenas, which never become fewer; called by whichever thread made another one reachable.
+    pub fn reaches(&self, arenas: u64) {
+        self.arenas.fetch_max(arenas, Relaxed);
     }
 
     /// Records what a decision changed. One thread at a time: with the policy's lock.

@@ -46,7 +46,7 @@ pub struct Stats {
     pub began: AtomicU64,
     /// Trims, by trigger in the order of [`Trigger`].
     pub trims: [AtomicU64; Trigger::COUNT],
-    /// Anonymous RSS that trims gave back.
+    /// What trims gave back: anonymous RSS, and what was released of CPython's pools for them and between them.
     pub reclaimed: AtomicU64,
     /// Time spent in trims: all of it, and the longest.
     pub trim_time: AtomicU64,
@@ -76,6 +76,14 @@ pub struct Stats {
     pub collections: AtomicU64,
     /// See `collections`.
     pub collection_time: AtomicU64,
+    /// Of `reclaimed`, what the tops of glibc's secondary arenas gave, and what CPython's pools did.
+    pub reclaimed_tops: AtomicU64,
+    /// See `reclaimed_tops`.
+    pub reclaimed_pools: AtomicU64,
+    /// How many arenas of glibc's malloc a trim reaches to their tops; 0 = unknown, or another malloc.
+    pub arenas: AtomicU64,
+    /// What the tops gave in each of the trims of `ring`.
+    pub tops: [AtomicU64; RING],
 }
 
 /// One trim.

@@ -56,6 +56,16 @@ pub fn plant(point: Point) {
     }
 }
 
+/// For whoever looks from outside: how many arenas of glibc's malloc a trim reaches.
+pub fn tell_arenas(process: &Process) {
+    match settings() {
+        Some(settings) if settings.has_tops() => process.stats.reaches(tops::arenas().saturating_add(1)),
+        // The main one; the program may have taken the others out of our hands.
+        Some(_) => process.stats.arenas.store(1, Relaxed),
+        None => {}
+    }
+}
+
 /// After a trim: threads that answer may have come meanwhile.
 pub fn trimmed() {
     if let Some(settings) = settings().filter(|settings| settings.is_for_one_thread() && memory::threads() != Some(1)) {

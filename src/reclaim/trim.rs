@@ -175,9 +175,10 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome =
-        Outcome { trigger, point, requests, in_flight, before, after, tops, took, cost, pause, pools: pools.untold() };
+    let pools = pools.untold();
+    let outcome = Outcome { trigger, point, requests, in_flight, before, after, rss, tops, took, cost, pause, pools };
     duty::trimmed();
+    duty::tell_arenas(process);
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
         if collected || python::collects(process) != Collects::Always {

@@ -41,7 +41,8 @@ const METRICS: &str = concat!(
     "trims_total Trims, by what asked for them.\n",
     ",trigger=\"requests\"\n,trigger=\"growth\"\n,trigger=\"idle\"\n",
     ",trigger=\"period\"\n,trigger=\"pressure\"\n,trigger=\"signal\"\n",
-    "reclaimed_bytes_total Anonymous memory given back by trims.\n,\n",
+    "reclaimed_bytes_total Anonymous memory given back, by what held it: malloc, the tops of its arenas, CPython's pools.\n",
+    ",layer=\"malloc\"\n,layer=\"tops\"\n,layer=\"pools\"\n",
     "trim_seconds_total Time spent in trims.\n,\n",
     "trim_max_seconds The longest trim.\n,\n",
     "deferred_total Due trims that waited for requests in flight.\n,\n",
@@ -247,6 +248,7 @@ impl Page {
         let stats = &process.stats;
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let [by_requests, by_growth, by_idle, by_period, by_pressure, by_signal] = stats.trims.each_ref().map(load);
+        let (tops, pools) = (load(&stats.reclaimed_tops), load(&stats.reclaimed_pools));
         // In the order of METRICS; what has only labels to tell is 1.
         let values = [
             1,
@@ -258,7 +260,9 @@ impl Page {
             by_period,
             by_pressure,
             by_signal,
-            load(&stats.reclaimed),
+            load(&stats.reclaimed).saturating_sub(tops).saturating_sub(pools),
+            tops,
+            pools,
             load(&stats.trim_time),
             load(&stats.longest_trim),
             load(&stats.deferred),
@@ -342,12 +346,20 @@ impl Page {
 mod tests {
     use super::*;
     use crate::decide::rules::Trigger;
+    use crate::pure::layers::LAYERS;
 
     #[test]
     fn every_trigger_has_its_sample_in_the_order_of_its_number() {
         let labels: String = Trigger::ALL.iter().map(|trigger| format!(",trigger=\"{}\"\n", trigger.name())).collect();
         assert!(METRICS.contains(&labels), "{labels}");
         assert_eq!(METRICS.matches("trigger=").count(), Trigger::COUNT);
+    }
+
+    #[test]
+    fn every_layer_has_its_sample() {
+        let labels: String = LAYERS.iter().map(|layer| format!(",layer=\"{layer}\"\n")).collect();
+        assert!(METRICS.contains(&labels), "{labels}");
+        assert_eq!(METRICS.matches("layer=").count(), LAYERS.len());
     }
 
     #[test]

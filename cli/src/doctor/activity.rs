@@ -66,11 +66,12 @@ fn requests(target: &Target, report: &Report, findings: &mut Findings) {
     match (report.requests, &report.note) {
         (Some(requests), _) => {
             let text = format!(
-                "{} answered, {} in flight; {} trims gave back {}",
+                "{} answered, {} in flight; {} trims gave back {}{}",
                 units::count(requests),
                 report.in_flight.unwrap_or(0),
                 units::count(report.trims.unwrap_or(0)),
                 units::bytes(report.reclaimed_bytes.unwrap_or(0)),
+                by_layer(report),
             );
             let works = requests > 0 || (needs_none && report.trims > Some(0));
             findings.add("requests", if works { Level::Good } else { Level::Warning }, text);
@@ -90,6 +91,17 @@ fn requests(target: &Target, report: &Report, findings: &mut Findings) {
             findings.add("requests", Level::Info, text);
         }
     }
+}
+
+/// What of that came from elsewhere than malloc_trim.
+fn by_layer(report: &Report) -> String {
+    let layers = [("tops", "the tops of arenas"), ("pools", "CPython's pools")];
+    let gave = layers.into_iter().filter_map(|(layer, name)| {
+        let bytes = report.reclaimed_by_layer.get(layer).filter(|&&bytes| bytes > 0)?;
+        Some(format!("{} from {name}", units::bytes(*bytes)))
+    });
+    let gave: Vec<String> = gave.collect();
+    if gave.is_empty() { String::new() } else { format!(", of it {}", gave.join(", ")) }
 }
 
 fn verdict(target: &Target, report: &Report, findings: &mut Findings) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::allocator;
 use crate::block::{Counters, TRIGGERS, Trim, Unread};
 use crate::metrics::Metrics;
+use crate::pure::layers::LAYERS;
 use crate::status::why_unread;
 use crate::target::Target;
 
@@ -42,8 +43,12 @@ pub struct Report {
     pub trims: Option<u64>,
     /// The same by what asked for them.
     pub trims_by_trigger: BTreeMap<String, u64>,
-    /// Anonymous RSS that trims gave back, all together.
+    /// What was given back, all together.
     pub reclaimed_bytes: Option<u64>,
+    /// The same by what held it: `malloc`, `tops`, `pools`; empty where the library does not tell.
+    pub reclaimed_by_layer: BTreeMap<String, u64>,
+    /// How many arenas of glibc's malloc a trim reaches to their tops.
+    pub arenas: Option<u64>,
     /// Time spent in trims.
     pub trim_seconds: Option<f64>,
     /// The longest trim.
@@ -105,6 +110,7 @@ impl Report {
             trims: metrics.count("autotrim_trims_total"),
             trims_by_trigger: metrics.by_label("autotrim_trims_total", "trigger"),
             reclaimed_bytes: metrics.count("autotrim_reclaimed_bytes_total"),
+            reclaimed_by_layer: metrics.by_label("autotrim_reclaimed_bytes_total", "layer"),
             trim_seconds: seconds,
             trim_share: seconds.and_then(|seconds| share(seconds, target)),
             longest_trim_seconds: metrics.sum("autotrim_trim_max_seconds"),
@@ -136,6 +142,8 @@ impl Report {
             trims: None,
             trims_by_trigger: BTreeMap::new(),
             reclaimed_bytes: None,
+            reclaimed_by_layer: BTreeMap::new(),
+            arenas: None,
             trim_seconds: None,
             longest_trim_seconds: None,
             trim_share: None,
@@ -154,6 +162,7 @@ impl Report {
 
     fn with_counters(self, target: &Target, counters: &Counters) -> Report {
         let seconds = counters.trim_time.as_secs_f64();
+        let layers = counters.layers.into_iter().flat_map(|bytes| LAYERS.map(str::to_owned).into_iter().zip(bytes));
         let names = TRIGGERS.iter().map(|trigger| trigger.name().to_owned());
         Report {
             source: Some("memory"),
@@ -164,6 +173,8 @@ impl Report {
             trims: Some(counters.trims.iter().sum()),
             trims_by_trigger: names.zip(counters.trims).collect(),
             reclaimed_bytes: Some(counters.reclaimed),
+            reclaimed_by_layer: layers.collect(),
+            arenas: counters.arenas,
             trim_seconds: Some(seconds),
             longest_trim_seconds: Some(counters.longest_trim.as_secs_f64()),
             trim_share: share(seconds, target),
