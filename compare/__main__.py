@@ -15,10 +15,15 @@ from compare import cpython, libuv, redis, report
 from compare.judge import Verdict, judge
 from compare.run import end_all
 from compare.sources import TARGET, need
-from compare.unit import MissingError, Unit, Variant
+from compare.unit import MissingError, Tally, Unit, Variant
 
 # First the one that takes longest.
-SUITES = {"libuv": libuv.units, "redis": redis.units, "cpython": cpython.units}
+SUITES = {
+    "libuv": libuv.units,
+    "redis": redis.units,
+    "cpython": cpython.units,
+    "pools": cpython.units_with_pools,
+}
 WAYS = "plain and preloaded"
 
 
@@ -37,27 +42,45 @@ def main() -> int:
     # One file throughout, even if it is built anew meanwhile.
     directory = TARGET / "compare"
     directory.mkdir(parents=True, exist_ok=True)
-    library = directory / f"libautotrim-{os.getpid()}.so"
-    library.write_bytes(arguments.library.read_bytes())
-    library.chmod(0o755)
+    libraries = _copies(arguments, directory)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: _interrupted(number, library))
+        signal.signal(number, lambda number, _: _interrupted(number, libraries))
     try:
-        verdicts = _judge_all(units, arguments, library, directory)
+        verdicts = _judge_all(units, arguments, libraries, directory)
     except MissingError as problem:
         print(f"compare-programs: {problem}", file=sys.stderr)
         return 2
     finally:
-        library.unlink(missing_ok=True)
+        _remove(libraries)
     print(f"\n{report.table(verdicts)}\n")
     report.write(verdicts, directory)
     return _conclude(verdicts)
 
 
-def _interrupted(number: int, library: Path) -> None:
+def _copies(arguments: argparse.Namespace, directory: Path) -> dict[Variant, Path]:
+    """Return what each variant preloads."""
+    builds = {"": arguments.library, "-often": arguments.often}
+    copies = {}
+    for name, build in builds.items():
+        if build:
+            copy = directory / f"libautotrim{name}-{os.getpid()}.so"
+            copy.write_bytes(build.read_bytes())
+            copy.chmod(0o755)
+            copies[name] = copy
+    library, often = copies[""], copies.get("-often")
+    libraries = {Variant.PRELOADED: library, Variant.DEBUG: library}
+    return libraries | ({Variant.POOLS: often} if often else {})
+
+
+def _remove(libraries: dict[Variant, Path]) -> None:
+    for library in libraries.values():
+        library.unlink(missing_ok=True)
+
+
+def _interrupted(number: int, libraries: dict[Variant, Path]) -> None:
     """Leave nothing running, and do not wait for the threads."""
     end_all()
-    library.unlink(missing_ok=True)
+    _remove(libraries)
     os._exit(128 + number)
 
 
@@ -82,7 +105,8 @@ def _arguments() -> argparse.Namespace:
         default=os.cpu_count() or 1,
         help="units at the same time (default: one per CPU)",
     )
-    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
+    for build in ("--library", "--often"):
+        parser.add_argument(build, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.jobs < 1:
         parser.error("--jobs: at least 1")
@@ -102,6 +126,8 @@ def _in_turn(suites: list[list[Unit]]) -> list[Unit]:
 
 
 def _variants(unit: Unit, quick: bool) -> list[Variant]:
+    if unit.pools:
+        return [Variant.POOLS]
     if not unit.may_log:
         return [Variant.PRELOADED]
     # The log is the proof that the library did trim.
@@ -113,7 +139,10 @@ def _variants(unit: Unit, quick: bool) -> list[Variant]:
 
 
 def _judge_all(
-    units: list[Unit], arguments: argparse.Namespace, library: Path, directory: Path
+    units: list[Unit],
+    arguments: argparse.Namespace,
+    libraries: dict[Variant, Path],
+    directory: Path,
 ) -> list[Verdict]:
     started = time.monotonic()
     lock = threading.Lock()
@@ -127,7 +156,7 @@ def _judge_all(
 
     def one(unit: Unit) -> Verdict:
         variants = _variants(unit, arguments.quick)
-        verdict = judge(unit, variants, library, logs, say)
+        verdict = judge(unit, variants, libraries, logs, say)
         for difference in verdict.differences:
             say(f"{unit}: {difference}")
         return verdict
@@ -157,10 +186,22 @@ def _conclude(verdicts: list[Verdict]) -> int:
         if not any(verdict.runs[Variant.DEBUG].trims for verdict in mine):
             print(f"{suite}: the library never trimmed, so this shows nothing")
             bad += 1
+    for verdict in verdicts:
+        if Variant.POOLS in verdict.runs:
+            bad += _is_no_proof(verdict.unit, verdict.runs[Variant.POOLS].tally)
     tests = sum(len(verdict.runs[Variant.PLAIN].outcomes) - 1 for verdict in verdicts)
     if not bad:
         print(f"{tests} tests: the same results {WAYS}.")
     return 1 if bad else 0
+
+
+def _is_no_proof(unit: Unit, tally: Tally) -> bool:
+    """Say why a run with releases of CPython's pools shows nothing, if so."""
+    if not tally.releases:
+        print(f"{unit}: pools were never released, so this shows nothing")
+    if tally.doubts:
+        print(f"{unit}: {tally.doubts} processes found a doubt, and released no more")
+    return bool(tally.doubts or not tally.releases)
 
 
 if __name__ == "__main__":

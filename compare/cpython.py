@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,6 +34,30 @@ FULL = [
     "test_epoll",
     "test_thread",
     "test_fcntl",
+]
+# What works on objects of every kind, and on the interpreter itself.
+OBJECTS = [
+    "test_weakref",
+    "test_pickle",
+    "test_json",
+    "test_decimal",
+    "test_capi",
+    "test_embed",
+    "test_interpreters",
+    "test_gc",
+    "test_set",
+    "test_list",
+    "test_dict",
+    "test_memoryview",
+]
+QUICK_OBJECTS = [
+    "test_gc",
+    "test_list",
+    "test_dict",
+    "test_memoryview",
+    "test_selectors",
+    "test_thread",
+    "test_fork1",
 ]
 QUICK = [
     "test_selectors",
@@ -87,6 +112,15 @@ class Module(Unit):
         ]
 
 
+class Pooled(Module):
+    """The same, while CPython's free pools are released all the time."""
+
+    suite = "pools"
+    pools = True
+    # A release takes longer than what a test does between two of them.
+    seconds = 1800
+
+
 def _outcome(case: ElementTree.Element) -> str:
     kinds = {child.tag for child in case}
     if kinds & {"failure", "error"}:
@@ -96,19 +130,35 @@ def _outcome(case: ElementTree.Element) -> str:
 
 @functools.cache
 def interpreter() -> str:
-    """Return the first Python that has its own tests: the system's, if possible."""
-    for candidate in ("/usr/bin/python3", shutil.which("python3")):
-        if candidate and Path(candidate).exists():
-            probe = [candidate, "-c", "import test.test_socket"]
-            if not subprocess.run(
-                probe, capture_output=True, check=False, cwd="/"
-            ).returncode:
-                return candidate
+    """Return the first Python that has its own tests: COMPARE_PYTHON, or the system's, if possible."""
+    named = os.environ.get("COMPARE_PYTHON")
+    for candidate in (
+        [named] if named else ["/usr/bin/python3", shutil.which("python3")]
+    ):
+        if candidate and Path(candidate).exists() and _has(candidate, "test_socket"):
+            return candidate
     raise MissingError(
         "no Python here has its tests (Debian: apt install libpython3.11-testsuite)"
     )
 
 
+def _has(python: str, module: str) -> bool:
+    """Whether that interpreter has these tests; they are not loaded, which may take a server or a device."""
+    find = (
+        f"import importlib.util as u, sys; sys.exit(not u.find_spec('test.{module}'))"
+    )
+    probe = [python, "-I", "-c", find]
+    return not subprocess.run(
+        probe, capture_output=True, check=False, cwd="/"
+    ).returncode
+
+
 def units(quick: bool) -> list[Unit]:
     """Return one unit for each test module."""
     return [Module(name) for name in (QUICK if quick else FULL)]
+
+
+def units_with_pools(quick: bool) -> list[Unit]:
+    """Return one unit for each test module, of those that this interpreter has (Debian leaves test_capi out)."""
+    names = QUICK_OBJECTS if quick else OBJECTS + FULL
+    return [Pooled(name) for name in names if _has(interpreter(), name)]

@@ -71,7 +71,7 @@ class Verdict:
 def judge(
     unit: Unit,
     variants: list[Variant],
-    library: Path,
+    libraries: dict[Variant, Path],
     logs: Path,
     say: Callable[[str], None],
 ) -> Verdict:
@@ -79,13 +79,13 @@ def judge(
     unit.prepare()
     verdict = Verdict(unit)
     for variant in (Variant.PLAIN, *variants):
-        result = verdict.runs[variant] = run(unit, variant, library, logs, [])
+        result = verdict.runs[variant] = run(unit, variant, libraries, logs, [])
         tests = len(result.outcomes) - 1
         say(f"{unit} {variant}: {tests} tests in {result.seconds:.0f} s")
     plain = verdict.runs[Variant.PLAIN].outcomes
     for variant in variants:
         other = verdict.runs[variant]
-        verdict.noisy |= variant == Variant.PRELOADED and other.lines > 0
+        verdict.noisy |= variant != Variant.DEBUG and other.lines > 0
         # In the order in which they ran.
         names = [name for name in {**plain, **other.outcomes} if name != WHOLE]
         differences = [
@@ -101,7 +101,7 @@ def judge(
             say(
                 f"{unit} {variant}: {len(differences)} tests differ, running them again"
             )
-            again(unit, variant, library, logs, differences)
+            again(unit, variant, libraries, logs, differences)
             verdict.differences += differences
     return verdict
 
@@ -109,7 +109,7 @@ def judge(
 def again(
     unit: Unit,
     variant: Variant,
-    library: Path,
+    libraries: dict[Variant, Path],
     logs: Path,
     differences: list[Difference],
 ) -> None:
@@ -119,7 +119,7 @@ def again(
     names = [] if WHOLE in names else names
     for _ in range(AGAIN):
         for way in (Variant.PLAIN, variant):
-            outcomes = run(unit, way, library, logs, names).outcomes
+            outcomes = run(unit, way, libraries, logs, names).outcomes
             for difference in differences:
                 seen = (
                     difference.plain if way == Variant.PLAIN else difference.preloaded

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compare.judge import Verdict
-from compare.unit import FAIL, OK, SKIP, Variant
+from compare.unit import FAIL, OK, SKIP, Run, Tally, Variant
 
 HEAD = (
     "suite",
@@ -19,6 +19,9 @@ HEAD = (
     "fail",
     "seconds",
     "trims",
+    "releases",
+    "MB",
+    "doubts",
     "flaky",
     "different",
 )
@@ -65,9 +68,16 @@ def _row(suite: str, variant: Variant, verdicts: list[Verdict]) -> tuple[str, ..
         *(str(counts[outcome]) for outcome in (OK, SKIP, FAIL)),
         f"{sum(run.seconds for run in runs):.0f}",
         str(sum(run.trims for run in runs)) if variant == Variant.DEBUG else "",
+        *(_released(runs) if variant == Variant.POOLS else ("", "", "")),
         str(len(found) - real) if variant != Variant.PLAIN else "",
         str(real) if variant != Variant.PLAIN else "",
     )
+
+
+def _released(runs: list[Run]) -> tuple[str, str, str]:
+    """How often pools were released, how much that gave back, and how often there was a doubt."""
+    tally = sum((run.tally for run in runs), Tally())
+    return str(tally.releases), f"{tally.bytes / 1e6:.0f}", str(tally.doubts)
 
 
 def write(verdicts: Sequence[Verdict], directory: Path) -> None:

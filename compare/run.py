@@ -6,12 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-from compare.unit import FAIL, OK, WHOLE, Run, Unit, Variant
+from compare.unit import FAIL, OK, WHOLE, Run, Tally, Unit, Variant
 
 # Trims at nearly every wait, whatever there is to gain.
 AGGRESSIVE = {
@@ -20,20 +21,26 @@ AGGRESSIVE = {
     "AUTOTRIM_GROWTH": "64K",
     "AUTOTRIM_OVERHEAD": "0",
 }
-LOG = {Variant.PRELOADED: "off", Variant.DEBUG: "debug"}
+LOG = {Variant.PRELOADED: "off", Variant.DEBUG: "debug", Variant.POOLS: "off"}
 PREFIX = "autotrim: "
+# How the library counts its releases of pools: three counters at the beginning of a page.
+TALLY, TALLY_LENGTH = struct.Struct("=3Q"), 4096
 # What runs now: the id of each session's first process, and its directory.
 _SESSIONS: dict[int, Path] = {}
 
 
 def run(
-    unit: Unit, variant: Variant, library: Path, logs: Path, tests: list[str]
+    unit: Unit,
+    variant: Variant,
+    libraries: dict[Variant, Path],
+    logs: Path,
+    tests: list[str],
 ) -> Run:
     """Run the unit, or only these tests of it, and keep what it wrote in `logs`."""
     # Directly in /tmp: the path of a Unix socket has no more than 107 bytes.
     scratch = Path(tempfile.mkdtemp(prefix="at-", dir="/tmp"))
     try:
-        return _run(unit, variant, library, logs, tests, scratch)
+        return _run(unit, variant, libraries, logs, tests, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -41,7 +48,7 @@ def run(
 def _run(
     unit: Unit,
     variant: Variant,
-    library: Path,
+    libraries: dict[Variant, Path],
     logs: Path,
     tests: list[str],
     scratch: Path,
@@ -53,14 +60,19 @@ def _run(
         "TMPDIR": str(scratch),
         **unit.environment(),
     }
+    again = "-again" if tests else ""
+    output = logs / f"{unit.suite}-{unit.name.replace('/', '-')}-{variant}{again}.log"
+    # Beside the log and not in `scratch`, of which tests may look at what is in there.
+    tally = output.with_suffix(".tally")
     if variant != Variant.PLAIN:
         environment |= {
-            "LD_PRELOAD": str(library),
+            "LD_PRELOAD": str(libraries[variant]),
             "AUTOTRIM_LOG": LOG[variant],
             **AGGRESSIVE,
         }
-    again = "-again" if tests else ""
-    output = logs / f"{unit.suite}-{unit.name.replace('/', '-')}-{variant}{again}.log"
+    if variant == Variant.POOLS:
+        tally.write_bytes(bytes(TALLY_LENGTH))
+        environment |= {"AUTOTRIM_POOLS": "auto", "TALLY_OF_RELEASES": str(tally)}
     started = time.monotonic()
     begin = output.stat().st_size if tests and output.exists() else 0
     with output.open("ab" if tests else "wb") as file:
@@ -100,7 +112,13 @@ def _run(
         seconds,
         trims=sum(part.count(" event=trim ") for part in written),
         lines=sum(part.count(PREFIX) for part in written),
+        tally=_counted(tally) if variant == Variant.POOLS else Tally(),
     )
+
+
+def _counted(tally: Path) -> Tally:
+    """Read what was counted."""
+    return Tally(*TALLY.unpack_from(tally.read_bytes()))
 
 
 def _describe(code: int) -> str:

@@ -17,6 +17,8 @@ class Variant(StrEnum):
     PLAIN = "plain"
     PRELOADED = "preloaded"
     DEBUG = "preloaded-debug"
+    # With a build of the library that releases CPython's free pools at every hundredth chance.
+    POOLS = "preloaded-pools"
 
 
 class Unit:
@@ -27,6 +29,8 @@ class Unit:
     seconds = 300
     # Whether log lines on stderr cannot disturb it.
     may_log = True
+    # Whether it is run to have CPython's pools released, and for nothing else.
+    pools = False
     # Whether it is so short that a quick run has time for it with the log and without.
     short = False
 
@@ -69,6 +73,23 @@ class Run:
     # Trims that the library reported, and lines of it altogether.
     trims: int
     lines: int
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the library that releases CPython's pools so often says of all processes of a run (src/sys/tally.rs)."""
+
+    releases: int = 0
+    bytes: int = 0
+    doubts: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.releases + other.releases,
+            self.bytes + other.bytes,
+            self.doubts + other.doubts,
+        )
 
 
 class MissingError(Exception):

@@ -13,6 +13,10 @@ pub mod hooks;
 mod interpose;
 #[allow(unsafe_code)]
 mod numbers;
+/// See scripts/compare-programs.
+#[cfg(all(feature = "often", target_arch = "x86_64"))]
+#[allow(unsafe_code)]
+mod often;
 mod opened;
 #[allow(unsafe_code)]
 mod received;

@@ -80,6 +80,8 @@ fn start() {
     filter::prepare(libc);
     memory::prepare();
     memory::at_fork_in_child(in_forked_child);
+    #[cfg(feature = "often")]
+    sys::tally::prepare();
     // Not `||`: arenas are learnt whatever else is asked for.
     let has_pools = options.pools && pools::prepare();
     let python = if options.gc != Gc::Off || has_pools { Python::find() } else { None };

@@ -247,7 +247,7 @@ pub const TABLE: &[Entry] = &[
         expected: "auto or off",
         #[cfg(test)]
         meaning: "auto = with a trim, release what is free in CPython's own pools of small objects, which no trim of malloc \
-                  reaches (CPython 3.10 to 3.13), when its main thread comes by; off = leave them",
+                  reaches (CPython 3.10 to 3.14), when its main thread comes by; off = leave them",
         set: |options, value| values::automatic(value).map(|on| options.pools = on),
         told: Changed(|options, text| values::write_automatic(text, options.pools)),
     },

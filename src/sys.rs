@@ -21,6 +21,8 @@ pub mod real;
 pub mod signals;
 pub mod sockets;
 pub mod stderr;
+#[cfg(feature = "often")]
+pub mod tally;
 pub mod threads;
 pub mod uncancelled;
 pub mod watch;

@@ -94,7 +94,7 @@ fn works_on_this_glibc() {
 fn works_in_debian(suite: &str, allocator: &str) {
     let root = release::path_from("scripts/roots").join(suite);
     for file in [release::x86_64(), servers().join("plain_server.py")] {
-        std::fs::copy(&file, root.join(file.file_name().expect("a file name"))).expect("copy");
+        release::install(&file, &root);
     }
     let mut command = Command::new("chroot");
     clean_environment(&mut command).arg(&root);

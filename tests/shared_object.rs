@@ -40,6 +40,19 @@ fn it_imports_none_of_the_names_it_exports() {
     assert!(clashes.is_empty(), "{clashes:?}");
 }
 
+/// The cargo feature `often` is for scripts/compare-programs: its hook would slow every program down, and its variable names a file that
+/// is written to.
+#[test]
+fn it_has_nothing_of_the_build_that_releases_often() {
+    let (hook, variable) = ("memset", "TALLY_OF_RELEASES");
+    let source = |path: &str| std::fs::read_to_string(common::root().join(path)).expect("a source file");
+    assert!(source("src/edge/often.rs").contains(&format!("fn {hook}(")), "the hook has another name now");
+    assert!(source("src/sys/tally.rs").contains(&format!("\"{variable}=\"")), "the variable has another name now");
+    let file = file();
+    assert!(!dynamic_symbols(&file, true).contains(hook));
+    assert!(!file.windows(variable.len()).any(|window| window == variable.as_bytes()));
+}
+
 #[test]
 fn it_needs_libc_alone() {
     let data = file();

@@ -30,7 +30,10 @@ pub fn release(process: &Process) -> bool {
     }
     let state = &process.python;
     let began = sys::cpu_time(Clock::Thread);
-    let Some(pass) = pools::release() else {
+    let pass = pools::release();
+    #[cfg(feature = "often")]
+    crate::sys::tally::count(pass.map(|pass| pass.bytes));
+    let Some(pass) = pass else {
         log::unavailable("pools");
         return false;
     };

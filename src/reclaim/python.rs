@@ -116,6 +116,15 @@ pub fn after_wait(process: &Process, shield: &Shield, work: bool) {
     }
 }
 
+/// A release comes at the main thread's next bytecode, whatever there is to gain. For scripts/compare-programs alone.
+#[cfg(feature = "often")]
+pub fn release_soon(process: &Process, shield: &Shield) {
+    if process.is_mine() {
+        want(&process.python);
+        schedule(process, shield);
+    }
+}
+
 fn schedule(process: &Process, shield: &Shield) {
     let state = &process.python;
     let Some(python) = runtime().and_then(|runtime| runtime.python) else { return };

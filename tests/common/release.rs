@@ -2,7 +2,8 @@
 #![allow(dead_code)]
 
 use super::common::root;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
@@ -24,4 +25,12 @@ pub fn path_from(script: &str) -> PathBuf {
     assert!(output.status.success(), "{script} failed; scripts/test installs what it needs");
     let stdout = String::from_utf8(output.stdout).expect("a path");
     PathBuf::from(stdout.lines().last().expect("a path as the last line"))
+}
+
+/// Puts a file into a root directory of scripts/roots, at once: a test beside this one may run the one that is there.
+pub fn install(file: &Path, root: &Path) {
+    let name = file.file_name().expect("a file name").to_string_lossy();
+    let new = root.join(format!("{name}.{}", std::process::id()));
+    fs::copy(file, &new).expect("copy");
+    fs::rename(&new, root.join(&*name)).expect("rename");
 }
