@@ -400,7 +400,7 @@ def main() -> None:
         prog="scripts/bench-calls", description="What a hooked call costs, as a table."
     )
     parser.add_argument(
-        "--markdown", action="store_true", help="print the table for the README"
+        "--markdown", action="store_true", help="print the table for docs/costs.md"
     )
     parser.add_argument(
         "--rounds",

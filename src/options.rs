@@ -1,4 +1,4 @@
-//! The options: ONE table of name, default, meaning and parser. The README's table is rendered from it.
+//! The options: ONE table of name, default, meaning and parser. The table of `docs/options.md` is rendered from it.
 //!
 //! Pure: values come in as bytes (an environment variable need not be UTF-8). A value that does not parse
 //! leaves the default in place and is remembered for one warn line, written when the process first serves; so is a variable
@@ -80,7 +80,7 @@ pub struct Entry {
     pub default: &'static str,
     /// What a value must be, for the warn line.
     pub expected: &'static str,
-    /// What it does, for the README; not in the library itself.
+    /// What it does, for `docs/options.md`; not in the library itself.
     #[cfg(test)]
     pub meaning: &'static str,
     /// Takes a value, or changes nothing.
@@ -105,7 +105,7 @@ const SIZE: &str = "a size such as 8M or 1.5G";
 const DURATION: &str = "a duration such as 500ms, 1.5s, 2m or 1h";
 const SWITCH: &str = "on or off";
 
-/// Every option, in the order of the README.
+/// Every option, in the order of `docs/options.md`.
 pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_INTERVAL",

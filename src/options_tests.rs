@@ -1,4 +1,4 @@
-//! The option table: every value good and bad, and the README that shows it.
+//! The option table: every value good and bad, and the page that shows it.
 
 use super::*;
 use crate::decide::rules::Growth;
@@ -458,12 +458,12 @@ fn the_service_managers_variables_are_no_unknown_options() {
 }
 
 #[test]
-fn the_readme_shows_this_table() {
+fn the_documentation_shows_this_table() {
     let mut table = String::from("| name | default | meaning |\n|---|---|---|\n");
     for Entry { name, default, meaning, .. } in TABLE {
         let default = if default.is_empty() { "unset".into() } else { format!("`{default}`") };
         table += &format!("| `{name}` | {default} | {meaning} |\n");
     }
-    let readme = std::fs::read_to_string("README.md").expect("README.md");
-    assert!(readme.contains(&table), "README.md should contain this table:\n{table}");
+    let page = std::fs::read_to_string("docs/options.md").expect("docs/options.md");
+    assert!(page.contains(&table), "docs/options.md should contain this table:\n{table}");
 }

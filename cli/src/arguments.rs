@@ -1,6 +1,6 @@
 //! The command line.
 //!
-//! The flags of `run` that set the library's options come from the library's own table; what they mean, from the README,
+//! The flags of `run` that set the library's options come from the library's own table; what they mean, from `docs/options.md`,
 //! whose table a test of the library holds against it.
 
 use std::ffi::{OsStr, OsString};
@@ -191,9 +191,10 @@ fn flag(entry: &'static Entry) -> Arg {
         .help_heading("Options of the library (AUTOTRIM_*)")
 }
 
-/// What the README says of an option.
+/// What `docs/options.md` says of an option.
 fn meaning(name: &str) -> &'static str {
-    let row = include_str!("../../README.md").lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")));
+    let row =
+        include_str!("../../docs/options.md").lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")));
     row.and_then(|row| row.split_once('|')).map_or("", |(_, meaning)| meaning.trim_end_matches('|').trim())
 }
 

@@ -3,15 +3,16 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
 
 use support::common::root;
 use support::{autotrim, autotrim_with, finish, open_directory};
 
-/// The options in the README's table.
+/// The options in the table of `docs/options.md`.
 fn options() -> BTreeSet<String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("README.md");
-    let names =
-        readme.lines().filter_map(|line| line.strip_prefix("| `AUTOTRIM_")?.split('`').next().map(str::to_owned));
+    let page = std::fs::read_to_string(root().join("docs/options.md")).expect("docs/options.md");
+    let names = page.lines().filter_map(|line| line.strip_prefix("| `AUTOTRIM_")?.split('`').next().map(str::to_owned));
     names.map(|name| format!("--{}", name.to_lowercase().replace('_', "-"))).collect()
 }
 
@@ -61,4 +62,59 @@ fn the_fields_of_the_json_are_documented() {
         .filter(|name| !documented(name))
         .collect();
     assert!(process.len() > 20 && missing.is_empty(), "{missing:?}");
+}
+
+/// The pages that people read. What a page is made from stands elsewhere than that.
+fn pages() -> Vec<PathBuf> {
+    let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().expect("git");
+    String::from_utf8(listed.stdout)
+        .expect("text")
+        .lines()
+        .filter(|page| *page != "bench/report.md")
+        .map(PathBuf::from)
+        .collect()
+}
+
+/// What a heading is called in links (as GitHub makes it): small letters, hyphens for blanks, nothing else but letters and digits.
+fn anchor(heading: &str) -> String {
+    let kept = |c: char| c.is_alphanumeric() || c == ' ' || c == '-' || c == '_';
+    heading
+        .trim_start_matches('#')
+        .trim()
+        .to_lowercase()
+        .replace('`', "")
+        .chars()
+        .filter(|&c| kept(c))
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+#[test]
+fn every_link_between_pages_leads_somewhere() {
+    let (mut links, mut broken) = (0, Vec::new());
+    for page in pages() {
+        let text = std::fs::read_to_string(root().join(&page)).expect("a page");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next()) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            links += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().expect("a folder").join(file) };
+            let is_there = std::fs::read_to_string(root().join(&target)).map_or_else(
+                |_| heading.is_empty() && root().join(&target).exists(),
+                |text| heading.is_empty() || text.lines().any(|line| line.starts_with('#') && anchor(line) == heading),
+            );
+            if !is_there {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(links >= 50 && broken.is_empty(), "{links} links, of which lead nowhere: {broken:#?}");
+}
+
+#[test]
+fn the_readme_is_read_in_ten_minutes() {
+    let lines = std::fs::read_to_string(root().join("README.md")).expect("README.md").lines().count();
+    assert!(lines <= 200, "{lines} lines");
 }
