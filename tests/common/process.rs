@@ -37,6 +37,14 @@ pub fn children(parent: u32) -> Vec<u32> {
     pids
 }
 
+/// Whether the process has forked this child, its first, before it was old enough for a thread of the library: not where the machine is so
+/// busy that start takes five seconds.
+pub fn has_forked_soon(process: u32, child: u32) -> bool {
+    let ticks =
+        |pid: u32| Process::new(pid as i32).and_then(|process| process.stat()).expect("/proc/PID/stat").starttime;
+    ticks(child) < ticks(process) + 4 * procfs::ticks_per_second()
+}
+
 /// Whether a file of this name is mapped into the process.
 pub fn has_mapped(pid: u32, file: &Path) -> bool {
     let name = file.file_name().expect("a file name").to_string_lossy().into_owned();
