@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use procfs::process::Process;
 use serde_json::Value;
@@ -220,14 +221,24 @@ fn growth_that_finds_no_moment_is_told() {
     let server = gunicorn.env("AUTOTRIM_LOG", "debug").start();
     get(server.port, "/fragment");
     server.wait_for_line("a first trim, after which there is a floor", |line| line.is_trim("growth"));
-    let answer = server.while_one_is_open(|| {
-        get(server.port, "/fragment");
-        wait_within(LIMIT, "a word about growth", || {
-            let noted = found(&doctor(server.worker()), "growth");
-            noted.iter().any(|(level, text)| level == "warning" && text.contains("no trim for 10 s")).then_some(())
+    let is_told = || {
+        let noted = found(&doctor(server.worker()), "growth");
+        noted.iter().any(|(level, text)| level == "warning" && text.contains("no trim for 10 s"))
+    };
+    // On a busy machine the request that is open may have been so for so long that nothing waits for it any more.
+    let told = (0..5).any(|_| {
+        let mut told = false;
+        let answer = server.while_one_is_open(|| {
+            get(server.port, "/fragment");
+            let began = Instant::now();
+            while !told && began.elapsed() < Duration::from_secs(20) {
+                told = is_told();
+            }
         });
+        assert_eq!(answer.text(), "hello");
+        told
     });
-    assert_eq!(answer.text(), "hello");
+    assert!(told, "no word about growth: {}", server.stderr());
     wait_within(LIMIT, "the trim", || found(&doctor(server.worker()), "growth").is_empty().then_some(()));
 }
 
