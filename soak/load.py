@@ -11,8 +11,14 @@ import time
 from dataclasses import dataclass, field
 
 # The paths of tests/servers/app.py, with the length of the answer where it is fixed.
-PATHS = {"/small": 6, "/big": 5 << 20, "/chunked": None, "/file": None}
-WEIGHTS = [30, 1, 6, 4]
+PATHS = {
+    "/small": 6,
+    "/big": 5 << 20,
+    "/chunked": None,
+    "/file": None,
+    "/objects": 93_320,
+}
+WEIGHTS = [30, 1, 6, 4, 4]
 UPLOAD = b"x" * 100_000
 PAUSE_SECONDS = 0.01
 TIMEOUT_SECONDS = 120

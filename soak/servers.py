@@ -24,6 +24,9 @@ SETTINGS = {
     "AUTOTRIM_OVERHEAD": "0",
     # Requests in flight are no reason to wait: each trim reports the count.
     "AUTOTRIM_DEFER": "1ms",
+    # What reaches into CPython, too.
+    "AUTOTRIM_POOLS": "auto",
+    "AUTOTRIM_GC": "auto",
     "AUTOTRIM_LOG": "debug",
 }
 COUNTED = re.compile(r"^autotrim: pid=(\d+) .*event=trim .*?requests=(\d+) ")

@@ -10,6 +10,7 @@ path        answer
 /fragment   frees 64 MB that only malloc_trim gives back (heap.py)
 /maze       makes a heap on which one malloc_trim takes long, answers with the milliseconds (heap.py)
 /garbage    leaves 1 MB of cyclic garbage in a process that never collects it by itself; more of that in garbage.py
+/objects    a thousand small objects as JSON, some of them cyclic garbage afterwards (objects.py)
 /500        raises
 other       404
 
@@ -25,6 +26,7 @@ from urllib.parse import parse_qs
 
 import garbage
 import heap
+import objects
 
 BIG = bytes(range(256)) * (5 * 1024 * 4)
 PIECES = [b"first ", b"second " * 1000, b"third\n"]
@@ -65,6 +67,7 @@ def respond(path, body_length, query=""):
         "/upload": lambda: b"%d\n" % body_length,
         "/pid": lambda: b"%d\n" % os.getpid(),
         "/fragment": lambda: b"%d\n" % heap.fragment(),
+        "/objects": objects.answer,
         "/maze": lambda: b"%.1f\n" % heap.maze(75.0),
     }
     if path in garbage.PATHS:
