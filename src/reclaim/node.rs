@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use super::garbage;
 use crate::decide::collection::Collects;
 use crate::decide::{MILLISECOND, SECOND};
-use crate::own::process::Process;
+use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
 use crate::reclaim::state::Notified;
@@ -37,10 +37,12 @@ pub fn point_of_epoll() -> Point {
     if is_worker { Point::EpollOfWorker } else { Point::Epoll }
 }
 
-/// The isolate of the calling thread, which is about to wait at `point`: libuv waits in epoll.
+/// The isolate of the calling thread, which is about to wait at `point`: libuv waits in epoll. A forked child that goes on has a V8
+/// without its threads.
 fn isolate(point: Option<Point>) -> Option<Isolate> {
     let node = runtime()?.node.as_ref()?;
-    point.filter(|point| point.is_epoll()).and_then(|_| node.isolate())
+    let waits = point.is_some_and(Point::is_epoll) && !process::is_forked();
+    if waits { node.isolate() } else { None }
 }
 
 /// When garbage is collected here; `None` where this is no thread of Node's that waits for events.
