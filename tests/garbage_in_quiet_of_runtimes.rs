@@ -97,3 +97,17 @@ fn many_collections_change_no_answer() {
     server.get("/end");
     assert_eq!(server.wait().code(), Some(7), "{}", server.read("stderr"));
 }
+
+/// Each has an isolate of its own, which ends with it, whoever is asked to collect at that moment.
+#[test]
+fn workers_may_end_at_any_time() {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let server = node("node", &[], &environment);
+    let workers = || server.get("/worker").text().parse::<usize>().expect("a number");
+    for _ in 0..40 {
+        workers();
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    wait_within(LIMIT, "the workers' ends", || (workers() >= 40).then_some(()));
+    assert!(told(&server) >= 5, "{}", server.read("stderr"));
+}

@@ -4,6 +4,7 @@
 //
 //   /garbage          some megabytes of it
 //   /tell             how many full collections were made, and how much of it was finalized
+//   /worker           a thread that does the same, waits a little, and is ended in its wait; how many were
 //   /end              ends with status 7, by process.exit, in the middle of everything
 //   anything else     a short answer
 //
@@ -16,6 +17,7 @@ const { Worker, isMainThread } = require("node:worker_threads");
 
 let collections = 0;
 let finalized = 0;
+let ended = 0;
 let running = false;
 const registry = new FinalizationRegistry(() => {
   // It is JavaScript, and never runs within other JavaScript.
@@ -46,6 +48,10 @@ if (isMainThread) {
     let body = "fine\n";
     if (request.url === "/garbage") {
       body = `${garbage()}\n`;
+    } else if (request.url === "/worker") {
+      const passing = new Worker(__filename);
+      passing.once("message", () => setTimeout(() => passing.terminate().then(() => (ended += 1)), 30));
+      body = `${ended}\n`;
     } else if (request.url === "/tell") {
       body = `${collections} ${finalized}\n`;
     }
