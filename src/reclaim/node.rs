@@ -5,6 +5,7 @@
 //! it runs where Node runs V8's own tasks, and the loop goes around once afterwards. The queue's eventfd ends the wait that is
 //! about to begin, the collection runs, and after the next wait has begun comes the trim.
 
+use core::sync::atomic::AtomicI32;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::garbage;
@@ -59,17 +60,19 @@ pub fn ask(process: &Process, shield: &Shield, point: Option<Point>, somebody_wa
         end(state);
     }
     let was_asked = state.threads.iter().any(|asked| asked.load(Relaxed).abs() == thread);
-    let place = state.threads.iter().find(|asked| asked.load(Relaxed) == 0);
-    let Some(place) = place.filter(|_| !was_asked && may_act(process, shield) && !somebody_waits()) else {
+    if was_asked || !may_act(process, shield) || somebody_waits() {
         return true;
-    };
+    }
+    let takes = |asked: &&AtomicI32| asked.compare_exchange(0, thread, Relaxed, Relaxed).is_ok();
+    let Some(place) = state.threads.iter().find(takes) else { return true };
     if state.since.load(Relaxed) == 0 {
         state.cpu.store(sys::cpu_time(Clock::Process), Relaxed);
         state.since.store(now, Relaxed);
     }
     if node.notify(isolate) {
-        place.store(thread, Relaxed);
         process.hints.now();
+    } else {
+        place.store(0, Relaxed);
     }
     true
 }

@@ -18,7 +18,8 @@ pub fn may_collect() -> bool {
     runtime().is_some_and(|runtime| runtime.node.is_some()) || python::may_collect()
 }
 
-/// What was decided to be asked is.
+/// What was decided to be asked is, where there is Node, and CPython beside it perhaps. Apart, for the sake of the stack.
+#[inline(never)]
 pub fn ask(
     process: &Process,
     shield: &Shield,

@@ -29,7 +29,14 @@ pub fn at_wait_point(
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> bool {
-    process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits)).is_some()
+    let decided = process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits));
+    // Node is asked when all else is done, for the sake of the stack.
+    if let Some(Some(decision)) = decided
+        && runtime.node.is_some()
+    {
+        runtimes::ask(process, shield, point, decision, somebody_waits);
+    }
+    decided.is_some()
 }
 
 /// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
@@ -63,6 +70,7 @@ pub fn in_background(process: &Process) -> Option<u64> {
     decided.unwrap_or(Some(PATIENCE))
 }
 
+/// What was decided last; `None` where nothing may be done.
 fn decide(
     runtime: &Runtime,
     process: &Process,
@@ -70,7 +78,7 @@ fn decide(
     policy: &mut Policy,
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
-) {
+) -> Option<Decision> {
     let rules = &outside::rules_at_wait_point(process, &runtime.options.rules);
     let small = policy.low == 0 && tasks::is_waiting_for(process);
     let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
@@ -82,7 +90,8 @@ fn decide(
     if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
         if let Some(obstacle) = safety::obstacle(process, shield) {
-            return process.hints.plan(after(obstacle, process));
+            process.hints.plan(after(obstacle, process));
+            return None;
         }
         if ask && somebody_waits() {
             next = policy.somebody_waits(rules, sys::now());
@@ -93,10 +102,13 @@ fn decide(
     }
     process.hints.plan(next);
     process.stats.decided(policy);
-    runtimes::ask(process, shield, point, decision, somebody_waits);
+    if runtime.node.is_none() {
+        python::ask(process, decision);
+    }
     if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
         process.hints.plan_by(sys::now().saturating_add(wait));
     }
+    Some(decision)
 }
 
 /// When to look again where a trim is due and nothing may be done: at the next wait, or where that would be so at each of them, after

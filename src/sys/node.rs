@@ -75,6 +75,7 @@ impl Node {
     ///
     /// Told on the isolate's own thread V8 collects at once, in here. So it is told from another one, which V8 allows at any time and
     /// for which it queues a task. That thread lives for this alone, and the caller waits for it: meanwhile the isolate cannot end.
+    #[inline(never)]
     pub fn notify(&self, isolate: Isolate) -> bool {
         if filter::is_restricted() {
             return false;
