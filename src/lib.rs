@@ -50,10 +50,11 @@ mod watch;
 
 use allocator::Allocator;
 use edge::{hooks, starting, thread};
-use options::{Gc, Options};
+use options::Options;
 use own::process;
 use own::runtime::{self, Runtime};
 use reclaim::duty;
+use sys::node::Node;
 use sys::python::Python;
 use sys::{files, filter, handler, memory, pools, real, signals};
 use watch::{tasks, unseen};
@@ -84,8 +85,10 @@ fn start() {
     sys::tally::prepare();
     // Not `||`: arenas are learnt whatever else is asked for.
     let has_pools = options.pools && pools::prepare();
-    let python = if options.gc != Gc::Off || has_pools { Python::find() } else { None };
-    runtime::begin(Runtime { options, allocator, libc, python, stderr: files::stderr_identity() });
+    let gc = options.gc;
+    let python = if gc.auto || gc.python || has_pools { Python::find() } else { None };
+    let node = if gc.auto || gc.node { Node::find() } else { None };
+    runtime::begin(Runtime { options, allocator, libc, python, node, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);
 }

@@ -234,10 +234,11 @@ pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_GC",
         default: "off",
-        expected: "off, auto or python",
+        expected: "off, auto, or names of python and node, separated by commas",
         #[cfg(test)]
         meaning: "auto = when it is quiet and a trim has left AUTOTRIM_GROWTH more than the last collection did, have CPython collect its \
-                  cyclic garbage; python = before each trim; both as AUTOTRIM_OVERHEAD can pay for the pause",
+                  cyclic garbage, or Node its garbage; python = before each trim; node = before each trim in quiet; names are separated \
+                  by commas; all as AUTOTRIM_OVERHEAD can pay for the pause",
         set: |options, value| values::gc(value).map(|gc| options.gc = gc),
         told: Never,
     },
@@ -297,7 +298,7 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
-            gc: Gc::Off,
+            gc: Gc { auto: false, python: false, node: false },
             pools: false,
             pressure: Setting::Off,
             watch: Watch::Unset,

@@ -60,7 +60,7 @@ fn the_defaults_are_those_of_the_table() {
     let rules = options.rules;
     assert_eq!((rules.interval, rules.growth.bytes, rules.growth.share), (1024, 4 << 20, 5 * PERCENT));
     assert_eq!((rules.idle, rules.defer, rules.overhead), (SECOND, SECOND, PERCENT));
-    assert!(!options.needs_thread() && options.gc == Gc::Off);
+    assert!(!options.needs_thread() && options.gc == Gc::default());
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
     assert_eq!(options.trim_threshold, TrimThreshold::Auto);
     assert!(options.is_active() && invalid(&options).is_empty() && unknown(&options).is_empty());
@@ -93,7 +93,7 @@ fn good_values_are_taken() {
     assert_eq!((options.arenas, options.log), (Arenas::AtMost(4), Level::Debug));
     assert!(matches!(options.pressure, Setting::At(path) if path.as_bytes() == b"/run/pressure"));
     assert_eq!(options.signal, 52);
-    assert!(options.needs_thread() && options.gc == Gc::Python);
+    assert!(options.needs_thread() && options.gc == Gc { python: true, ..Gc::default() });
     assert_eq!(invalid(&options), []);
 }
 
@@ -206,7 +206,11 @@ fn switches_have_one_reader() {
         let options = taken(&[&given("DISABLE"), &given("GC"), &given("PRESSURE")]);
         assert_eq!(invalid(&options), [], "{value}");
         let pressure = matches!(options.pressure, Setting::Auto);
-        assert_eq!((options.disabled, options.gc == Gc::Auto, pressure), (on, on, on), "{value}");
+        assert_eq!(
+            (options.disabled, options.gc == Gc { auto: on, ..Gc::default() }, pressure),
+            (on, true, on),
+            "{value}"
+        );
         assert_eq!(options.is_active(), !on, "{value}");
     }
     for value in ["2", "maybe", "disable", "yes please", "nope"] {
@@ -217,11 +221,31 @@ fn switches_have_one_reader() {
 }
 
 #[test]
+fn garbage_is_collected_of_runtimes_by_their_names() {
+    let gc = |value: &str| taken(&[format!("AUTOTRIM_GC={value}").as_bytes()]);
+    let told = |value: &str| {
+        let mut line = Line::new();
+        gc(value).gc.write(&mut line);
+        String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
+    };
+    for value in ["off", "auto", "python", "node", "python,node", "auto,node", "auto,python,node"] {
+        assert_eq!((invalid(&gc(value)), told(value)), (vec![], value.to_owned()));
+    }
+    assert_eq!(gc("Node, PYTHON").gc, Gc { auto: false, python: true, node: true });
+    for value in ["perl", "ruby", "python,", ",", "node,off", "on,node", "python node"] {
+        assert_eq!(invalid(&gc(value)).len(), 1, "{value}");
+    }
+}
+
+#[test]
 fn words_may_be_in_capitals() {
     let options =
         taken(&[b"AUTOTRIM_LOG=Warning", b"AUTOTRIM_GC=Python", b"AUTOTRIM_ARENAS=AUTO", b"AUTOTRIM_PRESSURE=Auto"]);
     assert_eq!(invalid(&options), []);
-    assert_eq!((options.log, options.gc, options.arenas), (Level::Warn, Gc::Python, Arenas::Auto));
+    assert_eq!(
+        (options.log, options.gc, options.arenas),
+        (Level::Warn, Gc { python: true, ..Gc::default() }, Arenas::Auto)
+    );
     assert_eq!(taken(&[b"AUTOTRIM_LOG=DEBUG"]).log, Level::Debug);
     assert!(!taken(&[b"AUTOTRIM_PROGRAMS=GUNICORN"]).chosen, "names of files are what they are");
 }
@@ -257,7 +281,7 @@ fn the_longest_line_fits() {
     // The longest pid and program, all of it quoted; gc, arenas, allocator, version and the end of the line.
     let rest = "autotrim: pid=4194304 program=\"\" event=enabled".len()
         + 2 * 64
-        + " gc=python arenas=2147483647 allocator=tcmalloc-google-2.36 version=10.10.10\n".len();
+        + " gc=auto,python,node arenas=2147483647 allocator=tcmalloc-google-2.36 version=10.10.10\n".len();
     assert!(options + rest <= Line::new().room(), "{options} and {rest}");
 }
 

@@ -394,7 +394,7 @@ proptest! {
             let now = now.max(1);
             let asked = Asked { pressure: took & 1 != 0, signal: took & 2 != 0 };
             let swapped = took & 8 != 0;
-            let collects = [Collects::No, Collects::InQuiet, Collects::Always, Collects::InQuiet][took as usize / 4 % 4];
+            let collects = [Collects::No, Collects::InQuiet, Collects::Always, Collects::BeforeQuiet][took as usize / 4 % 4];
             let (has_pools, released) = (took & 256 != 0, Released { took: collected / 3, bytes: took / 5, rss: collected });
             let (active_at, ended, between_tasks) = (took / 2, took & 32 != 0, took & 64 != 0);
             let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected, has_pools, released };

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod handler;
 pub mod memory;
 pub mod next;
+pub mod node;
 pub mod objects;
 pub mod optional;
 pub mod own;

@@ -49,6 +49,7 @@ const IMPORTS: &[&str] = &[
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",
     "ruby_init",
+    "_ZN4node21LowMemoryNotificationEv",
     "mallctl",
     "je_mallctl",
     "MallocExtension_ReleaseFreeMemory",

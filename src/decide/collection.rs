@@ -13,6 +13,8 @@ pub enum Collects {
     No,
     /// When it is quiet and a trim has left more than what the last collection did.
     InQuiet,
+    /// Before each trim in quiet.
+    BeforeQuiet,
     /// Before each trim.
     Always,
 }
@@ -77,6 +79,12 @@ impl Collection {
         self.collects == Collects::InQuiet && !has_waited && after >= limit(self.left)
     }
 
+    /// Quiet begins with so much, where `limit` of what was left last is enough: whatever trims have brought lately, may one that comes
+    /// with a collection bring more?
+    pub fn may_bring(&self, rss: u64, limit: impl FnOnce(u64) -> u64) -> bool {
+        matches!(self.collects, Collects::InQuiet | Collects::BeforeQuiet) && rss >= limit(self.left)
+    }
+
     /// Whether the due trim waits for one.
     pub const fn is_waited_for(&self) -> bool {
         self.since != 0
@@ -98,7 +106,8 @@ impl Collection {
         let in_quiet = match self.collects {
             Collects::No => return None,
             Collects::InQuiet if !(quiet && self.owes) => return None,
-            Collects::InQuiet => true,
+            Collects::BeforeQuiet if !quiet || self.in_vain => return None,
+            Collects::InQuiet | Collects::BeforeQuiet => true,
             Collects::Always => false,
         };
         if self.took != 0 || !(affordable || now >= self.from) {

@@ -174,7 +174,7 @@ impl Policy {
 
     /// Whether a trim for this trigger that leaves so much may have left garbage that is to be collected in quiet.
     pub fn may_hold_garbage(&self, rules: &Rules, trigger: Trigger, after: Option<u64>) -> bool {
-        let growth = if rules.growth.is_on() { rules.growth } else { WATCHED };
+        let growth = growth_of_garbage(rules);
         matches!(trigger, Trigger::Idle)
             && after.is_some_and(|after| self.collection.may_be_left(after, |left| growth.limit(left)))
     }
@@ -381,8 +381,9 @@ impl Policy {
         if grown {
             self.patience.reset();
         }
-        let look =
-            if begins && now >= self.patience.until() { Look::Try } else { self.watch.look(now, cpu, &self.patience) };
+        let growth = growth_of_garbage(rules);
+        let is_time = now >= self.patience.until() || self.collection.may_bring(self.rss, |left| growth.limit(left));
+        let look = if begins && is_time { Look::Try } else { self.watch.look(now, cpu, &self.patience) };
         match look {
             Look::Try => self.set_due(Trigger::Idle, now),
             Look::InVain => self.was_in_vain(now, 0),
@@ -573,6 +574,11 @@ impl Policy {
         let jitter = rules.jitter.checked_add(1).map_or(random, |choices| random % choices.max(1));
         requests.saturating_add(rules.interval).saturating_add(jitter).max(1)
     }
+}
+
+/// What RSS must have grown by since the last collection for garbage to be looked for in quiet.
+fn growth_of_garbage(rules: &Rules) -> Growth {
+    if rules.growth.is_on() { rules.growth } else { WATCHED }
 }
 
 #[cfg(test)]

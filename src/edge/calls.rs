@@ -10,6 +10,7 @@ use crate::decide::{MILLISECOND, SECOND};
 use crate::own::descriptors;
 use crate::own::waits::Point;
 use crate::pure::connection::State;
+use crate::reclaim::node;
 use crate::sys::errno::{Failure, fail};
 use crate::sys::filter::{self, Call};
 use crate::sys::{memory, real, signals, sockets};
@@ -97,7 +98,7 @@ pub fn epoll(
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
     wait::at(
-        || Point::Epoll,
+        node::point_of_epoll,
         true,
         move || milliseconds(timeout),
         next,
@@ -127,7 +128,7 @@ pub fn epoll2(
     next: impl Fn() -> c_int + Copy,
 ) -> c_int {
     wait::at(
-        || Point::Epoll,
+        node::point_of_epoll,
         false,
         move || seconds(timeout),
         next,

@@ -18,7 +18,7 @@ use crate::own::hints::Reason;
 use crate::own::process::Process;
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::{duty, python, trim};
+use crate::reclaim::{duty, node, python, trim};
 use crate::sys;
 use crate::sys::errno::{errno, fail, keeping_errno, set_errno};
 use crate::sys::filter::{self, Call};
@@ -129,6 +129,9 @@ impl Wait {
         timeout: &mut dyn FnMut() -> Option<Timeout>,
     ) -> Option<Wait> {
         let runtime = runtime().filter(|runtime| runtime.allocator.is_ok())?;
+        if node::is_left_alone() {
+            return None;
+        }
         let answered = process.stats.requests.load(Relaxed);
         let mut length = || {
             let length = match timeout()? {
@@ -156,6 +159,7 @@ impl Wait {
             // Whatever was done since the last wait.
             process.hints.add(Reason::Moved);
         }
+        node::is_back(process);
         let active_at = process.hints.note_activity(now);
         let is_time = process.hints.is_time(answered, now, active_at.is_some());
         if is_time || outside::takes_signal(process) || python::is_wanted(process, now) {
@@ -188,7 +192,7 @@ impl Wait {
         // poll and select fail with EINTR where a signal is pending when their time is over (fs/select.c, do_poll and core_sys_select).
         // epoll_wait does not (fs/eventpoll.c, ep_poll): a thread that has yet to get a processor then would run the handler, and
         // wait on. It is cut only where it can be shielded.
-        let is_epoll = self.point == Point::Epoll;
+        let is_epoll = self.point.is_epoll();
         let divisible = divisible && (!is_epoll || substitute.is_none_or(filter::allows));
         if let Some(first) = first.take_if(|_| !is_epoll || !divisible) {
             let part = if divisible { Part::First(first) } else { Part::Rest(self.left()) };
@@ -276,7 +280,7 @@ impl Wait {
         mut waited: u64,
         call: &mut dyn FnMut(Part, How) -> c_int,
     ) -> c_int {
-        let divisible = divisible && self.point != Point::Epoll;
+        let divisible = divisible && !self.point.is_epoll();
         let mut own = None;
         loop {
             let shield = own.as_ref().unwrap_or(shield);

@@ -29,24 +29,38 @@ pub enum Arenas {
     AtMost(i32),
 }
 
-/// `AUTOTRIM_GC`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gc {
-    /// Nobody's garbage is collected.
-    Off,
-    /// CPython's in quiet, where a trim leaves more than the last collection did.
-    Auto,
-    /// CPython's before each trim.
-    Python,
+/// `AUTOTRIM_GC`: whose garbage is collected. Nothing = nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gc {
+    /// Whichever runtime the program has: in quiet, where a trim leaves more than the last collection did.
+    pub auto: bool,
+    /// CPython's, before each trim.
+    pub python: bool,
+    /// Node's, before each trim in quiet.
+    pub node: bool,
 }
 
 impl Gc {
-    /// The value that means it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Gc::Off => "off",
-            Gc::Auto => "auto",
-            Gc::Python => "python",
+    /// Whether anybody's is.
+    pub const fn is_on(self) -> bool {
+        self.auto || self.python || self.node
+    }
+
+    /// Whether a runtime is asked for by its name.
+    pub const fn names_any(self) -> bool {
+        self.python || self.node
+    }
+
+    /// As it is read.
+    pub fn write(self, line: &mut Line) {
+        let words = [(self.auto, "auto"), (self.python, "python"), (self.node, "node")];
+        let mut some = false;
+        for (_, word) in words.into_iter().filter(|(is_meant, _)| *is_meant) {
+            line.text(if some { "," } else { "" }).text(word);
+            some = true;
+        }
+        if !some {
+            line.text("off");
         }
     }
 }

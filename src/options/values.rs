@@ -149,12 +149,19 @@ pub fn pressure(value: &[u8]) -> Option<Setting> {
     }
 }
 
-/// `AUTOTRIM_GC`.
+/// `AUTOTRIM_GC`: a switch, or names separated by commas.
 pub fn gc(value: &[u8]) -> Option<Gc> {
-    if is(value, "python") {
-        return Some(Gc::Python);
+    if let Some(auto) = automatic(value) {
+        return Some(Gc { auto, ..Gc::default() });
     }
-    automatic(value).map(|on| if on { Gc::Auto } else { Gc::Off })
+    let mut gc = Gc::default();
+    for name in value.split(|&byte| byte == b',') {
+        let name = name.trim_ascii();
+        let names = [("auto", &mut gc.auto), ("python", &mut gc.python), ("node", &mut gc.node)];
+        let (_, meant) = names.into_iter().find(|(word, _)| is(name, word))?;
+        *meant = true;
+    }
+    Some(gc)
 }
 
 /// `AUTOTRIM_POOLS`.

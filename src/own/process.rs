@@ -14,7 +14,7 @@ use crate::decide::verdict::Floors;
 use crate::own::hints::{Hints, Reason};
 use crate::own::stats::{Stats, autotrim_stats};
 use crate::own::waits::Waits;
-use crate::reclaim::state::Asked;
+use crate::reclaim::state::{Asked, Notified};
 use crate::sys::cell::TryLock;
 use crate::sys::errno::keeping_errno;
 use crate::sys::{self, memory};
@@ -53,6 +53,8 @@ pub struct Process {
     pub outside: Outside,
     /// What CPython is asked for before trims.
     pub python: Asked,
+    /// The same of Node.
+    pub node: Notified,
     /// What the log has said.
     pub said: Said,
     /// The file of metrics.

@@ -4,6 +4,7 @@ use crate::allocator::{Allocator, Refusal};
 use crate::options::Options;
 use crate::sys::cell::Late;
 use crate::sys::files::Identity;
+use crate::sys::node::Node;
 use crate::sys::python::Python;
 
 /// What the constructor has found and decided.
@@ -17,6 +18,8 @@ pub struct Runtime {
     pub libc: &'static [u8],
     /// The interpreter that is asked for something before trims; `None` where it never is, or there is none.
     pub python: Option<Python>,
+    /// The same of Node.
+    pub node: Option<Node>,
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     pub stderr: Option<Identity>,
 }

@@ -22,6 +22,8 @@ pub enum Point {
     Receive,
     /// epoll_wait and its kin.
     Epoll,
+    /// The same on a thread of Node's that is not the first.
+    EpollOfWorker,
     /// poll and ppoll.
     Poll,
     /// The same for one connection alone: a thread's own client.
@@ -33,12 +35,17 @@ pub enum Point {
 }
 
 impl Point {
+    /// Whether it is one of epoll.
+    pub const fn is_epoll(self) -> bool {
+        matches!(self, Point::Epoll | Point::EpollOfWorker)
+    }
+
     /// The name in log lines.
     pub const fn name(self) -> &'static str {
         match self {
             Point::Accept => "accept",
             Point::Receive => "recv",
-            Point::Epoll => "epoll",
+            Point::Epoll | Point::EpollOfWorker => "epoll",
             Point::Poll | Point::PollClient => "poll",
             Point::Select => "select",
             Point::Thread => "thread",
@@ -74,9 +81,9 @@ pub struct Waits {
 /// So much later than a thread that waits for its client does one look that others may need: it accepts connections.
 const WAY: u64 = 10 * MILLISECOND;
 
-/// The one of two that is for waits of this kind: for those for one client, or for all others.
+/// The one of two that is for waits of this kind: for those for one client, or of one worker; or for all others.
 fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
-    if matches!(point, Point::Receive | Point::PollClient) { clients } else { others }
+    if matches!(point, Point::Receive | Point::PollClient | Point::EpollOfWorker) { clients } else { others }
 }
 
 impl Waits {

@@ -1,10 +1,9 @@
-//! `AUTOTRIM_GC`: CPython's cyclic garbage is collected before a trim, or in quiet where a trim has left much, so that the trim has more to
-//! give back. [`super::python`] knows when that may be.
+//! `AUTOTRIM_GC`: a runtime's garbage is collected before a trim, or in quiet where a trim has left much, so that the trim has more to
+//! give back. [`super::python`] knows when CPython's may be, and [`super::node`] Node's.
 
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::collection::Collects;
-use crate::options::Gc;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::sys;
@@ -12,12 +11,21 @@ use crate::sys::memory::{self, Shared};
 use crate::sys::python::Python;
 use crate::tell::log;
 
-/// When it is collected where the main thread passes by.
-pub fn collects() -> Collects {
+/// When CPython's is collected, where its main thread passes by.
+pub fn of_python() -> Collects {
     match runtime().map(|runtime| runtime.options.gc) {
-        Some(Gc::Python) => Collects::Always,
-        Some(Gc::Auto) => Collects::InQuiet,
-        Some(Gc::Off) | None => Collects::No,
+        Some(gc) if gc.python => Collects::Always,
+        Some(gc) if gc.auto => Collects::InQuiet,
+        _ => Collects::No,
+    }
+}
+
+/// When Node's is, where a thread waits whose isolate has some.
+pub fn of_node() -> Collects {
+    match runtime().map(|runtime| runtime.options.gc) {
+        Some(gc) if gc.node => Collects::BeforeQuiet,
+        Some(gc) if gc.auto => Collects::InQuiet,
+        _ => Collects::No,
     }
 }
 
@@ -32,10 +40,12 @@ pub fn take(process: &Process) -> u64 {
     process.python.took.swap(0, Relaxed)
 }
 
-/// A trim is done without a collection. If none ever will come, that is said once.
+/// A trim is done without a collection. If none ever will come although a runtime was named, that is said once.
 pub fn went_without(process: &Process) {
     let state = &process.python;
-    if collects() == Collects::Always && !state.main_waits.load(Relaxed) && !state.said.swap(true, Relaxed) {
+    let Some(runtime) = runtime() else { return };
+    let is_there = state.main_waits.load(Relaxed) || runtime.node.is_some();
+    if runtime.options.gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
         log::unavailable("gc");
     }
 }

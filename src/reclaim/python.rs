@@ -39,7 +39,7 @@ fn passes_by(process: &Process) -> bool {
 
 /// When garbage is collected here, for which a trim waits then.
 pub fn collects(process: &Process) -> Collects {
-    match garbage::collects() {
+    match garbage::of_python() {
         collects if collects != Collects::No && passes_by(process) => collects,
         _ => Collects::No,
     }
@@ -72,7 +72,7 @@ pub fn trimmed(process: &Process, has_collected: bool, has_waited: bool, release
     if !has_collected {
         garbage::went_without(process);
     }
-    if !has_waited && garbage::collects() == Collects::InQuiet && state.collects.swap(false, Relaxed) {
+    if !has_waited && garbage::of_python() == Collects::InQuiet && state.collects.swap(false, Relaxed) {
         // One of an earlier quiet moment, and this trim was enough, or will ask again.
         state.wanted.store(false, Relaxed);
     }
@@ -89,7 +89,7 @@ pub fn trimmed(process: &Process, has_collected: bool, has_waited: bool, release
 /// thread that comes by no more must not cost the others anything.
 pub fn is_wanted(process: &Process, now: u64) -> bool {
     let state = &process.python;
-    let is_asked_for = || state.collects.load(Relaxed) && garbage::collects() == Collects::Always;
+    let is_asked_for = || state.collects.load(Relaxed) && garbage::of_python() == Collects::Always;
     let is_recent = || now.saturating_sub(state.asked_at.load(Relaxed)) < LOOKED_OUT_FOR;
     state.wanted.load(Relaxed) && (is_recent() || is_asked_for())
 }

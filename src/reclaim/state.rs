@@ -1,6 +1,6 @@
-//! What one process asks of CPython before its trims, in its page. All zeros = nothing yet.
+//! What one process asks of CPython and Node before its trims, in its page. All zeros = nothing yet.
 
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 
 /// See [`super::python`], [`super::garbage`] and [`super::pools`].
 pub struct Asked {
@@ -30,4 +30,16 @@ pub struct Asked {
     pub pools_rss: AtomicU64,
     /// How many requests were answered then.
     pub pools_requests: AtomicU64,
+}
+
+/// What threads of Node's were asked for, for one trim. All zeros = nothing.
+pub struct Notified {
+    /// The threads whose isolates are to collect before their next wait; negative once they have; 0 = none.
+    pub threads: [AtomicI32; 4],
+    /// When the first of them was asked; 0 = none was.
+    pub since: AtomicU64,
+    /// The CPU time that the process had used then, in nanoseconds.
+    pub cpu: AtomicU64,
+    /// What it has used since, when the last one was back.
+    pub took: AtomicU64,
 }

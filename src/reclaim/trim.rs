@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, pools, python};
+use super::{duty, garbage, node, pools, python, runtimes};
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
@@ -29,7 +29,14 @@ pub fn at_wait_point(
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> bool {
-    process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits)).is_some()
+    let decided = process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits));
+    // Node is asked when all else is done, for the sake of the stack.
+    if let Some(Some(decision)) = decided
+        && runtime.node.is_some()
+    {
+        runtimes::ask(process, shield, point, decision, somebody_waits);
+    }
+    decided.is_some()
 }
 
 /// On the thread of our own: trims if that is right, and says after how many nanoseconds to come back (`None` = when
@@ -40,12 +47,12 @@ pub fn in_background(process: &Process) -> Option<u64> {
     let runtime = runtime()?;
     let rules = &runtime.options.rules;
     let decided = process.policy.with(|policy| {
-        let moment = moment(process, false);
+        let moment = moment(process, false, None);
         let (mut decision, mut next) = policy.decide_in_background(rules, moment);
         if let Decision::Trim { trigger, .. } = decision {
             trim(runtime, process, policy, trigger, Point::Thread);
             metrics::update(runtime, process, policy, || true);
-            (decision, next) = policy.decide_in_background(rules, self::moment(process, false));
+            (decision, next) = policy.decide_in_background(rules, self::moment(process, false, None));
         }
         python::ask(process, decision);
         if policy.is_due() {
@@ -63,6 +70,7 @@ pub fn in_background(process: &Process) -> Option<u64> {
     decided.unwrap_or(Some(PATIENCE))
 }
 
+/// What was decided last; `None` where nothing may be done.
 fn decide(
     runtime: &Runtime,
     process: &Process,
@@ -70,33 +78,37 @@ fn decide(
     policy: &mut Policy,
     point: Option<Point>,
     somebody_waits: &mut dyn FnMut() -> bool,
-) {
+) -> Option<Decision> {
     let rules = &outside::rules_at_wait_point(process, &runtime.options.rules);
     let small = policy.low == 0 && tasks::is_waiting_for(process);
     let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
     let passed_over = policy.counts.nothing_to_gain;
-    let (mut decision, mut next) = policy.decide(rules, moment(process, true), rss);
+    let (mut decision, mut next) = policy.decide(rules, moment(process, true, point), rss);
     if policy.counts.nothing_to_gain != passed_over {
         log::passed_over(process.stats.requests.load(Relaxed));
     }
     if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
         if let Some(obstacle) = safety::obstacle(process, shield) {
-            return process.hints.plan(after(obstacle, process));
+            process.hints.plan(after(obstacle, process));
+            return None;
         }
         if ask && somebody_waits() {
             next = policy.somebody_waits(rules, sys::now());
         } else {
             trim(runtime, process, policy, trigger, point);
-            (decision, next) = policy.decide(rules, moment(process, true), memory::anonymous_rss);
+            (decision, next) = policy.decide(rules, moment(process, true, Some(point)), memory::anonymous_rss);
         }
     }
     process.hints.plan(next);
     process.stats.decided(policy);
-    python::ask(process, decision);
+    if runtime.node.is_none() {
+        python::ask(process, decision);
+    }
     if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
         process.hints.plan_by(sys::now().saturating_add(wait));
     }
+    Some(decision)
 }
 
 /// When to look again where a trim is due and nothing may be done: at the next wait, or where that would be so at each of them, after
@@ -112,10 +124,10 @@ fn after(obstacle: Obstacle, process: &Process) -> Next {
     }
 }
 
-/// What is seen now. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our
+/// What is seen now, at `point`. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our
 /// own leaves to wait points.
 #[inline(never)]
-fn moment(process: &Process, learns: bool) -> Moment {
+fn moment(process: &Process, learns: bool, point: Option<Point>) -> Moment {
     let now = sys::now();
     // Before the counters are read: what comes from here on is a new reason.
     let (active_at, ended) = if learns { process.hints.begin_decision(now) } else { (0, false) };
@@ -131,8 +143,8 @@ fn moment(process: &Process, learns: bool) -> Moment {
         between_tasks: tasks::is_waiting_for(process),
         asked,
         swapped: asked.pressure && is_swapped_out(),
-        collects: python::collects(process),
-        collected: garbage::take(process),
+        collects: runtimes::collects(process, point),
+        collected: garbage::take(process).saturating_add(node::take(process, now)),
         has_pools: python::has_pools(process),
         released: pools::take(process),
     }
@@ -164,7 +176,7 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     let after = memory::anonymous_rss();
     let collected = policy.pause() != 0;
     python::trimmed(process, collected, policy.has_waited_for_collection(), &pools);
-    let garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after) && python::may_collect();
+    let garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after) && runtimes::may_collect();
     // None takes less than a microsecond but where the program has disabled them.
     let pause = policy.pause() / 1_000 * 1_000;
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the

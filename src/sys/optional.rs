@@ -35,6 +35,8 @@ optional! {
     python = "PyGILState_Ensure",
     /// In a free-threaded CPython alone.
     python_without_lock = "_Py_MergeZeroLocalRefcount",
+    /// Node's.
+    node = "_ZN4node21LowMemoryNotificationEv",
     /// Ruby's start.
     ruby = "ruby_init",
     /// jemalloc's, as malloc.

@@ -3,6 +3,7 @@
 use core::ffi::{CStr, c_int, c_long, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::AtomicU32;
 
 use super::signals::Info;
 use crate::decide::MILLISECOND;
@@ -22,6 +23,9 @@ static SET_DETACH_STATE: Next<SetDetachState> = unsafe { Next::new(c"pthread_att
 
 /// More than any PTHREAD_STACK_MIN (128 KB on aarch64); of it, what is touched takes memory.
 const STACK: usize = 192 * 1024;
+
+const FUTEX_WAIT: c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+const FUTEX_WAKE: c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
 
 /// Looks up what [`start`] needs. For the constructor.
 pub fn resolve() {
@@ -47,6 +51,22 @@ pub fn start(run: Run, argument: u64) -> bool {
             set_stack_size(attributes.as_mut_ptr(), size);
             create(thread.as_mut_ptr(), attributes.as_ptr(), run, argument as *mut c_void) == 0
         })
+    }
+}
+
+/// Waits while `word` is `value`, or for less.
+pub fn wait_while(word: &AtomicU32, value: u32) {
+    if let Some(syscall) = real::syscall.get() {
+        // SAFETY: futex(2) with a valid word, and no timeout.
+        unsafe { syscall(libc::SYS_futex, word.as_ptr(), FUTEX_WAIT, value, ptr::null::<libc::timespec>()) };
+    }
+}
+
+/// Wakes who waits for `word` to change. The word may be gone by now: then there is nobody to wake.
+pub fn wake(word: *const AtomicU32) {
+    if let Some(syscall) = real::syscall.get() {
+        // SAFETY: futex(2) looks for waiters by the address alone.
+        unsafe { syscall(libc::SYS_futex, word, FUTEX_WAKE, 1) };
     }
 }
 

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::options::{self, Gc, Level, Line, TABLE};
+use crate::options::{self, Level, Line, TABLE};
 use crate::own::process::{self, Process};
 use crate::own::runtime::{Runtime, runtime};
 use crate::own::stats::{Outcome, Stats};
@@ -163,8 +163,8 @@ fn enabled(runtime: &Runtime) {
     let mut line = Line::new();
     begin(&mut line, runtime, "enabled");
     runtime.options.tell(&mut line);
-    if runtime.options.gc != Gc::Off && runtime.python.is_some() {
-        line.text(" gc=").text(runtime.options.gc.name());
+    if runtime.options.gc.is_on() && (runtime.python.is_some() || runtime.node.is_some()) {
+        runtime.options.gc.write(line.text(" gc="));
     }
     line.text(" arenas=").number(allocator.arenas().unsigned_abs().into());
     line.text(" allocator=").bytes(allocator.name.as_bytes());
@@ -239,7 +239,7 @@ pub fn leak(bytes_per_request: u64, requests: u64) {
         bytes => line.number(bytes / 1024).text(".").number(bytes % 1024 * 10 / 1024).text(" kB"),
     };
     line.text("/request over ").number(requests).text(" requests: not retention, look for a leak\"");
-    if runtime.options.gc != Gc::Python && !sys::optional::optional().python.is_null() {
+    if !runtime.options.gc.python && !sys::optional::optional().python.is_null() {
         line.text(" try=AUTOTRIM_GC");
     }
     write(runtime, Level::Warn, &mut line);

@@ -5,6 +5,7 @@ use super::log::{Line, Log};
 use super::process::{clean_environment, end_with_this_test, send_signal};
 use super::{LIMIT, library, python, servers, wait_within};
 use std::fs::File;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tempfile::TempDir;
 
@@ -18,9 +19,14 @@ pub struct Script {
 impl Script {
     /// Starts a program of tests/servers with these arguments and environment variables.
     pub fn start(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run(&python(), program, arguments, environment)
+    }
+
+    /// The same of a program in another language.
+    pub fn run(interpreter: &Path, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = |name| File::create(directory.path().join(name)).expect("a file for the output");
-        let mut command = Command::new(python());
+        let mut command = Command::new(interpreter);
         clean_environment(&mut command)
             .arg(servers().join(program))
             .args(arguments)

@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 
 use super::findings::{Findings, Level};
 use crate::metrics::{self, Metrics};
-use crate::options::Gc;
 use crate::sockets::Sockets;
 use crate::status::{self, Report};
 use crate::target::Target;
@@ -113,7 +112,7 @@ fn verdict(target: &Target, report: &Report, findings: &mut Findings) {
         None => return,
     };
     findings.add("verdict", level, text);
-    let collects = target.options().is_none_or(|options| options.gc == Gc::Python);
+    let collects = target.options().is_none_or(|options| options.gc.python);
     if report.verdict.as_deref() == Some("leak") && is_python(target) && !collects {
         let text = "in Python it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python tells";
         findings.add("verdict", Level::Info, text.into());

@@ -214,3 +214,35 @@ fn collections_in_quiet_are_paid_for() {
     let most = (host.now - start) / (100 * SECOND) + 1;
     assert!((2..=most).contains(&u64::from(host.collections)), "{}, at most {most}", host.collections);
 }
+
+/// By name: before each trim in quiet, and while there is work none.
+#[test]
+fn before_each_trim_in_quiet_comes_one_where_that_is_asked_for() {
+    let mut host = Host { collects: Collects::BeforeQuiet, ..collecting_in_quiet() };
+    for round in 1..=3 {
+        host.garbage += 3 * MB;
+        host.floor += 3 * MB;
+        host.rss = Some(120 * MB);
+        host.answer(10, MILLISECOND);
+        assert_eq!(host.collections, round - 1, "there is work");
+        host.rest(30 * SECOND);
+        assert_eq!((host.collections, host.rss), (round, Some(40 * MB)));
+        assert_eq!(host.trims_with.last(), Some(&true));
+    }
+}
+
+/// Garbage is what no trim brings: that lately trims were in vain keeps quiet from nothing.
+#[test]
+fn trims_in_vain_put_no_collection_off() {
+    for collects in [Collects::InQuiet, Collects::BeforeQuiet] {
+        let mut host = Host { collects, ..collecting_in_quiet() };
+        host.garbage = 60 * MB;
+        host.floor = 100 * MB;
+        for _ in 0..3_000 {
+            host.rss = Some(100 * MB);
+            host.answer(1, 10 * MILLISECOND);
+        }
+        host.rest(3 * SECOND);
+        assert_eq!((host.collections, host.rss), (1, Some(40 * MB)), "{collects:?}");
+    }
+}

@@ -25,7 +25,8 @@ fn extreme_values_overflow_nothing() {
                 for requests in extremes {
                     let asked = Asked { pressure: other > 1, signal: other > 2 };
                     let (in_flight, collected, swapped) = (other, interval, interval > 1);
-                    let collects = [Collects::Always, Collects::InQuiet, Collects::No][requests as usize % 3];
+                    let collects = [Collects::Always, Collects::InQuiet, Collects::BeforeQuiet, Collects::No]
+                        [requests as usize % 4];
                     let moment = Moment {
                         now,
                         cpu: other,

@@ -1,0 +1,113 @@
+//! AUTOTRIM_GC: Node's garbage is collected where it is quiet and a trim has left much, or before each trim in quiet, and only there.
+
+mod common;
+
+use common::script::Script;
+use common::{LIMIT, process, wait_within};
+use std::path::Path;
+use std::time::Duration;
+
+/// What a burst leaves as garbage: some megabytes each, of which V8 keeps 30 and more.
+const BURST: usize = 12;
+/// Less than that by far, more than what comes by chance.
+const LITTLE_KB: u64 = 12 * 1024;
+
+fn node(gc: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Script {
+    let environment = [&[("AUTOTRIM_GC", gc)], environment].concat();
+    Script::run(Path::new("node"), "garbage.js", &[&["0"], arguments].concat(), &environment)
+}
+
+fn burst(server: &Script) {
+    for _ in 0..BURST {
+        assert_eq!(server.get("/garbage").text(), "20000");
+    }
+}
+
+/// How many of the program's objects were finalized, as its callback counts them.
+fn finalized(server: &Script) -> usize {
+    let text = server.get("/tell").text();
+    text.trim().split(' ').nth(1).and_then(|number| number.parse().ok()).expect("two numbers")
+}
+
+/// How many trims tell of a collection.
+fn told(server: &Script) -> usize {
+    server.log().event("trim").lines.iter().filter(|line| line.fields.contains_key("gc_us")).count()
+}
+
+fn anonymous_kb(server: &Script) -> u64 {
+    process::anonymous_kb(server.pid()).expect("RssAnon of the server")
+}
+
+fn gives_garbage_back(server: &Script, gc: &str) {
+    server.get("/");
+    let before = anonymous_kb(server);
+    for round in 1..=2 {
+        burst(server);
+        wait_within(LIMIT, "a trim with a collection", || (told(server) >= round).then_some(()));
+        wait_within(LIMIT, "RSS near where it was", || (anonymous_kb(server) < before + LITTLE_KB).then_some(()));
+        // The callbacks came, in their own time: the program would have aborted within JavaScript.
+        wait_within(LIMIT, "all to be finalized", || (finalized(server) >= BURST * round).then_some(()));
+        assert_eq!(server.get("/").text(), "fine");
+    }
+    assert_eq!(server.log().event("enabled").lines[0].text("gc"), gc);
+}
+
+#[test]
+fn node_gives_garbage_back() {
+    gives_garbage_back(&node("auto", &[], &[]), "auto");
+}
+
+#[test]
+fn node_gives_garbage_back_by_its_name() {
+    gives_garbage_back(&node("python,node", &[], &[]), "python,node");
+}
+
+/// Each thread looks after its own: the worker is asked, too, if it comes by, and nothing happens to it.
+#[test]
+fn node_gives_garbage_back_beside_a_worker() {
+    gives_garbage_back(&node("auto", &["worker"], &[]), "auto");
+}
+
+/// By default, and while there is work, garbage is V8's own matter.
+#[test]
+fn nothing_is_collected_where_nobody_asks_or_there_is_work() {
+    for (gc, idle) in [("off", "1s"), ("python", "1s"), ("auto", "60s"), ("node", "60s")] {
+        let server = node(gc, &[], &[("AUTOTRIM_IDLE", idle)]);
+        server.get("/");
+        burst(&server);
+        // Longer than it takes where it comes.
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(told(&server), 0, "{gc}: {}", server.read("stderr"));
+        let left = finalized(&server);
+        assert!(left < BURST, "{gc}: V8 itself keeps the last of it: {left}");
+    }
+}
+
+/// Without a budget and with hardly a pause each moment is one for a collection: answers stay what they are.
+#[test]
+fn many_collections_change_no_answer() {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let mut server = node("node", &["worker"], &environment);
+    for _ in 0..30 {
+        assert_eq!(server.get("/garbage").text(), "20000");
+        std::thread::sleep(Duration::from_millis(80));
+    }
+    wait_within(LIMIT, "five collections", || (told(&server) >= 5).then_some(()));
+    assert_eq!(server.get("/").text(), "fine");
+    server.get("/end");
+    assert_eq!(server.wait().code(), Some(7), "{}", server.read("stderr"));
+}
+
+/// Each has an isolate of its own, which ends with it, whoever is asked to collect at that moment.
+#[test]
+fn workers_may_end_at_any_time() {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let server = node("node", &[], &environment);
+    let workers = || server.get("/worker").text().parse::<usize>().expect("a number");
+    for _ in 0..40 {
+        workers();
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    wait_within(LIMIT, "the workers' ends", || (workers() >= 40).then_some(()));
+    assert!(told(&server) >= 5, "{}", server.read("stderr"));
+}
