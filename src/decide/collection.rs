@@ -35,6 +35,8 @@ pub struct Collection {
     owes: bool,
     /// A trim in quiet has waited for one in vain, and nothing has come or gone since.
     in_vain: bool,
+    /// Something has come or gone while the due trim waited for one.
+    interrupted: bool,
     /// Anonymous RSS after the trim that followed the last one, or with which the process began; 0 = unknown.
     left: u64,
 }
@@ -67,9 +69,10 @@ impl Collection {
         self.collects = collects;
     }
 
-    /// Something comes or goes: the next quiet is another.
+    /// Something comes or goes: the next quiet is another, and this one's trim waits no longer for a collection.
     pub fn is_active(&mut self) {
         self.in_vain = false;
+        self.interrupted = self.since != 0;
     }
 
     /// A trim in quiet leaves so much, where `limit` of what was left last is enough: may garbage be a part of that? Not if the trim
@@ -110,6 +113,9 @@ impl Collection {
             Collects::InQuiet | Collects::BeforeQuiet => true,
             Collects::Always => false,
         };
+        if in_quiet && self.interrupted {
+            return None;
+        }
         if self.took != 0 || !(affordable || now >= self.from) {
             return None;
         }
@@ -135,6 +141,7 @@ impl Collection {
             _ => self.took == 0 && now < self.from,
         };
         (self.took, self.since) = (0, 0);
+        self.interrupted = false;
         self.owes.then_some(self.from.max(now))
     }
 

@@ -246,3 +246,21 @@ fn trims_in_vain_put_no_collection_off() {
         assert_eq!((host.collections, host.rss), (1, Some(40 * MB)), "{collects:?}");
     }
 }
+
+/// Requests come while the trim in quiet waits for a collection: it waits no longer, and an interval is kept.
+#[test]
+fn work_ends_the_wait_for_a_collection() {
+    for collects in [Collects::InQuiet, Collects::BeforeQuiet] {
+        let mut host = Host { collects, pause: None, ..collecting_in_quiet() };
+        (host.rules.interval, host.rules.exact) = (5, true);
+        host.garbage = 60 * MB;
+        host.floor = 100 * MB;
+        host.rss = Some(100 * MB);
+        host.answer(4, MILLISECOND);
+        host.rest(1_100 * MILLISECOND);
+        assert!(host.policy.has_waited_for_collection(), "{collects:?}");
+        let trims = host.trims.len();
+        host.answer(20, MILLISECOND);
+        assert!(host.trims.len() >= trims + 4, "{collects:?}: {:?}", host.trims);
+    }
+}
