@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,11 +25,10 @@ SETTINGS = {
     "AUTOTRIM_OVERHEAD": "0",
     # Requests in flight are no reason to wait: each trim reports the count.
     "AUTOTRIM_DEFER": "1ms",
-    # What reaches into CPython, too.
-    "AUTOTRIM_POOLS": "auto",
-    "AUTOTRIM_GC": "auto",
     "AUTOTRIM_LOG": "debug",
 }
+# What reaches into CPython. A trim in quiet may wait for that, up to a second.
+OF_CPYTHON = {"AUTOTRIM_POOLS": "auto", "AUTOTRIM_GC": "auto"}
 COUNTED = re.compile(r"^autotrim: pid=(\d+) .*event=trim .*?requests=(\d+) ")
 # Process, bytes sent, target.
 ACCESS = re.compile(r"^access <?(\d+)>? (\d+|-) (\S+)$")
@@ -72,7 +72,9 @@ class Server:
     # Requests that can be answered at the same time in one worker.
     at_once: int
 
-    def __init__(self, directory: Path, library: Path | None) -> None:
+    def __init__(
+        self, directory: Path, library: Path | None, settings: Mapping[str, str]
+    ) -> None:
         self.directory = directory / self.name
         self.directory.mkdir()
         self.port = free_port()
@@ -81,7 +83,7 @@ class Server:
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         environment["PYTHONDONTWRITEBYTECODE"] = "1"
         if library:
-            environment |= {"LD_PRELOAD": str(library), **SETTINGS}
+            environment |= {"LD_PRELOAD": str(library), **settings}
         with self.stderr.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -179,9 +181,15 @@ class Nginx(Server):
     # Each of the clients.
     at_once = 16
 
-    def __init__(self, directory: Path, library: Path | None, upstream: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        library: Path | None,
+        settings: Mapping[str, str],
+        upstream: int,
+    ) -> None:
         self.upstream = upstream
-        super().__init__(directory, library)
+        super().__init__(directory, library, settings)
 
     def command(self) -> list[str]:
         """Write the configuration and return the command line."""
