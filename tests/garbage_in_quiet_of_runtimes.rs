@@ -77,9 +77,9 @@ fn nothing_is_collected_where_nobody_asks_or_there_is_work() {
         burst(&server);
         // Longer than it takes where it comes.
         std::thread::sleep(Duration::from_secs(4));
+        wait_within(LIMIT, "a trim", || (!server.log().event("trim").lines.is_empty()).then_some(()));
+        // V8 may have collected by itself meanwhile: it has timers of its own.
         assert_eq!(told(&server), 0, "{gc}: {}", server.read("stderr"));
-        let left = finalized(&server);
-        assert!(left < BURST, "{gc}: V8 itself keeps the last of it: {left}");
     }
 }
 

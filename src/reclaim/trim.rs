@@ -3,6 +3,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::{duty, garbage, node, pools, python, runtimes};
+use crate::allocator::Allocator;
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
@@ -161,24 +162,49 @@ fn is_swapped_out() -> bool {
     swapped > 0 && memory::anonymous_rss().is_some_and(|rss| swapped >= rss / 3)
 }
 
+/// What a trim did, and what is to be made of it.
+struct Done {
+    outcome: Outcome,
+    /// When it ended.
+    end: u64,
+    /// Whether garbage was collected for it.
+    collected: bool,
+    /// Whether it brought nothing because memory is locked.
+    locked: bool,
+}
+
+/// Its two parts have frames of their own, for the sake of the stack.
 fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trigger, point: Point) {
-    let Ok(allocator) = &runtime.allocator else { return };
+    if let Ok(allocator) = &runtime.allocator {
+        let done = release(runtime, allocator, process, policy, trigger, point);
+        tell(runtime, process, policy, &done);
+    }
+}
+
+#[inline(never)]
+fn release(
+    runtime: &Runtime,
+    allocator: &Allocator,
+    process: &Process,
+    policy: &mut Policy,
+    trigger: Trigger,
+    point: Point,
+) -> Done {
     let cpu = sys::cpu_time(Clock::Thread);
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
-    let pools = *policy.pools();
     // Those that were released for this trim are a part of it.
     let rss = memory::anonymous_rss();
-    let before = rss.map(|rss| rss.max(pools.before()));
+    let before = rss.map(|rss| rss.max(policy.pools().before()));
     let release = sys::now();
     duty::plant(point);
     let tops = allocator.release(runtime.options.pad, rss);
     let end = sys::now();
     let after = memory::anonymous_rss();
     let collected = policy.pause() != 0;
-    python::trimmed(process, collected, policy.has_waited_for_collection(), &pools);
+    python::trimmed(process, collected, policy.has_waited_for_collection(), policy.pools());
     let garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after) && runtimes::may_collect();
     // None takes less than a microsecond but where the program has disabled them.
-    let pause = policy.pause() / 1_000 * 1_000;
+    let (pause, pools) = (policy.pause() / 1_000 * 1_000, policy.pools().untold());
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
     // release took.
     let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
@@ -187,21 +213,27 @@ fn trim(runtime: &Runtime, process: &Process, policy: &mut Policy, trigger: Trig
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let pools = pools.untold();
     let outcome = Outcome { trigger, point, requests, in_flight, before, after, rss, tops, took, cost, pause, pools };
+    Done { outcome, end, collected, locked: effect.locked }
+}
+
+#[inline(never)]
+fn tell(runtime: &Runtime, process: &Process, policy: &Policy, done: &Done) {
+    let Done { outcome, end, collected, locked } = done;
     duty::trimmed();
     duty::tell_arenas(process);
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.
-        if collected || python::collects(process) != Collects::Always {
-            floors.add(verdict::Point { requests, before: before.unwrap_or(0), after: after.unwrap_or(0) });
+        if *collected || python::collects(process) != Collects::Always {
+            let (before, after) = (outcome.before.unwrap_or(0), outcome.after.unwrap_or(0));
+            floors.add(verdict::Point { requests: outcome.requests, before, after });
         }
         floors.verdict()
     });
     let verdict = verdict.unwrap_or_default();
-    process.stats.trimmed(&outcome, policy, verdict, end);
-    log::trim(&outcome, &process.stats);
-    if effect.locked && !process.locked.swap(true, Relaxed) {
+    process.stats.trimmed(outcome, policy, verdict, *end);
+    log::trim(outcome, &process.stats);
+    if *locked && !process.locked.swap(true, Relaxed) {
         duty::despair();
         log::locked(runtime);
     }
