@@ -88,6 +88,9 @@ fn start() {
     let gc = options.gc;
     let python = if gc.auto || gc.python || has_pools { Python::find() } else { None };
     let node = if gc.auto || gc.node { Node::find() } else { None };
+    if node.is_some() {
+        reclaim::node::begin();
+    }
     runtime::begin(Runtime { options, allocator, libc, python, node, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);

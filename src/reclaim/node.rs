@@ -6,7 +6,7 @@
 //! about to begin, the collection runs, and after the next wait has begun comes the trim.
 
 use core::sync::atomic::AtomicI32;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::garbage;
 use crate::decide::collection::Collects;
@@ -25,17 +25,32 @@ const TOGETHER: u64 = 50 * MILLISECOND;
 /// Who is not back by then may have ended.
 const LOST_AFTER: u64 = SECOND;
 
+/// Whether the program has a Node that may be asked: what each wait looks at.
+static IS_THERE: AtomicBool = AtomicBool::new(false);
+
+/// It has. For the constructor.
+pub fn begin() {
+    IS_THERE.store(true, Relaxed);
+}
+
 /// Whether the calling thread is one of Node's that has no isolate, and is not the first: what it decided in quiet, the others would not
 /// be asked for. Node's own wait for timers and signals there.
+#[inline(always)]
 pub fn is_left_alone() -> bool {
+    IS_THERE.load(Relaxed) && has_no_isolate()
+}
+
+#[cold]
+#[inline(never)]
+fn has_no_isolate() -> bool {
     let Some(node) = runtime().and_then(|runtime| runtime.node.as_ref()) else { return false };
     sys::thread() != sys::pid() && node.isolate().is_none()
 }
 
 /// Where a thread is that waits in epoll: Node's workers watch beside its first thread, because each looks after its own garbage.
+#[inline(always)]
 pub fn point_of_epoll() -> Point {
-    let is_worker = runtime().is_some_and(|runtime| runtime.node.is_some()) && sys::thread() != sys::pid();
-    if is_worker { Point::EpollOfWorker } else { Point::Epoll }
+    if IS_THERE.load(Relaxed) && sys::thread() != sys::pid() { Point::EpollOfWorker } else { Point::Epoll }
 }
 
 /// The isolate of the calling thread, which is about to wait at `point`: libuv waits in epoll. A forked child that goes on has a V8
@@ -78,13 +93,18 @@ pub fn ask(process: &Process, shield: &Shield, point: Option<Point>, somebody_wa
 }
 
 /// At a wait point: if this is the next one of a thread whose isolate was asked, it has collected.
+#[inline(always)]
 pub fn is_back(process: &Process) {
-    let state = &process.node;
-    let since = state.since.load(Relaxed);
-    if since == 0 {
-        return;
+    let since = process.node.since.load(Relaxed);
+    if since != 0 {
+        note_return(process, since);
     }
-    let thread = sys::thread();
+}
+
+#[cold]
+#[inline(never)]
+fn note_return(process: &Process, since: u64) {
+    let (state, thread) = (&process.node, sys::thread());
     if let Some(asked) = state.threads.iter().find(|asked| asked.load(Relaxed) == thread) {
         // Of all threads: V8 collects on several.
         let took = sys::cpu_time(Clock::Process).saturating_sub(state.cpu.load(Relaxed));
@@ -98,9 +118,12 @@ pub fn is_back(process: &Process) {
 pub fn take(process: &Process, now: u64) -> u64 {
     let state = &process.node;
     let since = state.since.load(Relaxed);
+    if since == 0 {
+        return 0;
+    }
     let all_are_back = state.threads.iter().all(|asked| asked.load(Relaxed) <= 0);
     let waited = if all_are_back { TOGETHER } else { LOST_AFTER };
-    if since == 0 || now.saturating_sub(since) < waited {
+    if now.saturating_sub(since) < waited {
         return 0;
     }
     end(state)
