@@ -57,7 +57,7 @@ static TRIM: AtomicI32 = AtomicI32::new(0);
 static PAD: AtomicI32 = AtomicI32::new(TOP_PAD);
 
 /// How many arenas as many threads may use as `cpus` run at once: one for each, and the main one, which glibc would give to the last of
-/// them. That costs a pool of threads up to 6 % (DESIGN.md, [What malloc is told]). Threads of one CPU hardly ever meet.
+/// them. That costs a pool of threads up to 6 % (DESIGN.md, Malloc is set up where we trim, and only there). Threads of one CPU hardly ever meet.
 fn arenas_for(cpus: u32) -> i32 {
     let others = i32::from(cpus > 1);
     i32::try_from(cpus).map_or(0, |cpus| cpus.saturating_add(others))

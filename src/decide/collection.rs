@@ -113,10 +113,7 @@ impl Collection {
             Collects::InQuiet | Collects::BeforeQuiet => true,
             Collects::Always => false,
         };
-        if in_quiet && self.interrupted {
-            return None;
-        }
-        if self.took != 0 || !(affordable || now >= self.from) {
+        if in_quiet && self.interrupted || self.took != 0 || !(affordable || now >= self.from) {
             return None;
         }
         if self.since == 0 {

@@ -4,6 +4,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::collection::Collects;
+use crate::options::Gc;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::sys;
@@ -13,17 +14,18 @@ use crate::tell::log;
 
 /// When CPython's is collected, where its main thread passes by.
 pub fn of_python() -> Collects {
-    match runtime().map(|runtime| runtime.options.gc) {
-        Some(gc) if gc.python => Collects::Always,
-        Some(gc) if gc.auto => Collects::InQuiet,
-        _ => Collects::No,
-    }
+    of(|gc| gc.python, Collects::Always)
 }
 
 /// When Node's is, where a thread waits whose isolate has some.
 pub fn of_node() -> Collects {
+    of(|gc| gc.node, Collects::BeforeQuiet)
+}
+
+/// When a runtime's is: as it is where that `is_named`, or in quiet.
+fn of(is_named: impl Fn(Gc) -> bool, by_name: Collects) -> Collects {
     match runtime().map(|runtime| runtime.options.gc) {
-        Some(gc) if gc.node => Collects::BeforeQuiet,
+        Some(gc) if is_named(gc) => by_name,
         Some(gc) if gc.auto => Collects::InQuiet,
         _ => Collects::No,
     }

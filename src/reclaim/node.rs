@@ -5,8 +5,7 @@
 //! it runs where Node runs V8's own tasks, and the loop goes around once afterwards. The queue's eventfd ends the wait that is
 //! about to begin, the collection runs, and after the next wait has begun comes the trim.
 
-use core::sync::atomic::AtomicI32;
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use super::garbage;
 use crate::decide::collection::Collects;

@@ -45,11 +45,6 @@ pub fn collects(process: &Process) -> Collects {
     }
 }
 
-/// Whether garbage may be collected in quiet, unasked.
-pub fn may_collect() -> bool {
-    garbage::may_be_collected()
-}
-
 /// Whether it may wait for a release of pools.
 pub fn has_pools(process: &Process) -> bool {
     pools::are_known() && passes_by(process)

@@ -1,6 +1,6 @@
 //! The runtimes whose garbage is collected before a trim: CPython ([`python`]) and Node ([`node`]). A program has one of them, as a rule.
 
-use super::{node, python};
+use super::{garbage, node, python};
 use crate::decide::collection::Collects;
 use crate::decide::rules::Decision;
 use crate::own::process::Process;
@@ -15,7 +15,7 @@ pub fn collects(process: &Process, point: Option<Point>) -> Collects {
 
 /// Whether it may be collected in quiet, unasked.
 pub fn may_collect() -> bool {
-    runtime().is_some_and(|runtime| runtime.node.is_some()) || python::may_collect()
+    runtime().is_some_and(|runtime| runtime.node.is_some()) || garbage::may_be_collected()
 }
 
 /// What was decided to be asked is, where there is Node, and CPython beside it perhaps. Apart, for the sake of the stack.
