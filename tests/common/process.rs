@@ -1,6 +1,7 @@
 //! What a test needs to know of the processes it started, read from /proc, and the signals it sends them.
 
 use procfs::process::{Process, all_processes};
+use procfs::{Current, Uptime};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -75,6 +76,13 @@ pub fn end_with_this_test(command: &mut Command) -> &mut Command {
             Ok(())
         })
     }
+}
+
+/// How long ago a process was forked.
+pub fn age(pid: u32) -> Duration {
+    let stat = Process::new(pid as i32).and_then(|process| process.stat()).expect("a process that runs");
+    let uptime = Uptime::current().expect("/proc/uptime").uptime_duration();
+    uptime.saturating_sub(Duration::from_millis(stat.starttime * 1_000 / procfs::ticks_per_second()))
 }
 
 /// The CPU time that a process has used so far, all threads together.

@@ -40,6 +40,7 @@ fn leaving_after(running: &Running, sent: &[u8], latest: Duration) -> Outcome {
     for _ in 0..CLIENTS * TRIES {
         let before = running.settled(running.counts(), |_| true);
         let (answered, was_in_time) = leave();
+        running.wait_for_late_answers();
         if was_in_time {
             truth += u64::from(answered);
             in_time += 1;
@@ -90,5 +91,6 @@ pub fn reset(running: &Running) -> Outcome {
     }
     // Until the server has tried; while it has not, the request is in flight, and that is waited for.
     std::thread::sleep(Duration::from_millis(700));
+    running.wait_for_late_answers();
     Outcome { late, ..Outcome::default() }
 }

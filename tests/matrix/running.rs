@@ -193,6 +193,15 @@ impl<'a> Running<'a> {
         self.settled(self.counts(), |_| true)
     }
 
+    /// Waits until what clients have left behind is answered, where that is not seen because requests stay in flight: /slow takes 0.6 s
+    /// for it.
+    pub fn wait_for_late_answers(&self) {
+        if self.server.in_flight_at_rest.is_some() {
+            std::thread::sleep(Duration::from_secs(1));
+            self.wait_for_rest();
+        }
+    }
+
     /// Waits until the server has accepted the connection from this port and read all that has come on it, or closed it; not for
     /// ever, as a server need not. Returns when it had not yet, as was seen last.
     pub fn wait_until_read(&self, client: u16) -> Instant {
