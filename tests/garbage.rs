@@ -31,7 +31,7 @@ fn told(server: &Server) -> [u64; 3] {
 
 /// How many lines of the log tell of a collection.
 fn collections(server: &Server) -> u64 {
-    server.log().event("trim").lines.iter().filter(|line| line.fields.contains_key("gc_us")).count() as u64
+    server.log().collections().lines.len() as u64
 }
 
 /// An interval's requests, and then so many trims.
@@ -128,12 +128,12 @@ fn garbage_is_not_called_a_leak() {
         // The worker is to come to a wait.
         std::thread::sleep(Duration::from_millis(5));
         let trims = server.log().event("trim");
-        let collections: Vec<_> = trims.lines.iter().filter(|line| line.fields.contains_key("gc_us")).collect();
-        if requests >= 600 && trims.lines.len() >= collections.len() + 10 {
+        let collections = trims.collections();
+        if requests >= 600 && trims.lines.len() >= collections.lines.len() + 10 {
             break;
         }
         assert!(requests < 6_000, "the budget is spent: {trims:?}");
-        let took = Duration::from_micros(collections.iter().map(|line| line.number("gc_us")).sum());
+        let took = Duration::from_micros(collections.numbers("gc_us").iter().sum());
         // After a collection trims have to be affordable again, and another one not yet.
         std::thread::sleep((took - collecting).saturating_sub(BURST * 9 / 10) * 100 / OVERHEAD as u32);
         collecting = took;
@@ -219,7 +219,7 @@ fn node_is_left_as_it_is() {
     node.wait().expect("wait");
     let said: Vec<_> = log().event("unavailable").lines.iter().map(|line| line.text("what").to_owned()).collect();
     assert_eq!(said, ["gc"]);
-    assert!(log().event("trim").lines.iter().all(|line| !line.fields.contains_key("gc_us")));
+    assert_eq!(log().collections().lines, []);
 }
 
 /// The pending call runs on the main thread: where that never waits in a call that we see, trims go without and say so.
@@ -230,7 +230,7 @@ fn a_main_thread_that_only_sleeps_is_left_alone() {
     (0..20).for_each(|_| drop(server.get("/")));
     wait_within(LIMIT, "four trims", || (server.log().event("trim").lines.len() >= 4).then_some(()));
     assert_eq!(server.log().event("unavailable").lines.len(), 1);
-    assert!(server.log().event("trim").lines.iter().all(|line| !line.fields.contains_key("gc_us")));
+    assert_eq!(server.log().collections().lines, []);
 }
 
 /// Where a thread waits in C, a library may hold a lock that a finalizer needs: it must not run there.
@@ -238,7 +238,7 @@ fn a_main_thread_that_only_sleeps_is_left_alone() {
 fn no_finalizer_runs_within_a_wait() {
     let flags = ["-rdynamic", "-l:libpython3.11.so.1.0"];
     let log = Fixture::compiled("python_under_lock", &flags).env("AUTOTRIM_GC", "python").is_unchanged_by_trims();
-    let with = log.event("trim").lines.iter().filter(|line| line.fields.contains_key("gc_us")).count();
+    let with = log.collections().lines.len();
     assert!(with >= 3, "{log:?}");
 }
 
@@ -247,6 +247,6 @@ fn no_finalizer_runs_within_a_wait() {
 fn an_interpreter_that_ends_is_left_alone() {
     let fixture = Fixture::compiled("embeds_python", &["-l:libpython3.11.so.1.0"]).env("AUTOTRIM_GC", "python");
     let log = fixture.is_unchanged_by_trims();
-    let with = log.event("trim").lines.iter().filter(|line| line.fields.contains_key("gc_us")).count();
+    let with = log.collections().lines.len();
     assert!(with >= 2, "one collection in each life: {log:?}");
 }

@@ -89,8 +89,7 @@ fn cyclic_garbage_that_is_collected_before_trims_is_retention() {
     let mut server = serving(server, "/cycles", 5_120);
     let verdict = verdict(server.worker());
     let log = server.stop_and_read_log();
-    let collected: Vec<_> =
-        log.event("trim").lines.into_iter().filter(|line| line.fields.contains_key("gc_us")).collect();
+    let collected = log.collections().lines;
     assert!(collected.len() >= 8, "{} trims after a collection", collected.len());
     assert_eq!(verdict, Some(Verdict::Retention), "{collected:?}");
     assert_eq!(leaks(&log), []);

@@ -65,6 +65,11 @@ impl Log {
         self.only(|line| line.is_trim(trigger))
     }
 
+    /// The lines that tell of trims for which a runtime has collected its garbage.
+    pub fn collections(&self) -> Self {
+        self.only(|line| line.event == "trim" && line.fields.contains_key("gc_us"))
+    }
+
     /// The processes that wrote lines, each once.
     pub fn pids(&self) -> Vec<u32> {
         let mut pids: Vec<u32> = self.lines.iter().map(|line| line.pid).collect();
