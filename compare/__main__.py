@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from compare import cpython, libuv, redis, report
 from compare.judge import Verdict, judge
 from compare.run import end_all
-from compare.sources import TARGET, need
+from compare.sources import ROOT, TARGET, need
 from compare.unit import MissingError, Tally, Unit, Variant
 
 # First the one that takes longest.
@@ -59,17 +60,26 @@ def main() -> int:
 
 def _copies(arguments: argparse.Namespace, directory: Path) -> dict[Variant, Path]:
     """Return what each variant preloads."""
-    builds = {"": arguments.library, "-often": arguments.often}
-    copies = {}
-    for name, build in builds.items():
-        if build:
-            copy = directory / f"libautotrim{name}-{os.getpid()}.so"
-            copy.write_bytes(build.read_bytes())
-            copy.chmod(0o755)
-            copies[name] = copy
-    library, often = copies[""], copies.get("-often")
+    library = _copy(arguments.library, directory / f"libautotrim-{os.getpid()}.so")
     libraries = {Variant.PRELOADED: library, Variant.DEBUG: library}
-    return libraries | ({Variant.POOLS: often} if often else {})
+    if "pools" in arguments.suite:
+        copy = directory / f"libautotrim-often-{os.getpid()}.so"
+        libraries[Variant.POOLS] = _copy(_often(), copy)
+    return libraries
+
+
+def _copy(build: Path, copy: Path) -> Path:
+    copy.write_bytes(build.read_bytes())
+    copy.chmod(0o755)
+    return copy
+
+
+def _often() -> Path:
+    """Build the library that releases CPython's free pools all the time, with the cargo that scripts/compare-programs asks for."""
+    target = TARGET / "often"
+    build = ["cargo", "build", "--quiet", "--release", "--features", "often"]
+    subprocess.run([*build, "--target-dir", str(target)], check=True, cwd=ROOT)
+    return target / "release" / "libautotrim.so"
 
 
 def _remove(libraries: dict[Variant, Path]) -> None:
@@ -105,8 +115,7 @@ def _arguments() -> argparse.Namespace:
         default=os.cpu_count() or 1,
         help="units at the same time (default: one per CPU)",
     )
-    for build in ("--library", "--often"):
-        parser.add_argument(build, type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.jobs < 1:
         parser.error("--jobs: at least 1")
