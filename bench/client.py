@@ -24,6 +24,7 @@ TIMEOUT_SECONDS = 120
 GIVE_UP = (
     50  # failures in a row; a server that is gone must not make the benchmark hang
 )
+PIECE = 1 << 20
 # Two buckets of the histogram are one percent apart.
 BUCKET = math.log(1.01)
 
@@ -39,6 +40,8 @@ class Phase:
     rate: float = 0.0  # requests due per second; 0 = closed loop
     headers: dict[str, str] = field(default_factory=dict)
     keep_alive: bool = True
+    # What asks in place of this program, for servers that speak no HTTP: run for each request, the target last.
+    command: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -157,6 +160,8 @@ class Load:
         connection.close()
 
     def _ask(self, connection: http.client.HTTPConnection, target: str) -> int:
+        if self._phase.command:
+            return _run([*self._phase.command, target])
         reused = connection.sock is not None
         try:
             connection.request("GET", target, headers=self._phase.headers)
@@ -174,6 +179,16 @@ class Load:
         if not self._phase.keep_alive:
             connection.close()
         return size
+
+
+def _run(command: list[str]) -> int:
+    """Run what asks; return how many bytes it got."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        size = sum(map(len, iter(lambda: process.stdout.read(PIECE), b"")))
+    if process.returncode or not size:
+        raise http.client.HTTPException(f"{command[0]}: status {process.returncode}")
+    return size
 
 
 def send(phase: Phase) -> Outcome:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -40,6 +42,7 @@ class Launch:
     port: int
     environment: dict[str, str] = field(default_factory=dict)
     forks: bool = True  # the processes that serve are its children
+    # What is asked for until it answers with 200; empty = until the port takes connections, where it is no HTTP.
     ready: str = "/status"
     # A directory of a memory control group to start it in.
     cgroup: Path | None = None
@@ -131,22 +134,26 @@ class Server:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while True:
-            connection = http.client.HTTPConnection(
-                "127.0.0.1", self._launch.port, timeout=START_SECONDS
-            )
-            try:
-                connection.request("GET", self._launch.ready)
-                if connection.getresponse().status == 200:
-                    return
-            except (OSError, http.client.HTTPException):
-                pass
-            finally:
-                connection.close()
+            if self._is_ready():
+                return
             if self._process.poll() is not None:
                 raise self.error(f"{self._launch.command[0]} ended at start")
             if time.monotonic() > deadline:
                 raise self.error(f"{self._launch.command[0]} does not answer")
             time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        address = ("127.0.0.1", self._launch.port)
+        try:
+            if not self._launch.ready:
+                with socket.create_connection(address, timeout=START_SECONDS):
+                    return True
+            connection = http.client.HTTPConnection(*address, timeout=START_SECONDS)
+            with contextlib.closing(connection):
+                connection.request("GET", self._launch.ready)
+                return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
 
     def _stop(self) -> None:
         everyone = [self.root, *sampler.children(self.root)]

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 ROWS = 5_000
 TEXT_SIZES = (1_000, 8_000)
 START_SECONDS = 120
+# Of about 4.6 KB, as JSON.
+MARIADB_ARTICLES = 11_000
+MARIADB_ROWS = f"""
+CREATE DATABASE bench;
+CREATE TABLE bench.article (id int PRIMARY KEY, author text, views int, body text);
+INSERT INTO bench.article
+    SELECT seq, CONCAT('author ', seq % 2000), seq % 100000, RPAD('', 1000 + seq * 7919 % 7000, MD5(seq))
+    FROM bench.seq_1_to_{MARIADB_ARTICLES};
+"""
 PULP_USERS = 1_000
 # A password of the administrator, and a hash that costs nothing: else authentication is all there is to measure.
 PULP_PASSWORD = "password"
@@ -76,6 +85,45 @@ class Services:
             "rows-server",
             "-lcpp-httplib",
         )
+
+    @functools.cached_property
+    def java_classes(self) -> Path:
+        """Where Java finds the server that compresses."""
+        output = self.scratch / "java"
+        source = str(ROOT / "bench" / "apps" / "Compressed.java")
+        subprocess.run(["javac", "-d", str(output), source], check=True)
+        return output
+
+    @functools.cached_property
+    def sharp(self) -> str:
+        """Where Node finds sharp."""
+        made = subprocess.run(
+            [str(ROOT / "scripts" / "sharp")],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return made.stdout.splitlines()[-1]
+
+    @functools.cached_property
+    def mariadb(self) -> Path:
+        """Data of MariaDB with the table `bench.article`."""
+        data = self.scratch / "mariadb"
+        install = ["mariadb-install-db", "--no-defaults", "--skip-test-db"]
+        install += ["--user=root", "--auth-root-authentication-method=normal"]
+        subprocess.run(
+            [*install, f"--datadir={data}"], check=True, stdout=subprocess.DEVNULL
+        )
+        # With --bootstrap it takes statements from standard input, and ends.
+        load = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}"]
+        subprocess.run(
+            [*load, "--bootstrap"],
+            input=MARIADB_ROWS,
+            check=True,
+            text=True,
+            stderr=subprocess.DEVNULL,
+        )
+        return data
 
     def _compiled(
         self, compiler: list[str], source: Path, name: str, *libraries: str

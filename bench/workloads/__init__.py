@@ -17,7 +17,7 @@ ALL: dict[str, Workload] = {
         *ROWS,
         *PART_LOAD,
         LARGE_BUFFERS,
-        NATIVE_THREADS,
+        *NATIVE_THREADS,
         *BIG_HEAPS,
         BURST_THEN_QUIET,
         OOM,
