@@ -125,7 +125,7 @@ pub const TABLE: &[Entry] = &[
         default: "0",
         expected: COUNT,
         #[cfg(test)]
-        meaning: "up to so many further requests, at random for each trim, so that workers do not trim together",
+        meaning: "add a random number of requests, up to this many, before each trim, so that workers do not trim together",
         set: |options, value| values::count(value).map(|n| options.rules.jitter = n),
         told: Changed(|options, text| values::write_count(text, options.rules.jitter)),
     },
@@ -154,7 +154,7 @@ pub const TABLE: &[Entry] = &[
         default: "0",
         expected: DURATION,
         #[cfg(test)]
-        meaning: "trim so long after the last trim, also in processes that serve nothing; 0 = off",
+        meaning: "trim this long after the previous trim, also in processes that serve nothing; 0 = off",
         set: |options, value| values::duration(value).map(|time| options.rules.period = time),
         told: Changed(|options, text| values::write_duration(text, options.rules.period)),
     },
