@@ -249,6 +249,19 @@ def _load(found: Results) -> Iterator[str]:
             else LACKING,
         )
     yield f"\nThe floor: {_number(floor)} MiB. Latencies are those of the {phase} phase."
+    yield from _live(found)
+
+
+def _live(found: Results) -> Iterator[str]:
+    live = summary.live(found)
+    if not live:
+        return
+    times = [
+        f"{VARIANTS[name].title} {quiet.median / live:.2f} ×"
+        for name in VARIANTS
+        if (quiet := summary.spread(found, name, "quiet_mib"))
+    ]
+    yield f"\nLive by malloc's own word: {_number(live)} MiB. Two seconds after the load: {', '.join(times)}."
 
 
 def _share(value: float | None) -> str:

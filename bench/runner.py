@@ -187,6 +187,7 @@ def _in_short(run: Run) -> str:
         ("quiet_mib", "quiet {:.1f}"),
         ("after_2s_mib", "after 2 s {:.1f} MiB"),
         ("rest_mib", "trimmed at rest {:.1f}"),
+        ("live_mib", "live {:.1f}"),
         ("cpu_ms_per_request", "CPU {:.2f} ms"),
         ("oom_kills", "{} OOM kills"),
         ("trims", "{} trims"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -27,7 +28,10 @@ DROPPED_FAMILIES = (
     "MIMALLOC_",
     "TCMALLOC_",
 )
-TRIM_SIGNAL = signal.SIGRTMIN + 5  # bench/probe.c
+# bench/probe.c
+TRIM_SIGNAL = signal.SIGRTMIN + 5
+TELL_SIGNAL = signal.SIGRTMIN + 6
+PROBE = re.compile(r"^probe: pid=(\d+) live=(\d+)$", re.MULTILINE)
 
 
 class ServerError(Exception):
@@ -125,6 +129,20 @@ class Server:
             if now == before:
                 return
             before = now
+
+    def handed_out(self) -> float | None:
+        """Return MiB that malloc has handed out of its arenas; None where a process does not say."""
+        pids = self.pids()
+        for pid in pids:
+            os.kill(pid, TELL_SIGNAL)
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            text = self.log.read_text(errors="replace")
+            told = {int(pid): int(live) for pid, live in PROBE.findall(text)}
+            if told.keys() >= set(pids):
+                return sum(told[pid] for pid in pids) / (1 << 20)
+            time.sleep(0.05)
+        return None
 
     def error(self, what: str) -> ServerError:
         """Return an exception that says what happened, with the end of the log."""

@@ -99,6 +99,16 @@ def floor(results: Results) -> float | None:
     return min(found, default=None)
 
 
+def live(results: Results) -> float | None:
+    """Return the RSS without what malloc's arenas hold free, in MiB: the lower median of plain and the defaults."""
+    found = [
+        left.median
+        for name in ("plain", "defaults")
+        if (left := spread(results, name, "live_mib"))
+    ]
+    return min(found, default=None)
+
+
 def phase(results: Results) -> str:
     """Return the phase whose latencies are told: the open one, if there is one."""
     told = any(figure(run, "open.answered") for run in results.good())

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import unittest
 from pathlib import Path
 
-from bench import client, options, promises, report, results, runner, summary, trims
+from bench import (
+    client,
+    options,
+    promises,
+    report,
+    results,
+    runner,
+    sampler,
+    summary,
+    trims,
+)
 from bench.results import Results, Run
 from bench.variants import PAIR, VARIANTS
 from bench.workloads import ALL
@@ -31,6 +42,7 @@ def run(variant: str, repetition: int, mean: float, **more: object) -> Run:
         "peak_mib": mean,
         "quiet_mib": mean,
         "rest_mib": 30.0,
+        "live_mib": 25.0,
         "requests": 200,
         "requests_in_all": 220,
         "throughput": 100.0,
@@ -163,6 +175,16 @@ class Promises(unittest.TestCase):
             self.assertIsNone(verdict.holds, verdict)
 
 
+class Samples(unittest.TestCase):
+    """What /proc tells."""
+
+    def test_the_main_arena_is_a_part_of_what_is_resident(self) -> None:
+        own = [os.getpid()]
+        block = bytearray(b"x") * (1 << 16)
+        self.assertGreater(sampler.arenas(own), len(block) / (1 << 20))
+        self.assertLess(sampler.arenas(own), sampler.memory(own).rss)
+
+
 class Report(unittest.TestCase):
     """The page is made of the raw files."""
 
@@ -185,6 +207,7 @@ class Report(unittest.TestCase):
         self.assertIn(
             "| **libautotrim, defaults** | 1 | 35.0 (35.0–35.0) | 1.17 |", page
         )
+        self.assertIn("25.0 MiB. Two seconds after the load: plain 3.60 ×, lib", page)
 
     def test_a_failed_run_is_told_and_is_no_figure(self) -> None:
         failed = {"variant": "defaults", "repetition": 0, "error": "no answer\nmore"}

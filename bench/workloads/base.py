@@ -192,6 +192,9 @@ class Workload:
             if variant.glibc:
                 server.trim_at_rest()
             rest = sampler.memory(server.pids())
+            live = None
+            if variant.glibc and (handed_out := server.handed_out()) is not None:
+                live = rest.rss - sampler.arenas(server.pids()) + handed_out
             if not server.pids():
                 raise server.error(f"{name}: nobody serves any more")
             log = trims.read(server.log)
@@ -207,6 +210,7 @@ class Workload:
             "quiet_mib": quiet.rss,
             "huge_mib": huge,
             "rest_mib": rest.rss if variant.glibc else None,
+            "live_mib": live,
             "requests": answered,
             "requests_in_all": answered + warm.answered,
             "paths": sum(
