@@ -87,6 +87,20 @@ class Services:
         )
 
     @functools.cached_property
+    def redis(self) -> int:
+        """Port of a Redis in memory."""
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1"]
+        process = subprocess.Popen(
+            [*command, "--save", "", "--appendonly", "no"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._stack.callback(_stop, process, signal.SIGTERM)
+        return port
+
+    @functools.cached_property
     def java_classes(self) -> Path:
         """Where Java finds the server that compresses."""
         output = self.scratch / "java"
