@@ -14,9 +14,12 @@ use common::http::get;
 use common::log::{Line, Log};
 use common::metrics::Metrics;
 use common::opened::open_directory;
-use common::process::{clean_environment, end_with_this_test};
+use common::process::{age, anonymous_kb, clean_environment, end_with_this_test};
+use common::script::Script;
 use common::{LIMIT, library, python, servers, wait_within};
 use fixture::Fixture;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -307,6 +310,39 @@ fn gives_more_back(worker: Worker) {
         pass_by(&with, worker);
         (with.anonymous_kb() < least * 3 / 4).then_some(())
     });
+    assert_eq!(with.log().event("unavailable").lines, []);
+}
+
+/// What a worker holds that has had four tasks and waits for the next, which never comes.
+fn waiting_for_its_next_task(pools: &str) -> (Script, TcpStream) {
+    const TASKS: usize = 4;
+    let tasks = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = tasks.local_addr().expect("an address").port().to_string();
+    let worker = Script::start("tree_tasks.py", &[&port], &[("AUTOTRIM_POOLS", pools)]);
+    let (mut source, _) = tasks.accept().expect("a worker");
+    let done = |number| (worker.read("stdout").lines().count() > number).then_some(());
+    for task in 1..=TASKS {
+        if task == TASKS {
+            // The last one comes when the worker is old enough to be looked at.
+            std::thread::sleep(Duration::from_secs(6).saturating_sub(age(worker.pid())));
+        }
+        source.write_all(b"t").expect("a task");
+        wait_within(LIMIT, "a task", || done(task));
+    }
+    (worker, source)
+}
+
+/// Its only thread comes by nowhere else.
+#[test]
+fn a_worker_that_waits_for_ever_gives_more_back() {
+    let (without, _source) = waiting_for_its_next_task("off");
+    wait_within(LIMIT, "a trim", || (!without.log().event("trim").lines.is_empty()).then_some(()));
+    std::thread::sleep(Duration::from_secs(3));
+    let least = anonymous_kb(without.pid()).expect("a worker");
+    drop(without);
+    let (with, _source) = waiting_for_its_next_task("auto");
+    let settled = || anonymous_kb(with.pid()).is_some_and(|kb| kb < least * 3 / 4).then_some(());
+    wait_within(LIMIT, "much less than without", settled);
     assert_eq!(with.log().event("unavailable").lines, []);
 }
 

@@ -17,9 +17,9 @@ use crate::decide::rules::Decision;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
-use crate::sys;
 use crate::sys::handler::{self, Handlers};
 use crate::sys::signals::Shield;
+use crate::sys::{self, memory};
 
 /// A release that takes no longer may come at any moment after a trim that went without, as that trim itself might have.
 const SHORT: u64 = 5 * MILLISECOND;
@@ -97,7 +97,8 @@ fn want(state: &Asked) {
 /// Before a call that blocks and cannot be cut, under `shield`: a release that is overdue comes when it ends, since nothing else may be
 /// known of that. Not a collection, which would hold up what ended it.
 pub fn before_call(process: &Process, shield: &Shield) {
-    if is_wanted(process, sys::now()) && !process.python.collects.load(Relaxed) {
+    let is_due = is_wanted(process, sys::now()) && !process.python.collects.load(Relaxed);
+    if is_due && !release_alone(process, shield) {
         after_wait(process, shield, true);
     }
 }
@@ -109,6 +110,32 @@ pub fn after_wait(process: &Process, shield: &Shield, work: bool) {
     if state.wanted.load(Relaxed) && (quiet || sys::now() >= state.insist_at.load(Relaxed)) {
         schedule(process, shield);
     }
+}
+
+/// A release that is wanted, and no collection, comes here and now, at a wait under `shield`, where the process has this thread alone: a
+/// worker that waits for ever for its next task comes by nowhere else. Collections run finalizers, which may need a lock that
+/// the caller of the wait holds.
+#[inline(never)]
+pub fn release_alone(process: &Process, shield: &Shield) -> bool {
+    let state = &process.python;
+    let Some(python) = runtime().and_then(|runtime| runtime.python) else { return false };
+    let is_due = state.wanted.load(Relaxed) && !state.collects.load(Relaxed) && pools::are_known();
+    if !is_due || !may_ask(process, shield) || memory::threads() != Some(1) || !sys::pools::is_lock_free() {
+        return false;
+    }
+    let mut is_more = false;
+    let is_done = python.holding_lock(|| is_more = pools::release(process));
+    if is_done {
+        state.wanted.store(is_more, Relaxed);
+        process.hints.now();
+    }
+    is_done
+}
+
+/// Whether this is the main thread, in none of CPython's functions but one that waits: a handler may have interrupted it in any.
+fn may_ask(process: &Process, shield: &Shield) -> bool {
+    let is_idle = process.python.began.load(Relaxed) == 0;
+    is_idle && shield.is_up && process.is_mine() && is_main_thread() && handler::handlers(shield) == Handlers::None
 }
 
 /// A release comes at the main thread's next bytecode, whatever there is to gain. For scripts/compare-programs alone.
@@ -123,9 +150,7 @@ pub fn release_soon(process: &Process, shield: &Shield) {
 fn schedule(process: &Process, shield: &Shield) {
     let state = &process.python;
     let Some(python) = runtime().and_then(|runtime| runtime.python) else { return };
-    // A handler may have interrupted this very thread in the queue.
-    let may = state.began.load(Relaxed) == 0 && shield.is_up && process.is_mine() && is_main_thread();
-    let may = may && handler::handlers(shield) == Handlers::None;
+    let may = may_ask(process, shield);
     let (now, queued_at) = (sys::now(), state.queued_at.load(Relaxed));
     // Up to 3.11 it is put into the queue of whatever interpreter runs at this moment on another thread, and is lost there.
     if may && (queued_at == 0 || now.saturating_sub(queued_at) >= LOST_AFTER) {

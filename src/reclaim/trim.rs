@@ -31,11 +31,15 @@ pub fn at_wait_point(
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> bool {
     let decided = process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits));
-    // Node is asked when all else is done, for the sake of the stack.
-    if let Some(Some(decision)) = decided
-        && runtime.node.is_some()
-    {
-        runtimes::ask(process, shield, point, decision, somebody_waits);
+    // When all else is done, for the sake of the stack.
+    match decided {
+        Some(Some(decision)) if runtime.node.is_some() => {
+            runtimes::ask(process, shield, point, decision, somebody_waits);
+        }
+        Some(Some(Decision::Ask { garbage: false, .. })) => {
+            python::release_alone(process, shield);
+        }
+        _ => {}
     }
     decided.is_some()
 }

@@ -129,6 +129,13 @@ pub fn are_known() -> bool {
     HOST.get().is_some() && !DOUBTED.load(Relaxed)
 }
 
+/// Whether nobody holds the interpreter lock, as far as the calling thread can tell: where it is the only one, nobody does. False where
+/// pools are not known.
+pub fn is_lock_free() -> bool {
+    // SAFETY: no preconditions.
+    HOST.get().is_some_and(|host| unsafe { (host.current)() }.is_null())
+}
+
 impl Host {
     /// Whether the thread that runs, if one does, is one of the main interpreter: the arenas of those that have a lock of their own are
     /// left alone, and so are the ones that others allocate in the main interpreter's stead.

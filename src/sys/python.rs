@@ -17,6 +17,8 @@ type Collect = unsafe extern "C" fn() -> isize;
 type IsEnabled = unsafe extern "C" fn() -> c_int;
 type ThreadState = unsafe extern "C" fn() -> *const c_void;
 type IsInitialized = unsafe extern "C" fn() -> c_int;
+type Ensure = unsafe extern "C" fn() -> c_int;
+type Release = unsafe extern "C" fn(c_int);
 
 /// The program's own CPython.
 #[derive(Clone, Copy)]
@@ -27,6 +29,8 @@ pub struct Python {
     is_enabled: Option<IsEnabled>,
     thread_state: ThreadState,
     is_initialized: IsInitialized,
+    ensure: Ensure,
+    release: Release,
 }
 
 impl Python {
@@ -47,6 +51,8 @@ impl Python {
                 is_enabled: function(c"PyGC_IsEnabled").map(|address| transmute::<*const c_void, IsEnabled>(address)),
                 thread_state: transmute::<*const c_void, ThreadState>(function(c"PyGILState_GetThisThreadState")?),
                 is_initialized: transmute::<*const c_void, IsInitialized>(function(c"Py_IsInitialized")?),
+                ensure: transmute::<*const c_void, Ensure>(python),
+                release: transmute::<*const c_void, Release>(function(c"PyGILState_Release")?),
             })
         }
     }
@@ -68,6 +74,22 @@ impl Python {
     pub fn is_up(&self) -> bool {
         // SAFETY: no preconditions.
         unsafe { (self.is_initialized)() != 0 }
+    }
+
+    /// Does `work` with the interpreter lock held, if the calling thread is one of CPython's; whether it did. To be called where nobody holds
+    /// the lock and the process has this thread alone, with signals blocked: so nobody is waited for. No code of Python's runs when it
+    /// is taken or left; `work` must run none.
+    pub fn holding_lock(&self, work: impl FnOnce()) -> bool {
+        // SAFETY: the first two only look. This thread has a state, which outlives the pair of calls.
+        unsafe {
+            if !self.is_up() || (self.thread_state)().is_null() {
+                return false;
+            }
+            let before = (self.ensure)();
+            work();
+            (self.release)(before);
+            true
+        }
     }
 
     /// A full collection; nothing where the program has switched collections off (gc.disable), and what it has frozen

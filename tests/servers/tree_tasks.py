@@ -1,0 +1,14 @@
+"""A worker with one thread that gets its tasks from a connection to PORT, each a byte, parses a JSON tree for each, keeps one string of 200,
+and waits for the next task as long as it takes: `tree_tasks.py PORT`. Prints 0 first, then what it has kept, after each.
+"""
+
+import socket
+import sys
+
+import json_tree
+
+source = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print(0, flush=True)
+while source.recv(1):
+    json_tree.application({"PATH_INFO": f"/{len(json_tree.KEPT)}"}, lambda *_: None)
+    print(len(json_tree.KEPT), flush=True)
