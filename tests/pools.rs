@@ -14,7 +14,7 @@ use common::http::get;
 use common::log::{Line, Log};
 use common::metrics::Metrics;
 use common::opened::open_directory;
-use common::process::{age, anonymous_kb, clean_environment, end_with_this_test};
+use common::process::{age, anonymous_kb, children, clean_environment, end_with_this_test};
 use common::script::Script;
 use common::{LIMIT, library, python, servers, wait_within};
 use fixture::Fixture;
@@ -313,37 +313,52 @@ fn gives_more_back(worker: Worker) {
     assert_eq!(with.log().event("unavailable").lines, []);
 }
 
-/// What a worker holds that has had four tasks and waits for the next, which never comes.
-fn waiting_for_its_next_task(pools: &str) -> (Script, TcpStream) {
+/// A worker that has had four tasks and waits for the next; what its tasks come from, and its process id.
+fn waiting_for_its_next_task(arguments: &[&str], pools: &str) -> (Script, TcpStream, u32) {
     const TASKS: usize = 4;
     let tasks = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = tasks.local_addr().expect("an address").port().to_string();
-    let worker = Script::start("tree_tasks.py", &[&port], &[("AUTOTRIM_POOLS", pools)]);
+    let arguments = [&[port.as_str()], arguments].concat();
+    let worker = Script::start("tree_tasks.py", &arguments, &[("AUTOTRIM_POOLS", pools)]);
     let (mut source, _) = tasks.accept().expect("a worker");
-    let done = |number| (worker.read("stdout").lines().count() > number).then_some(());
+    let pid = children(worker.pid()).first().copied().unwrap_or(worker.pid());
     for task in 1..=TASKS {
         if task == TASKS {
             // The last one comes when the worker is old enough to be looked at.
-            std::thread::sleep(Duration::from_secs(6).saturating_sub(age(worker.pid())));
+            std::thread::sleep(Duration::from_secs(6).saturating_sub(age(pid)));
         }
         source.write_all(b"t").expect("a task");
-        wait_within(LIMIT, "a task", || done(task));
+        wait_within(LIMIT, "a task", || (worker.read("stdout").lines().count() > task).then_some(()));
     }
-    (worker, source)
+    wait_within(LIMIT, "a trim", || (!worker.log().event("trim").lines.is_empty()).then_some(()));
+    (worker, source, pid)
 }
 
 /// Its only thread comes by nowhere else.
 #[test]
 fn a_worker_that_waits_for_ever_gives_more_back() {
-    let (without, _source) = waiting_for_its_next_task("off");
-    wait_within(LIMIT, "a trim", || (!without.log().event("trim").lines.is_empty()).then_some(()));
+    let (without, _source, pid) = waiting_for_its_next_task(&[], "off");
     std::thread::sleep(Duration::from_secs(3));
-    let least = anonymous_kb(without.pid()).expect("a worker");
+    let least = anonymous_kb(pid).expect("a worker");
     drop(without);
-    let (with, _source) = waiting_for_its_next_task("auto");
-    let settled = || anonymous_kb(with.pid()).is_some_and(|kb| kb < least * 3 / 4).then_some(());
+    let (with, _source, pid) = waiting_for_its_next_task(&[], "auto");
+    let settled = || anonymous_kb(pid).is_some_and(|kb| kb < least * 3 / 4).then_some(());
     wait_within(LIMIT, "much less than without", settled);
     assert_eq!(with.log().event("unavailable").lines, []);
+}
+
+/// A thread that it has not may have held the lock when it was forked. After its next task it comes by by itself.
+#[test]
+fn a_child_that_c_code_has_forked_takes_no_lock() {
+    let (worker, mut source, pid) = waiting_for_its_next_task(&["fork"], "auto");
+    let released = || released(&worker.log().of(pid).lines).0;
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(released(), 0, "{}", worker.read("stderr"));
+    wait_within(LIMIT, "a release after a task", || {
+        source.write_all(b"t").expect("a task");
+        std::thread::sleep(Duration::from_secs(1));
+        (released() >= 1_000).then_some(())
+    });
 }
 
 #[test]

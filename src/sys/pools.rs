@@ -73,6 +73,8 @@ static HOST: Late<Host> = Late::new();
 static ARENAS: List = List::new();
 /// Whether there was a doubt, after which nothing is released any more.
 static DOUBTED: AtomicBool = AtomicBool::new(false);
+/// Whether a thread that is not there may hold the interpreter lock.
+static LOCK_IS_LOST: AtomicBool = AtomicBool::new(false);
 
 /// From here on arenas are learnt, if this is a CPython whose pools are known; whether it is. For the constructor: before CPython's
 /// first allocation.
@@ -122,6 +124,10 @@ fn minor(version: &[u8]) -> Option<u32> {
 /// In a forked child.
 pub fn in_forked_child() {
     ARENAS.inherit();
+    // CPython forks with its lock held. Where somebody else does without it, a thread may have held it that the child has not.
+    if nobody_runs() {
+        LOCK_IS_LOST.store(true, Relaxed);
+    }
 }
 
 /// Whether free pools can be released: they are known, and nothing has been doubtful.
@@ -129,9 +135,13 @@ pub fn are_known() -> bool {
     HOST.get().is_some() && !DOUBTED.load(Relaxed)
 }
 
-/// Whether nobody holds the interpreter lock, as far as the calling thread can tell: where it is the only one, nobody does. False where
-/// pools are not known.
+/// Whether nobody holds the interpreter lock, if the calling thread is the process's only one. False where pools are not known.
 pub fn is_lock_free() -> bool {
+    nobody_runs() && !LOCK_IS_LOST.load(Relaxed)
+}
+
+/// Whether no thread runs, up to 3.11; from 3.12 on, whether the calling one does not.
+fn nobody_runs() -> bool {
     // SAFETY: no preconditions.
     HOST.get().is_some_and(|host| unsafe { (host.current)() }.is_null())
 }

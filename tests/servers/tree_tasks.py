@@ -1,12 +1,18 @@
 """A worker with one thread that gets its tasks from a connection to PORT, each a byte, parses a JSON tree for each, keeps one string of 200,
-and waits for the next task as long as it takes: `tree_tasks.py PORT`. Prints 0 first, then what it has kept, after each.
+and waits for the next task as long as it takes: `tree_tasks.py PORT [fork]`. Prints 0 first, then what it has kept, after each. With
+`fork` the worker is a child that C code has made, without the interpreter lock.
 """
 
+import ctypes
+import os
 import socket
 import sys
 
 import json_tree
 
+if "fork" in sys.argv and ctypes.CDLL(None).fork():
+    os.wait()
+    sys.exit()
 source = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 print(0, flush=True)
 while source.recv(1):
