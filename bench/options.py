@@ -49,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> Options:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="under 5 minutes: every workload, a few variants, one repetition, small loads",
+        help="six minutes: nearly every workload, a few variants, one repetition, small loads",
     )
     parser.add_argument(
         "--workload",
