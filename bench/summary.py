@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import client
 from bench.results import Results
-from bench.variants import VARIANTS
+from bench.variants import PAIR, VARIANTS
 
 Run = dict[str, Any]
 
@@ -102,9 +102,7 @@ def floor(results: Results) -> float | None:
 def live(results: Results) -> float | None:
     """Return the RSS without what malloc's arenas hold free, in MiB: the lower median of plain and the defaults."""
     found = [
-        left.median
-        for name in ("plain", "defaults")
-        if (left := spread(results, name, "live_mib"))
+        left.median for name in PAIR if (left := spread(results, name, "live_mib"))
     ]
     return min(found, default=None)
 

@@ -14,7 +14,7 @@ use common::http::get;
 use common::log::{Line, Log};
 use common::metrics::Metrics;
 use common::opened::open_directory;
-use common::process::{age, anonymous_kb, children, clean_environment, end_with_this_test};
+use common::process::{anonymous_kb, children, clean_environment, end_with_this_test, until_old};
 use common::script::Script;
 use common::{LIMIT, library, python, servers, wait_within};
 use fixture::Fixture;
@@ -325,7 +325,7 @@ fn waiting_for_its_next_task(arguments: &[&str], pools: &str) -> (Script, TcpStr
     for task in 1..=TASKS {
         if task == TASKS {
             // The last one comes when the worker is old enough to be looked at.
-            std::thread::sleep(Duration::from_secs(6).saturating_sub(age(pid)));
+            std::thread::sleep(until_old(pid));
         }
         source.write_all(b"t").expect("a task");
         wait_within(LIMIT, "a task", || (worker.read("stdout").lines().count() > task).then_some(()));

@@ -7,7 +7,7 @@ mod common;
 mod forced_trim;
 
 use common::http::{Connection, get, request};
-use common::process::{age, anonymous_kb, clean_environment, end_with_this_test, kill_with_children};
+use common::process::{anonymous_kb, clean_environment, end_with_this_test, kill_with_children, until_old};
 use common::{LIMIT, free_port, library, python, root, servers, wait_within};
 use forced_trim::force_trim;
 use std::any::Any;
@@ -30,8 +30,6 @@ const LATE: Duration = Duration::from_secs(30);
 const TRIM: Duration = Duration::from_millis(500);
 /// What may come and go with a look at it.
 const SLACK_KB: u64 = 2 * 1024;
-/// The library looks at a process that serves nobody from its fifth second on.
-const OLD: Duration = Duration::from_secs(6);
 /// Clients that begin a request and never end it.
 const SLOW_CLIENTS: usize = 100;
 
@@ -96,7 +94,7 @@ impl Running {
 
     /// Waits until it is so old that the library looks at it.
     fn wait_until_old(&self) {
-        std::thread::sleep(OLD.saturating_sub(age(self.child.id())));
+        std::thread::sleep(until_old(self.child.id()));
     }
 
     /// A client that begins a request and never ends it.
@@ -323,7 +321,7 @@ fn between_tasks(name: &'static str, worker: [&str; 2], arguments: &[&str], send
                 let sent = command(send, task).current_dir(running.directory.path()).output().expect("a task is sent");
                 assert!(sent.status.success(), "{sent:?}");
                 running.wait_for_reports(number);
-                let missing = OLD.saturating_sub(age(running.pid()));
+                let missing = until_old(running.pid());
                 if missing.is_zero() {
                     break;
                 }

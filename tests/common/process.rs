@@ -79,10 +79,15 @@ pub fn end_with_this_test(command: &mut Command) -> &mut Command {
 }
 
 /// How long ago a process was forked.
-pub fn age(pid: u32) -> Duration {
+fn age(pid: u32) -> Duration {
     let stat = Process::new(pid as i32).and_then(|process| process.stat()).expect("a process that runs");
     let uptime = Uptime::current().expect("/proc/uptime").uptime_duration();
     uptime.saturating_sub(Duration::from_millis(stat.starttime * 1_000 / procfs::ticks_per_second()))
+}
+
+/// How long it takes until a process is so old that the library looks at it where it serves nobody: from its fifth second on.
+pub fn until_old(pid: u32) -> Duration {
+    Duration::from_secs(6).saturating_sub(age(pid))
 }
 
 /// The CPU time that a process has used so far, all threads together.
