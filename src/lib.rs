@@ -56,6 +56,7 @@ use own::runtime::{self, Runtime};
 use reclaim::duty;
 use sys::node::Node;
 use sys::python::Python;
+use sys::ruby::Ruby;
 use sys::{files, filter, handler, memory, pools, real, signals};
 use watch::{tasks, unseen};
 
@@ -88,10 +89,11 @@ fn start() {
     let gc = options.gc;
     let python = if gc.auto || gc.python || has_pools { Python::find() } else { None };
     let node = if gc.auto || gc.node { Node::find() } else { None };
+    let ruby = if gc.auto || gc.ruby { Ruby::find() } else { None };
     if node.is_some() {
         reclaim::node::begin();
     }
-    runtime::begin(Runtime { options, allocator, libc, python, node, stderr: files::stderr_identity() });
+    runtime::begin(Runtime { options, allocator, libc, python, node, ruby, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);
 }

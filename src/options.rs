@@ -36,7 +36,7 @@ pub type Excerpt = Text<48>;
 pub struct Options {
     /// What governs when to trim.
     pub rules: Rules,
-    /// When CPython's garbage is to be collected.
+    /// Whose garbage is to be collected.
     pub gc: Gc,
     /// Whether CPython's free pools are to be released with each trim.
     pub pools: bool,
@@ -234,11 +234,11 @@ pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_GC",
         default: "off",
-        expected: "off, auto, or names of python and node, separated by commas",
+        expected: "off, auto, or names of python, node and ruby, separated by commas",
         #[cfg(test)]
         meaning: "auto = when it is quiet and a trim has left AUTOTRIM_GROWTH more than the last collection did, have CPython collect its \
-                  cyclic garbage, or Node its garbage; python = before each trim; node = before each trim in quiet; names are separated \
-                  by commas; all as AUTOTRIM_OVERHEAD can pay for the pause",
+                  cyclic garbage, or Node or Ruby its garbage; python = before each trim; node, ruby = before each trim in quiet; names are \
+                  separated by commas; all as AUTOTRIM_OVERHEAD can pay for the pause",
         set: |options, value| values::gc(value).map(|gc| options.gc = gc),
         told: Never,
     },
@@ -298,7 +298,7 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
-            gc: Gc { auto: false, python: false, node: false },
+            gc: Gc { auto: false, python: false, node: false, ruby: false },
             pools: false,
             pressure: Setting::Off,
             watch: Watch::Unset,

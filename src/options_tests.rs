@@ -60,7 +60,8 @@ fn the_defaults_are_those_of_the_table() {
     let rules = options.rules;
     assert_eq!((rules.interval, rules.growth.bytes, rules.growth.share), (1024, 4 << 20, 5 * PERCENT));
     assert_eq!((rules.idle, rules.defer, rules.overhead), (SECOND, SECOND, PERCENT));
-    assert!(!options.needs_thread() && options.gc == Gc::default());
+    assert!(!options.needs_thread() && options.pools);
+    assert_eq!(options.gc, Gc { auto: true, ..Gc::default() });
     assert_eq!((options.arenas, options.log), (Arenas::Auto, Level::Info));
     assert_eq!(options.trim_threshold, TrimThreshold::Auto);
     assert!(options.is_active() && invalid(&options).is_empty() && unknown(&options).is_empty());
@@ -228,11 +229,11 @@ fn garbage_is_collected_of_runtimes_by_their_names() {
         gc(value).gc.write(&mut line);
         String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
     };
-    for value in ["off", "auto", "python", "node", "python,node", "auto,node", "auto,python,node"] {
+    for value in ["off", "auto", "python", "node", "ruby", "python,node", "auto,ruby", "auto,python,node,ruby"] {
         assert_eq!((invalid(&gc(value)), told(value)), (vec![], value.to_owned()));
     }
-    assert_eq!(gc("Node, PYTHON").gc, Gc { auto: false, python: true, node: true });
-    for value in ["perl", "ruby", "python,", ",", "node,off", "on,node", "python node"] {
+    assert_eq!(gc("Node, PYTHON").gc, Gc { python: true, node: true, ..Gc::default() });
+    for value in ["perl", "java", "python,", ",", "node,off", "on,node", "python node"] {
         assert_eq!(invalid(&gc(value)).len(), 1, "{value}");
     }
 }

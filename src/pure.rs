@@ -1,6 +1,6 @@
 //! PURE: functions of their arguments alone. What the outside world promises, without asking it: the states of a
 //! [`connection`], what a control message brings ([`ancillary`]), how service managers tell of memory [`pressure`], where the block
-//! of counters has its fields ([`layout`]), which [`layers`] gave memory back, what stands in CPython's [`pools`], which [`programs`] are meant, the system's [`errors`]
+//! of counters has its fields ([`layout`]), which [`layers`] gave memory back, what stands in CPython's [`pools`], which file is mapped where ([`mappings`]), which [`programs`] are meant, the system's [`errors`]
 //! in words, and [`text`] without an allocator.
 
 // By path, because the command includes this file by its path.
@@ -14,6 +14,8 @@ pub mod errors;
 pub mod layers;
 #[path = "pure/layout.rs"]
 pub mod layout;
+#[path = "pure/mappings.rs"]
+pub mod mappings;
 #[path = "pure/pools.rs"]
 pub mod pools;
 #[path = "pure/pressure.rs"]

@@ -1,5 +1,5 @@
 //! What is done for it: [`trim`] is the one place that releases memory, measured before and after; [`python`] has CPython do its part
-//! first, which is to collect [`garbage`], if asked to, and to have its free [`pools`] released; [`node`] has Node collect its own, and
+//! first, which is to collect [`garbage`], if asked to, and to have its free [`pools`] released; [`node`] has Node collect its own, [`ruby`] Ruby, and
 //! [`runtimes`] knows which of them a process has; [`duty`] has malloc set up for all that where a process serves, and only there.
 
 pub mod duty;
@@ -7,6 +7,7 @@ pub mod garbage;
 pub mod node;
 pub mod pools;
 pub mod python;
+pub mod ruby;
 pub mod runtimes;
 pub mod state;
 pub mod trim;

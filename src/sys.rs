@@ -19,6 +19,7 @@ pub mod own;
 pub mod pools;
 pub mod python;
 pub mod real;
+pub mod ruby;
 pub mod signals;
 pub mod sockets;
 pub mod stderr;

@@ -4,6 +4,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::calls::NOBODY;
 use super::wait::{LONGEST_PART, look, trim_before};
 use crate::decide::MILLISECOND;
 use crate::own::hints::Reason;
@@ -56,7 +57,7 @@ pub fn before(descriptor: c_int, point: Point) -> bool {
         let shield = signals::shield();
         let interrupts = |pending| blocks && shield.interrupts(pending, descriptor);
         let mut somebody_waits = || sockets::has_input(descriptor);
-        let (interrupted, _) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
+        let (interrupted, _) = trim_before(process, &shield, (point, NOBODY), interrupts, &mut somebody_waits);
         shield.end();
         interrupted
     });
@@ -110,7 +111,7 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
             let shield = signals::shield();
             let interrupts = |pending| shield.interrupts(pending, descriptor);
             let mut somebody_waits = || sockets::has_input(descriptor);
-            let (interrupts, again) = trim_before(process, &shield, point, interrupts, &mut somebody_waits);
+            let (interrupts, again) = trim_before(process, &shield, (point, NOBODY), interrupts, &mut somebody_waits);
             shield.end();
             match again {
                 Some(again) if !interrupts && again < LONGEST_PART => first = again,
@@ -143,7 +144,7 @@ fn accepted(process: &Process, connection: c_int) {
     };
     if runtime().is_some_and(|runtime| runtime.python.is_some()) && is_time() {
         let shield = signals::shield();
-        look(process, &shield, None, &mut || false);
+        look(process, &shield, (None, NOBODY), &mut || false);
         python::after_wait(process, &shield, found);
         shield.end();
     }

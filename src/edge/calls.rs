@@ -10,7 +10,7 @@ use crate::decide::{MILLISECOND, SECOND};
 use crate::own::descriptors;
 use crate::own::waits::Point;
 use crate::pure::connection::State;
-use crate::reclaim::node;
+use crate::reclaim::{node, ruby};
 use crate::sys::errno::{Failure, fail};
 use crate::sys::filter::{self, Call};
 use crate::sys::{memory, real, signals, sockets};
@@ -73,20 +73,24 @@ fn substitute(own: Own, call: Call) -> Option<Call> {
 /// For a caller that passes none.
 pub const NO_MASK: *const sigset_t = ptr::null();
 
+/// Where the call returns to, of those that no interpreter makes.
+pub const NOBODY: usize = 0;
+
 /// poll, once for all names that few programs call.
 #[inline(never)]
 pub fn polling_by(fds: *mut pollfd, count: nfds_t, timeout: c_int, next: &dyn Fn() -> c_int) -> c_int {
-    poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, next)
+    poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, NOBODY, next)
 }
 
 /// The same of select.
 #[inline(never)]
 pub fn selecting_by(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: &dyn Fn() -> c_int) -> c_int {
-    select(count, sets, timeout, next)
+    select(count, sets, timeout, NOBODY, next)
 }
 
 /// epoll_wait and epoll_pwait.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)] // The caller's own, and what the names differ in.
 pub fn epoll(
     own: Own,
     timeout: c_int,
@@ -94,11 +98,13 @@ pub fn epoll(
     events: *mut epoll_event,
     room: c_int,
     mask: *const sigset_t,
+    caller: usize,
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
     wait::at(
         node::point_of_epoll,
+        caller,
         true,
         move || milliseconds(timeout),
         next,
@@ -129,6 +135,7 @@ pub fn epoll2(
 ) -> c_int {
     wait::at(
         node::point_of_epoll,
+        NOBODY,
         false,
         move || seconds(timeout),
         next,
@@ -143,16 +150,26 @@ pub fn epoll2(
     )
 }
 
-/// Whether a poll is for one followed connection and nothing else: asked only where that matters.
+/// Whether a poll that returns to `caller` is Ruby's, or for one followed connection and nothing else: asked only where that matters.
 #[inline(never)]
-fn point_of_poll(fds: *const pollfd, count: nfds_t) -> Point {
+fn point_of_poll(fds: *const pollfd, count: nfds_t, caller: usize) -> Point {
+    if ruby::waits_itself(caller) {
+        return Point::PollOfRuby;
+    }
     let is_for_client =
         count == 1 && memory::read(fds).is_some_and(|entry| descriptors::state(entry.fd) != State::NotFollowed);
     if is_for_client { Point::PollClient } else { Point::Poll }
 }
 
+/// Whether a select is Ruby's.
+#[inline(never)]
+fn point_of_select(caller: usize) -> Point {
+    if ruby::waits_itself(caller) { Point::SelectOfRuby } else { Point::Select }
+}
+
 /// poll and ppoll. `waits`: see [`wait::at`].
 #[inline(always)]
+#[allow(clippy::too_many_arguments)] // The caller's own, and what the names differ in.
 pub fn poll(
     own: Own,
     waits: bool,
@@ -160,11 +177,13 @@ pub fn poll(
     fds: *mut pollfd,
     count: nfds_t,
     mask: *const sigset_t,
+    caller: usize,
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
     wait::at(
-        move || point_of_poll(fds, count),
+        move || point_of_poll(fds, count, caller),
+        caller,
         waits,
         timeout,
         next,
@@ -195,15 +214,22 @@ pub fn pselect(
     let own = Own::Masked;
     let substitute = substitute(own, Call::Pselect);
     let looking = move |wait: &Wait| select_parts(wait, own, substitute, count, sets, mask);
-    wait::at(|| Point::Select, false, move || seconds(timeout), next, looking)
+    wait::at(|| Point::Select, NOBODY, false, move || seconds(timeout), next, looking)
 }
 
 /// select, which on Linux leaves in `timeout` what was left of it (select(2), Notes).
 #[inline(always)]
-pub fn select(count: c_int, sets: [*mut fd_set; 3], timeout: *mut timeval, next: impl Fn() -> c_int) -> c_int {
+pub fn select(
+    count: c_int,
+    sets: [*mut fd_set; 3],
+    timeout: *mut timeval,
+    caller: usize,
+    next: impl Fn() -> c_int,
+) -> c_int {
     let substitute = substitute(Own::Plain, Call::Pselect);
     wait::at(
-        || Point::Select,
+        move || point_of_select(caller),
+        caller,
         false,
         move || microseconds(timeout),
         next,

@@ -4,6 +4,7 @@
 //! allocates, panics or waits for a lock, and no value that would need dropping is alive across the real call:
 //! a cancelled thread unwinds through it.
 
+use core::arch::naked_asm;
 use core::ffi::{c_int, c_long, c_uint, c_ulong, c_void};
 
 use libc::{
@@ -11,7 +12,7 @@ use libc::{
     size_t, sockaddr, socklen_t, ssize_t, timespec, timeval,
 };
 
-use super::calls::{self, NO_MASK, Own, milliseconds, polling_by, selecting_by};
+use super::calls::{self, NO_MASK, NOBODY, Own, milliseconds, polling_by, selecting_by};
 use super::closed::{closing, closing_range, duplicating};
 use super::interpose::hooks;
 use super::numbers::{calling, is_ours};
@@ -134,20 +135,20 @@ hooks! {
         = if option == libc::PR_SET_SECCOMP => |next| restricting(installs(a, b), next);
 
     // The thread is about to wait for work: not where the timeout is 0.
-    fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) -> c_int
-        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Plain, timeout, epoll, events, room, NO_MASK, next);
+    fn epoll_wait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int) @caller("r8", "x4") -> c_int
+        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Plain, timeout, epoll, events, room, NO_MASK, caller, next);
     fn epoll_pwait(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: c_int, mask: *const sigset_t) -> c_int
-        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Masked, timeout, epoll, events, room, mask, next);
+        = if timeout != 0 && has_reason() => |next| calls::epoll(Own::Masked, timeout, epoll, events, room, mask, NOBODY, next);
     fn epoll_pwait2(epoll: c_int, events: *mut epoll_event, room: c_int, timeout: *const timespec,
                     mask: *const sigset_t) -> c_int
         = if has_reason() => |next| calls::epoll2(timeout, epoll, events, room, mask, next);
-    fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) -> c_int
-        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, next);
-    fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::seconds(timeout), fds, count, mask, next);
+    fn poll(fds: *mut pollfd, count: nfds_t, timeout: c_int) @caller("rcx", "x3") -> c_int
+        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || milliseconds(timeout), fds, count, NO_MASK, caller, next);
+    fn ppoll(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t) @caller("r8", "x4") -> c_int
+        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::seconds(timeout), fds, count, mask, caller, next);
     fn select(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set,
-              timeout: *mut timeval) -> c_int
-        = if has_reason() => |next| calls::select(count, [reads, writes, errors], timeout, next);
+              timeout: *mut timeval) @caller("r9", "x5") -> c_int
+        = if has_reason() => |next| calls::select(count, [reads, writes, errors], timeout, caller, next);
     fn pselect(count: c_int, reads: *mut fd_set, writes: *mut fd_set, errors: *mut fd_set, timeout: *const timespec,
                mask: *const sigset_t) -> c_int
         = if has_reason() => |next| calls::pselect(count, [reads, writes, errors], timeout, mask, next);
@@ -158,8 +159,8 @@ hooks! {
         = if has_reason() => |next| selecting_by(count, [reads, writes, errors], timeout, &next);
     // With _FORTIFY_SOURCE; `room` is the size of the array in bytes. Where it is too small, libc's own aborts.
     #[undeclared] fn __poll_chk(fds: *mut pollfd, count: nfds_t, timeout: c_int, room: size_t) -> c_int
-        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, next);
+        = if timeout != 0 && has_reason() => |next| calls::poll(Own::Plain, true, move || calls::fitting(count, room, milliseconds(timeout)), fds, count, NO_MASK, NOBODY, next);
     #[undeclared] fn __ppoll_chk(fds: *mut pollfd, count: nfds_t, timeout: *const timespec, mask: *const sigset_t,
-                              room: size_t) -> c_int
-        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, next);
+                              room: size_t) @caller("r9", "x5") -> c_int
+        = if has_reason() => |next| calls::poll(Own::Masked, false, move || calls::fitting(count, room, calls::seconds(timeout)), fds, count, mask, caller, next);
 }

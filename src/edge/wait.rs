@@ -18,7 +18,7 @@ use crate::own::hints::Reason;
 use crate::own::process::Process;
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::{duty, node, python, trim};
+use crate::reclaim::{duty, node, python, runtimes, trim};
 use crate::sys;
 use crate::sys::errno::{errno, fail, keeping_errno, set_errno};
 use crate::sys::filter::{self, Call};
@@ -73,6 +73,8 @@ pub enum How<'a> {
 pub struct Wait {
     process: &'static Process,
     point: Point,
+    /// The address that the call returns to; 0 = it is not known.
+    caller: usize,
     /// When the caller's timeout ends, and how long it was at the beginning; `None` = never.
     deadline: Option<u64>,
     length: Option<u64>,
@@ -86,6 +88,7 @@ pub struct Wait {
 #[inline(always)]
 pub fn at(
     point: impl Fn() -> Point,
+    caller: usize,
     waits: bool,
     timeout: impl FnOnce() -> Option<Timeout>,
     next: impl Fn() -> c_int,
@@ -93,7 +96,7 @@ pub fn at(
 ) -> c_int {
     let mut timeout = Some(timeout);
     let mut timeout = || timeout.take().and_then(|timeout| timeout());
-    let wait = serving().and_then(|process| Wait::begin(process, &point, waits, &mut timeout));
+    let wait = serving().and_then(|process| Wait::begin(process, &point, caller, waits, &mut timeout));
     match wait {
         None => next(),
         Some(wait) => looking(&wait),
@@ -125,6 +128,7 @@ impl Wait {
     fn begin(
         process: &'static Process,
         point: &dyn Fn() -> Point,
+        caller: usize,
         waits: bool,
         timeout: &mut dyn FnMut() -> Option<Timeout>,
     ) -> Option<Wait> {
@@ -147,6 +151,7 @@ impl Wait {
         let wait = |point: Point, now: u64, length: Option<u64>, first: Option<u64>| Wait {
             process,
             point,
+            caller,
             deadline: length.map(|length| now.saturating_add(length)),
             length,
             first,
@@ -222,10 +227,14 @@ impl Wait {
             let next = match first.take() {
                 Some(first) => (Part::First(first), first),
                 None => {
-                    let again = look(self.process, &shield, Some(self.point), &mut || {
+                    let again = look(self.process, &shield, (Some(self.point), self.caller), &mut || {
                         found = call(Part::First(0), How::Shielded);
                         found > 0
                     });
+                    if runtimes::is_asked(self.process) {
+                        shield.end();
+                        return runtimes::work_and_interrupt(self.process);
+                    }
                     if found > 0 { (Part::First(0), 0) } else { self.part(again.filter(|_| divisible), waited) }
                 }
             };
@@ -285,11 +294,16 @@ impl Wait {
         loop {
             let shield = own.as_ref().unwrap_or(shield);
             let mut found = 0;
-            let (interrupted, again) =
-                trim_before(self.process, shield, self.point, |pending| shield.interrupts_wait(pending), &mut || {
+            let (interrupted, again) = trim_before(
+                self.process,
+                shield,
+                (self.point, self.caller),
+                |pending| shield.interrupts_wait(pending),
+                &mut || {
                     found = call(Part::First(0), How::Shielded);
                     found > 0
-                });
+                },
+            );
             shield.end();
             if found > 0 {
                 set_errno(before);
@@ -297,6 +311,9 @@ impl Wait {
             }
             if interrupted {
                 return fail(libc::EINTR);
+            }
+            if runtimes::is_asked(self.process) {
+                return runtimes::work_and_interrupt(self.process);
             }
             let (part, first) = self.part(again.filter(|_| divisible), waited);
             set_errno(before);
@@ -341,13 +358,13 @@ pub const LONGEST_PART: u64 = 172_800 * SECOND;
 pub fn trim_before(
     process: &'static Process,
     shield: &Shield,
-    point: Point,
+    (point, caller): (Point, usize),
     interrupts: impl FnOnce(Pending) -> bool,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> (bool, Option<u64>) {
     let Some(pending) = Pending::prepare() else { return (false, None) };
     duty::at_wait_point(process, shield);
-    let again = look(process, shield, Some(point), somebody_waits);
+    let again = look(process, shield, (Some(point), caller), somebody_waits);
     python::before_call(process, shield);
     (interrupts(pending), again)
 }
@@ -358,11 +375,11 @@ pub fn trim_before(
 pub fn look(
     process: &Process,
     shield: &Shield,
-    point: Option<Point>,
+    place: (Option<Point>, usize),
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> Option<u64> {
     let runtime = runtime()?;
-    if !trim::at_wait_point(runtime, process, shield, point, somebody_waits) {
+    if !trim::at_wait_point(runtime, process, shield, place, somebody_waits) {
         // Who decides may be gone afterwards, and this be the only thread that waits.
         return Some(WHILE_ANOTHER_DECIDES);
     }

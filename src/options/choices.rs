@@ -38,22 +38,24 @@ pub struct Gc {
     pub python: bool,
     /// Node's, before each trim in quiet.
     pub node: bool,
+    /// Ruby's, before each trim in quiet.
+    pub ruby: bool,
 }
 
 impl Gc {
     /// Whether anybody's is.
     pub const fn is_on(self) -> bool {
-        self.auto || self.python || self.node
+        self.auto || self.names_any()
     }
 
     /// Whether a runtime is asked for by its name.
     pub const fn names_any(self) -> bool {
-        self.python || self.node
+        self.python || self.node || self.ruby
     }
 
     /// As it is read.
     pub fn write(self, line: &mut Line) {
-        let words = [(self.auto, "auto"), (self.python, "python"), (self.node, "node")];
+        let words = [(self.auto, "auto"), (self.python, "python"), (self.node, "node"), (self.ruby, "ruby")];
         let mut some = false;
         for (_, word) in words.into_iter().filter(|(is_meant, _)| *is_meant) {
             line.text(if some { "," } else { "" }).text(word);

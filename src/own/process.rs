@@ -14,7 +14,7 @@ use crate::decide::verdict::Floors;
 use crate::own::hints::{Hints, Reason};
 use crate::own::stats::{Stats, autotrim_stats};
 use crate::own::waits::Waits;
-use crate::reclaim::state::{Asked, Notified};
+use crate::reclaim::state::{Asked, Collected, Notified};
 use crate::sys::cell::TryLock;
 use crate::sys::errno::keeping_errno;
 use crate::sys::{self, memory};
@@ -55,6 +55,8 @@ pub struct Process {
     pub python: Asked,
     /// The same of Node.
     pub node: Notified,
+    /// The same of Ruby.
+    pub ruby: Collected,
     /// What the log has said.
     pub said: Said,
     /// The file of metrics.

@@ -6,6 +6,7 @@ use crate::sys::cell::Late;
 use crate::sys::files::Identity;
 use crate::sys::node::Node;
 use crate::sys::python::Python;
+use crate::sys::ruby::Ruby;
 
 /// What the constructor has found and decided.
 #[derive(Clone, Copy)]
@@ -20,8 +21,17 @@ pub struct Runtime {
     pub python: Option<Python>,
     /// The same of Node.
     pub node: Option<Node>,
+    /// The same of Ruby.
+    pub ruby: Option<Ruby>,
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     pub stderr: Option<Identity>,
+}
+
+impl Runtime {
+    /// Whether the program has an interpreter that may be asked for something.
+    pub const fn has_interpreter(&self) -> bool {
+        self.python.is_some() || self.node.is_some() || self.ruby.is_some()
+    }
 }
 
 static RUNTIME: Late<Runtime> = Late::new();

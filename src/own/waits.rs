@@ -28,8 +28,12 @@ pub enum Point {
     Poll,
     /// The same for one connection alone: a thread's own client.
     PollClient,
+    /// The same in Ruby itself, without the interpreter lock.
+    PollOfRuby,
     /// select and pselect.
     Select,
+    /// The same in Ruby itself, without the interpreter lock.
+    SelectOfRuby,
     /// None: on a thread of our own.
     Thread,
 }
@@ -40,14 +44,25 @@ impl Point {
         matches!(self, Point::Epoll | Point::EpollOfWorker)
     }
 
+    /// Whether it is one of Ruby's own, where its garbage can be collected.
+    pub const fn is_of_ruby(self) -> bool {
+        matches!(self, Point::PollOfRuby | Point::SelectOfRuby)
+    }
+
+    /// Whether threads that wait there watch beside the others, and look first: for those for one client, or where something can be
+    /// done that the others cannot do.
+    const fn is_beside_others(self) -> bool {
+        matches!(self, Point::Receive | Point::PollClient | Point::EpollOfWorker) || self.is_of_ruby()
+    }
+
     /// The name in log lines.
     pub const fn name(self) -> &'static str {
         match self {
             Point::Accept => "accept",
             Point::Receive => "recv",
             Point::Epoll | Point::EpollOfWorker => "epoll",
-            Point::Poll | Point::PollClient => "poll",
-            Point::Select => "select",
+            Point::Poll | Point::PollClient | Point::PollOfRuby => "poll",
+            Point::Select | Point::SelectOfRuby => "select",
             Point::Thread => "thread",
         }
     }
@@ -81,9 +96,9 @@ pub struct Waits {
 /// So much later than a thread that waits for its client does one look that others may need: it accepts connections.
 const WAY: u64 = 10 * MILLISECOND;
 
-/// The one of two that is for waits of this kind: for those for one client, or of one worker; or for all others.
+/// The one of two that is for waits of this kind: for those that watch beside the others, or for these.
 fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
-    if matches!(point, Point::Receive | Point::PollClient | Point::EpollOfWorker) { clients } else { others }
+    if point.is_beside_others() { clients } else { others }
 }
 
 impl Waits {

@@ -1,5 +1,5 @@
 //! `AUTOTRIM_GC`: a runtime's garbage is collected before a trim, or in quiet where a trim has left much, so that the trim has more to
-//! give back. [`super::python`] knows when CPython's may be, and [`super::node`] Node's.
+//! give back. [`super::python`] knows when CPython's may be, [`super::node`] Node's and [`super::ruby`] Ruby's.
 
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -20,6 +20,11 @@ pub fn of_python() -> Collects {
 /// When Node's is, where a thread waits whose isolate has some.
 pub fn of_node() -> Collects {
     of(|gc| gc.node, Collects::BeforeQuiet)
+}
+
+/// When Ruby's is, where a thread of Ruby's waits.
+pub fn of_ruby() -> Collects {
+    of(|gc| gc.ruby, Collects::BeforeQuiet)
 }
 
 /// When a runtime's is: as it is where that `is_named`, or in quiet.
@@ -46,8 +51,11 @@ pub fn take(process: &Process) -> u64 {
 pub fn went_without(process: &Process) {
     let state = &process.python;
     let Some(runtime) = runtime() else { return };
-    let is_there = state.main_waits.load(Relaxed) || runtime.node.is_some();
-    if runtime.options.gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
+    let gc = runtime.options.gc;
+    let is_there = gc.python && state.main_waits.load(Relaxed)
+        || gc.node && runtime.node.is_some()
+        || gc.ruby && process.ruby.waits.load(Relaxed);
+    if gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
         log::unavailable("gc");
     }
 }

@@ -7,6 +7,7 @@
 //! after a while ([`Decision::Ask`]); and where the main thread does not come by, the trim goes without.
 
 use core::ffi::{c_int, c_void};
+use core::ptr;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::state::Asked;
@@ -17,6 +18,7 @@ use crate::decide::rules::Decision;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
+use crate::sys::errno::fail;
 use crate::sys::handler::{self, Handlers};
 use crate::sys::signals::Shield;
 use crate::sys::{self, memory};
@@ -130,6 +132,38 @@ pub fn release_alone(process: &Process, shield: &Shield) -> bool {
         process.hints.now();
     }
     is_done
+}
+
+/// What was decided in quiet comes when the calling thread has left this wait ([`work_and_interrupt`]), if that is the main thread's, and CPython's own,
+/// and nobody waits for this thread. CPython has left the interpreter lock there, holds nothing, and may run Python code before it waits on: the
+/// handlers of signals (PEP 475). In a library's wait what it holds is not known.
+#[inline(never)]
+pub fn ask_at_wait(
+    process: &Process,
+    shield: &Shield,
+    caller: usize,
+    decision: Decision,
+    somebody_waits: &mut dyn FnMut() -> bool,
+) {
+    let Some(python) = runtime().and_then(|runtime| runtime.python.as_ref()) else { return };
+    // While there is work nobody is to wait for a collection that could come at another moment.
+    let is_for_quiet = matches!(decision, Decision::Ask { garbage, insist_at } if !garbage || insist_at == u64::MAX);
+    let may = is_for_quiet && caller != 0 && may_ask(process, shield) && python.waits_itself(caller);
+    if may && !somebody_waits() {
+        process.python.asked.store(sys::thread(), Relaxed);
+    }
+}
+
+/// It does, with nothing held. Then the wait fails with EINTR: CPython looks for signals, as it does then, and waits on.
+#[inline(never)]
+pub fn work_and_interrupt(process: &Process) -> c_int {
+    process.python.asked.store(0, Relaxed);
+    if let Some(python) = runtime().and_then(|runtime| runtime.python) {
+        python.holding_lock(|| {
+            called(ptr::null_mut());
+        });
+    }
+    fail(libc::EINTR)
 }
 
 /// Whether this is the main thread, in none of CPython's functions but one that waits: a handler may have interrupted it in any.

@@ -1,4 +1,4 @@
-//! What one process asks of CPython and Node before its trims, in its page. All zeros = nothing yet.
+//! What one process asks of CPython, Node and Ruby before its trims, in its page. All zeros = nothing yet.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 
@@ -18,6 +18,8 @@ pub struct Asked {
     pub insist_at: AtomicU64,
     /// Since when the call is in CPython's queue; 0 = it is not.
     pub queued_at: AtomicU64,
+    /// The thread that is to do it when it has left its wait; 0 = none.
+    pub asked: AtomicI32,
     /// When the collection that is running began; 0 = none is.
     pub began: AtomicU64,
     /// What collections took that the policy does not know of yet, in nanoseconds; 0 = there was none.
@@ -41,5 +43,17 @@ pub struct Notified {
     /// The CPU time that the process had used then, in nanoseconds.
     pub cpu: AtomicU64,
     /// What it has used since, when the last one was back.
+    pub took: AtomicU64,
+}
+
+/// What Ruby was asked for. All zeros = nothing.
+pub struct Collected {
+    /// Whether a wait of Ruby's own has been seen.
+    pub waits: AtomicBool,
+    /// The thread that is to collect when it has left its wait; 0 = none.
+    pub asked: AtomicI32,
+    /// When the collection that is running began; 0 = none is.
+    pub began: AtomicU64,
+    /// What collections took that the policy does not know of yet, in nanoseconds; 0 = there was none.
     pub took: AtomicU64,
 }

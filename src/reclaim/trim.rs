@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, node, pools, python, runtimes};
+use super::{duty, garbage, node, pools, python, ruby, runtimes};
 use crate::allocator::Allocator;
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
@@ -20,24 +20,24 @@ use crate::watch::safety::{self, Obstacle, may_act};
 use crate::watch::{observe, outside, tasks};
 
 /// At a wait point, under `shield`: trims if that is right; false where another thread decides. Where `point` is `None` nothing is
-/// trimmed. `somebody_waits` asks the kernel whether there is work for this thread. What is to be done later is planned in the
+/// trimmed. `caller` is where the call returns to, 0 = that is not known. `somebody_waits` asks the kernel whether there is work for this thread. What is to be done later is planned in the
 /// process's hints. Inlined, for the sake of the stack.
 #[inline(always)]
 pub fn at_wait_point(
     runtime: &Runtime,
     process: &Process,
     shield: &Shield,
-    point: Option<Point>,
+    (point, caller): (Option<Point>, usize),
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> bool {
     let decided = process.policy.with(|policy| decide(runtime, process, shield, policy, point, somebody_waits));
     // When all else is done, for the sake of the stack.
     match decided {
-        Some(Some(decision)) if runtime.node.is_some() => {
-            runtimes::ask(process, shield, point, decision, somebody_waits);
+        Some(Some(decision)) if runtimes::is_asked_at_wait(runtime) => {
+            runtimes::ask(process, shield, (point, caller), decision, somebody_waits);
         }
-        Some(Some(Decision::Ask { garbage: false, .. })) => {
-            python::release_alone(process, shield);
+        Some(Some(decision @ Decision::Ask { .. })) if !python::release_alone(process, shield) => {
+            python::ask_at_wait(process, shield, caller, decision, somebody_waits);
         }
         _ => {}
     }
@@ -107,7 +107,7 @@ fn decide(
     }
     process.hints.plan(next);
     process.stats.decided(policy);
-    if runtime.node.is_none() {
+    if !runtimes::is_asked_at_wait(runtime) {
         python::ask(process, decision);
     }
     if let Some(wait) = metrics::update(runtime, process, policy, || may_act(process, shield)) {
@@ -149,7 +149,7 @@ fn moment(process: &Process, learns: bool, point: Option<Point>) -> Moment {
         asked,
         swapped: asked.pressure && is_swapped_out(),
         collects: runtimes::collects(process, point),
-        collected: garbage::take(process).saturating_add(node::take(process, now)),
+        collected: garbage::take(process).saturating_add(node::take(process, now)).saturating_add(ruby::take(process)),
         has_pools: python::has_pools(process),
         released: pools::take(process),
     }

@@ -24,6 +24,22 @@ pub fn read_at_once<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     keeping_errno(|| read_and_close(open(path)?, buffer))
 }
 
+/// The first that `find` finds in a file which it gets in pieces.
+pub fn read_in_pieces<R>(path: &CStr, buffer: &mut [u8], mut find: impl FnMut(&[u8]) -> Option<R>) -> Option<R> {
+    keeping_errno(|| {
+        let file = open(path)?;
+        let (mut offset, mut found) = (0usize, None);
+        while found.is_none()
+            && let Some(piece) = uncancelled::read_at(file, buffer, offset).filter(|piece| !piece.is_empty())
+        {
+            offset = offset.saturating_add(piece.len());
+            found = find(piece);
+        }
+        uncancelled::close(file);
+        found
+    })
+}
+
 /// The calling thread's /proc/PID/task/TID/status, to be read later.
 pub struct Status(c_int);
 

@@ -2,6 +2,9 @@
 
 use core::ffi::{c_int, c_void};
 
+use super::files;
+use crate::pure::mappings::{self, Mapping};
+
 /// A loaded object, by the address of its program headers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Object(*const c_void);
@@ -34,6 +37,36 @@ pub fn each_code_segment(address: *const c_void, mut each: impl FnMut(usize, usi
         // SAFETY: `walk` matches the callback's type, and gets `state` while it lives.
         unsafe { libc::dl_iterate_phdr(Some(walk), (&raw mut state).cast()) };
     }
+}
+
+/// Where the code of an interpreter's own begins and ends, in whose object `address` lies; `None` where that is the program itself, and this
+/// is no program whose name begins with `name`: what there is not the interpreter's cannot be told. For the constructor.
+pub fn code_of_interpreter(address: *const c_void, name: &[u8]) -> Option<[usize; 2]> {
+    let mut path = [0; 4096];
+    if Object::of(address)?.is_program() && !executable(&mut path).starts_with(name) {
+        return None;
+    }
+    let mut code = [usize::MAX, 0];
+    each_code_segment(address, |start, end| {
+        let [first, last] = &mut code;
+        (*first, *last) = (start.min(*first), end.max(*last));
+    });
+    Some(code)
+}
+
+/// The name of the program's file, without its directory: a script is run by its interpreter's.
+fn executable(path: &mut [u8]) -> &[u8] {
+    // SAFETY: a C string, and a buffer that is valid for its length.
+    let length = unsafe { libc::readlink(c"/proc/self/exe".as_ptr(), path.as_mut_ptr().cast(), path.len()) };
+    let path = usize::try_from(length).ok().and_then(|length| path.get(..length)).unwrap_or_default();
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+/// What is mapped at `address`, by /proc/self/maps: unlike dl_iterate_phdr(3) it waits for no lock.
+pub fn mapping_of(address: usize) -> Option<Mapping> {
+    let mut search = mappings::Search::new(address);
+    let mut buffer = [0; 512];
+    files::read_in_pieces(c"/proc/self/maps", &mut buffer, |piece| search.read(piece))
 }
 
 /// Whether `address` lies in one of an object's segments.

@@ -5,7 +5,9 @@
 
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use super::objects;
 use super::optional::{Optional, optional};
 use crate::sys;
 
@@ -31,7 +33,14 @@ pub struct Python {
     is_initialized: IsInitialized,
     ensure: Ensure,
     release: Release,
+    /// Where the code of libpython, or of `python…`, begins and ends.
+    code: [usize; 2],
 }
+
+/// Where the module `select` is, which waits for what Python code waits for, where it is a library of its own; zeros = not known yet.
+static SELECT: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
+/// What its file's name begins with.
+const SELECT_NAME: &[u8] = b"select.";
 
 impl Python {
     /// `None` where the program has no CPython when it starts, or a free-threaded one. Before 3.8, when Py_BytesMain came,
@@ -53,6 +62,7 @@ impl Python {
                 is_initialized: transmute::<*const c_void, IsInitialized>(function(c"Py_IsInitialized")?),
                 ensure: transmute::<*const c_void, Ensure>(python),
                 release: transmute::<*const c_void, Release>(function(c"PyGILState_Release")?),
+                code: objects::code_of_interpreter(python, b"python").unwrap_or_default(),
             })
         }
     }
@@ -76,9 +86,25 @@ impl Python {
         unsafe { (self.is_initialized)() != 0 }
     }
 
-    /// Does `work` with the interpreter lock held, if the calling thread is one of CPython's; whether it did. To be called where nobody holds
-    /// the lock and the process has this thread alone, with signals blocked: so nobody is waited for. No code of Python's runs when it
-    /// is taken or left; `work` must run none.
+    /// Whether a call that returns to `caller` is made by CPython itself, which then has left the interpreter lock.
+    pub fn waits_itself(&self, caller: usize) -> bool {
+        let [first, last] = self.code;
+        let is_select = || {
+            let [start, end] = &SELECT;
+            (start.load(Relaxed)..end.load(Relaxed)).contains(&caller)
+        };
+        (first..last).contains(&caller) || is_select() || {
+            if let Some(mapping) = objects::mapping_of(caller).filter(|mapping| mapping.name.starts_with(SELECT_NAME)) {
+                let [start, end] = &SELECT;
+                start.store(mapping.start, Relaxed);
+                end.store(mapping.end, Relaxed);
+            }
+            is_select()
+        }
+    }
+
+    /// Does `work` with the interpreter lock held, if the calling thread is one of CPython's; whether it did. To be called where this thread does not
+    /// hold it. No code of Python's runs when it is taken or left.
     pub fn holding_lock(&self, work: impl FnOnce()) -> bool {
         // SAFETY: the first two only look. This thread has a state, which outlives the pair of calls.
         unsafe {

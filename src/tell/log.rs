@@ -163,7 +163,7 @@ fn enabled(runtime: &Runtime) {
     let mut line = Line::new();
     begin(&mut line, runtime, "enabled");
     runtime.options.tell(&mut line);
-    if runtime.options.gc.is_on() && (runtime.python.is_some() || runtime.node.is_some()) {
+    if runtime.options.gc.is_on() && runtime.has_interpreter() {
         runtime.options.gc.write(line.text(" gc="));
     }
     line.text(" arenas=").number(allocator.arenas().unsigned_abs().into());

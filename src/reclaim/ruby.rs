@@ -1,0 +1,98 @@
+//! Ruby's garbage: collected in a wait of Ruby's own, by a thread of Ruby's that has left the interpreter lock there.
+//!
+//! At such a wait Ruby itself runs, when it begins and when it ends, whatever has come for its thread: interrupts, traps, and the finalizers of what was
+//! collected. So nothing happens there that could not. In a wait of somebody else's, such as a library's within rb_thread_call_without_gvl, finalizers
+//! must not run: what that holds they may need. Which it is, the address tells that the call returns to.
+
+use core::ffi::{c_int, c_void};
+use core::ptr;
+use core::sync::atomic::Ordering::Relaxed;
+
+use super::garbage;
+use crate::decide::MILLISECOND;
+use crate::decide::collection::Collects;
+use crate::own::process::{self, Process};
+use crate::own::runtime::runtime;
+use crate::own::waits::Point;
+use crate::reclaim::state::Collected;
+use crate::sys::errno::fail;
+use crate::sys::ruby::Ruby;
+use crate::sys::signals::Shield;
+use crate::sys::{self, Clock};
+use crate::watch::safety::may_act;
+
+/// After a collection that took no more CPU time there is one more: each gives back only what Ruby has beyond two thirds of its heap (`heap_free_slots_max_ratio`).
+const SHORT: u64 = 50 * MILLISECOND;
+
+fn ruby() -> Option<&'static Ruby> {
+    runtime()?.ruby.as_ref()
+}
+
+/// Whether a wait that returns to `caller` is one of Ruby's own.
+pub fn waits_itself(caller: usize) -> bool {
+    let is_own = ruby().is_some_and(|ruby| ruby.waits_itself(caller));
+    if is_own {
+        process::with(|process| process.ruby.waits.store(true, Relaxed));
+    }
+    is_own
+}
+
+/// When garbage is collected; `None` where no wait of Ruby's own has been seen.
+pub fn collects(process: &Process) -> Option<Collects> {
+    process.ruby.waits.load(Relaxed).then(garbage::of_ruby)
+}
+
+/// Has the calling thread collect when it has left this wait ([`work_and_interrupt`]), if that is one of Ruby's own, and nobody waits for this thread; false
+/// where there is no Ruby. Another thread leaves it to the next such wait: they watch, too.
+pub fn ask(process: &Process, shield: &Shield, point: Option<Point>, somebody_waits: &mut dyn FnMut() -> bool) -> bool {
+    if ruby().is_none() {
+        return false;
+    }
+    let may = point.is_some_and(Point::is_of_ruby) && may_act(process, shield);
+    if may && !somebody_waits() {
+        process.ruby.asked.store(sys::thread(), Relaxed);
+    }
+    true
+}
+
+/// It does, in a wait of Ruby's own with nothing held: it may not come back. Else the wait fails with EINTR: Ruby looks once more for what has come for
+/// the thread meanwhile, as after each of its waits, and waits again (thread.c, `wait_retryable`).
+#[inline(never)]
+pub fn work_and_interrupt(process: &Process) -> c_int {
+    process.ruby.asked.store(0, Relaxed);
+    if let Some(ruby) = ruby() {
+        ruby.with_lock(collect);
+    }
+    fail(libc::EINTR)
+}
+
+/// Called by Ruby, with the interpreter lock held. A child that a finalizer forks finds its page empty.
+extern "C" fn collect(_: *mut c_void) -> *mut c_void {
+    if let Some(ruby) = ruby() {
+        let (began, cpu) = (sys::now(), sys::cpu_time(Clock::Thread));
+        process::with(|process| process.ruby.began.store(began, Relaxed));
+        let collected = ruby.collect();
+        if collected && sys::cpu_time(Clock::Thread).saturating_sub(cpu) < SHORT {
+            ruby.collect();
+        }
+        process::with(|process| {
+            note(&process.ruby, began, collected);
+            process.hints.now();
+        });
+    }
+    ptr::null_mut()
+}
+
+/// The collection that began then has ended, in the process that began it.
+fn note(state: &Collected, began: u64, collected: bool) {
+    if state.began.swap(0, Relaxed) == began {
+        // What was switched off took no time.
+        let took = if collected { sys::now().saturating_sub(began) } else { 0 };
+        state.took.fetch_add(took.max(1), Relaxed);
+    }
+}
+
+/// What collections took since the last call, in nanoseconds; 0 = there was none.
+pub fn take(process: &Process) -> u64 {
+    process.ruby.took.swap(0, Relaxed)
+}

@@ -1,0 +1,191 @@
+//! AUTOTRIM_GC: Ruby's garbage is collected where it is quiet and a trim has left much, in a wait of Ruby's own, and only there.
+
+mod common;
+
+use common::script::Script;
+use common::{LIMIT, free_port, process, wait_within};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Requests that each leave some tens of megabytes of garbage.
+const BURST: usize = 3;
+/// So many may still be named on some stack, which Ruby looks through for whatever may be one of its objects.
+const NAMED: usize = 1;
+/// Less than that by far, more than what comes by chance.
+const LITTLE_KB: u64 = 64 * 1024;
+
+/// What a collection and its trim give back at least, of what a burst has left.
+const LESS_KB: u64 = 16 * 1024;
+
+fn ruby(gc: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Script {
+    let environment = [&[("AUTOTRIM_GC", gc)], environment].concat();
+    Script::run(Path::new("ruby"), "garbage.rb", &[&["0"], arguments].concat(), &environment)
+}
+
+fn burst(server: &Script) {
+    for _ in 0..BURST {
+        assert_eq!(server.get("/garbage").text(), "100000");
+    }
+}
+
+/// What the program counts itself: full collections, objects that were finalized, waits that were interrupted.
+fn tell(server: &Script) -> [usize; 3] {
+    let text = server.get("/tell").text();
+    let numbers: Vec<usize> = text.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    numbers.try_into().expect("three numbers")
+}
+
+/// How many trims tell of a collection.
+fn told(server: &Script) -> usize {
+    server.log().collections().lines.len()
+}
+
+fn anonymous_kb(server: &Script) -> u64 {
+    process::anonymous_kb(server.pid()).expect("RssAnon of the server")
+}
+
+fn gives_garbage_back(server: &Script, gc: &str) {
+    server.get("/");
+    let before = anonymous_kb(server);
+    for round in 1..=2 {
+        burst(server);
+        wait_within(LIMIT, "a trim with a collection", || (told(server) >= round).then_some(()));
+        wait_within(LIMIT, "RSS near where it was", || (anonymous_kb(server) < before + LITTLE_KB).then_some(()));
+        let [_, finalized, _] = tell(server);
+        assert!(finalized + NAMED >= BURST * round, "{finalized} were finalized");
+        assert_eq!(server.get("/").text(), "fine");
+    }
+    assert_eq!(server.log().event("enabled").lines[0].text("gc"), gc);
+}
+
+#[test]
+fn puma_gives_garbage_back() {
+    gives_garbage_back(&ruby("auto", &[], &[]), "auto");
+}
+
+#[test]
+fn puma_gives_garbage_back_by_its_name() {
+    gives_garbage_back(&ruby("ruby", &[], &[]), "ruby");
+}
+
+/// A forked worker, with what it has from its master.
+#[test]
+fn unicorn_gives_garbage_back() {
+    let server = ruby("auto", &["unicorn"], &[]);
+    server.get("/");
+    let worker = *process::children(server.pid()).first().expect("a worker");
+    burst(&server);
+    let burst_kb = process::anonymous_kb(worker).expect("a worker");
+    wait_within(LIMIT, "a trim with a collection", || (told(&server) >= 1).then_some(()));
+    wait_within(LIMIT, "much less than after the burst", || {
+        (process::anonymous_kb(worker)? + LESS_KB < burst_kb).then_some(())
+    });
+    assert_eq!(server.get("/").text(), "fine");
+}
+
+/// A Redis in memory, which ends with the test.
+struct Redis(Child, u16);
+
+impl Redis {
+    fn start() -> Redis {
+        let port = free_port();
+        let mut command = Command::new("redis-server");
+        process::clean_environment(&mut command).args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no"]).stdout(Stdio::null());
+        let child = process::end_with_this_test(&mut command).spawn().expect("redis-server (Debian: redis-server)");
+        let redis = Redis(child, port);
+        wait_within(LIMIT, "Redis", || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
+        redis
+    }
+
+    /// Puts a task into Sidekiq's queue, as its client does.
+    fn push(&self, count: usize, id: usize) {
+        let task =
+            format!(r#"{{"class":"Garbage","args":[{count}],"jid":"task{id}","queue":"default","retry":false}}"#);
+        let mut connection = TcpStream::connect(("127.0.0.1", self.1)).expect("Redis");
+        let command = format!("*3\r\n$5\r\nLPUSH\r\n$13\r\nqueue:default\r\n${}\r\n{task}\r\n", task.len());
+        connection.write_all(command.as_bytes()).expect("a command");
+        connection.read_exact(&mut [0; 2]).expect("an answer");
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A task worker answers nobody: it is looked after from its fifth second on.
+#[test]
+fn sidekiq_gives_garbage_back() {
+    let redis = Redis::start();
+    let port = redis.1.to_string();
+    let environment = [("AUTOTRIM_GC", "auto")];
+    let worker = Script::run(Path::new("ruby"), "garbage.rb", &[&port, "sidekiq"], &environment);
+    std::thread::sleep(process::until_old(worker.pid()));
+    let done = || worker.read("stdout").matches("INFO: done").count();
+    let (mut sent, mut highest) = (0, 0);
+    wait_within(LIMIT, "a trim with a collection", || {
+        if done() == sent {
+            redis.push(100_000, sent);
+            sent += 1;
+        }
+        highest = highest.max(anonymous_kb(&worker));
+        std::thread::sleep(Duration::from_millis(if sent < BURST { 10 } else { 3000 }));
+        (told(&worker) >= 1).then_some(())
+    });
+    wait_within(LIMIT, "much less than while there was work", || {
+        (anonymous_kb(&worker) + LESS_KB < highest).then_some(())
+    });
+}
+
+/// While there is work, and where nobody asks, garbage is Ruby's own matter. So it is in a library's wait, which may hold what a finalizer needs.
+#[test]
+fn nothing_is_collected_where_nobody_asks_or_there_is_work_or_a_library_waits() {
+    for (gc, idle, arguments) in
+        [("off", "1s", &[][..]), ("node", "1s", &[]), ("auto", "60s", &[]), ("ruby", "1s", &["library"])]
+    {
+        let server = ruby(gc, arguments, &[("AUTOTRIM_IDLE", idle)]);
+        server.get("/");
+        burst(&server);
+        // Longer than it takes where it comes.
+        std::thread::sleep(Duration::from_secs(4));
+        wait_within(LIMIT, "a trim", || (!server.log().event("trim").lines.is_empty()).then_some(()));
+        assert_eq!(told(&server), 0, "{gc} {arguments:?}: {}", server.read("stderr"));
+    }
+}
+
+#[test]
+fn what_the_program_has_switched_off_stays_off() {
+    let server = ruby("ruby", &[], &[("AUTOTRIM_OVERHEAD", "0")]);
+    server.get("/disable");
+    let [before, ..] = tell(&server);
+    let trims = || server.log().event("trim").lines.len();
+    for round in 1..=3 {
+        server.get("/garbage");
+        wait_within(LIMIT, "a trim", || (trims() >= round).then_some(()));
+    }
+    assert_eq!(tell(&server)[0], before, "{}", server.read("stderr"));
+    assert_eq!(told(&server), 0);
+    assert_eq!(server.get("/disable").text(), "true", "and nobody has switched it on");
+}
+
+/// Threads are interrupted all the time in waits like those in which others collect, and in which they collect themselves.
+#[test]
+fn interrupts_leave_a_wait_as_ever() {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let server = ruby("ruby", &["interrupts"], &environment);
+    let mut bursts = 0;
+    wait_within(LIMIT, "thirty bursts, thirty collections and a thousand interrupts", || {
+        assert_eq!(server.get("/little").text(), "5000");
+        bursts += 1;
+        std::thread::sleep(Duration::from_millis(80));
+        let [_, _, interrupted] = tell(&server);
+        (bursts >= 30 && told(&server) >= 30 && interrupted >= 1000).then_some(())
+    });
+    assert_eq!(server.get("/").text(), "fine");
+}

@@ -1,0 +1,153 @@
+# A Puma whose answers leave garbage: trees of JSON, which Ruby keeps until its next full collection.
+#
+#   ruby garbage.rb PORT [library | interrupts | unicorn | sidekiq]
+#
+#   /garbage          some tens of megabytes of it
+#   /little           some megabytes
+#   /disable          GC.disable
+#   /tell             how many full collections were made, how much of it was finalized, and how many waits were interrupted
+#   anything else     a short answer
+#
+# With "library" there is no Puma: the only thread waits in a library's select, without the interpreter lock. With "interrupts" threads
+# wait beside Puma in select, and are interrupted there by Timeout, Thread#raise, Thread#kill and a signal's trap. With "unicorn" it is
+# Unicorn with one worker. With "sidekiq" it is Sidekiq, whose tasks (class Garbage) come from the Redis at PORT. Prints its port.
+
+# Sidekiq reads this file once more, as its application.
+return if defined?(Sidekiq::CLI)
+
+$stdout.sync = true
+
+require "fiddle"
+require "json"
+require "socket"
+require "timeout"
+
+port, mode = ARGV
+
+$finalized = 0
+$interrupted = 0
+
+# Made here, where nothing is named that it could keep.
+COUNT_IT = proc { $finalized += 1 }
+
+def garbage(count)
+  rows = Array.new(count) { |row| { "id" => row, "name" => "row #{row}", "values" => [row, row + 1, row + 2] } }
+  copy = JSON.parse(JSON.generate(rows))
+  ObjectSpace.define_finalizer(copy, COUNT_IT)
+  copy.length
+end
+
+def answer(path)
+  case path
+  when "/garbage" then "#{garbage(100_000)}\n"
+  when "/little" then "#{garbage(5_000)}\n"
+  when "/disable" then "#{GC.disable}\n"
+  when "/tell" then "#{GC.stat(:major_gc_count)} #{$finalized} #{$interrupted}\n"
+  else "fine\n"
+  end
+end
+
+# Each wait is left by an exception, by longjmp.
+def interrupts
+  reader, = IO.pipe
+  Thread.new do
+    loop do
+      Timeout.timeout(0.03) { IO.select([reader]) }
+    rescue Timeout::Error
+      $interrupted += 1
+    end
+  end
+  Thread.new do
+    loop do
+      waiting = Thread.new { IO.select([reader]) }
+      sleep 0.02
+      waiting.kill
+      waiting.join
+      $interrupted += 1
+    end
+  end
+  Thread.new do
+    waiting = Thread.new do
+      loop do
+        IO.select([reader])
+      rescue ArgumentError
+        $interrupted += 1
+      end
+    end
+    loop do
+      sleep 0.025
+      waiting.raise(ArgumentError)
+    end
+  end
+  trap("USR1") { $interrupted += 1 }
+  Thread.new do
+    loop do
+      sleep 0.05
+      Process.kill("USR1", Process.pid)
+    end
+  end
+end
+
+def serve_by_library(port)
+  listener = TCPServer.new("127.0.0.1", port)
+  select = Fiddle::Function.new(
+    Fiddle.dlopen(nil)["select"], [Fiddle::TYPE_INT, *([Fiddle::TYPE_VOIDP] * 4)], Fiddle::TYPE_INT
+  )
+  puts listener.local_address.ip_port
+  bits = Array.new(128, 0)
+  bits[listener.fileno / 8] = 1 << (listener.fileno % 8)
+  loop do
+    select.call(listener.fileno + 1, bits.pack("C*"), nil, nil, nil)
+    client = listener.accept
+    body = answer(client.readpartial(4096).split(" ")[1])
+    client.write("HTTP/1.1 200 OK\r\ncontent-length: #{body.bytesize}\r\nconnection: close\r\n\r\n#{body}")
+    client.close
+  end
+end
+
+APPLICATION = lambda do |environment|
+  body = answer(environment["PATH_INFO"])
+  [200, { "content-type" => "text/plain", "content-length" => body.bytesize.to_s }, [body]]
+end
+
+def serve_by_unicorn
+  require "unicorn"
+  listener = TCPServer.new("127.0.0.1", 0)
+  port = listener.local_address.ip_port
+  listener.close
+  server = Unicorn::HttpServer.new(APPLICATION, listeners: ["127.0.0.1:#{port}"], worker_processes: 1)
+  server.start
+  puts port
+  server.join
+end
+
+def serve_by_puma(port)
+  require "puma"
+  server = Puma::Server.new(APPLICATION)
+  listener = server.add_tcp_listener("127.0.0.1", port)
+  puts listener.local_address.ip_port
+  server.run.join
+end
+
+def work_by_sidekiq(port)
+  puts port
+  require "sidekiq/cli"
+  Sidekiq.configure_server { |config| config.redis = { url: "redis://127.0.0.1:#{port}/0" } }
+  task = Class.new do
+    include Sidekiq::Worker
+    def perform(count) = garbage(count)
+  end
+  Object.const_set(:Garbage, task)
+  worker = Sidekiq::CLI.instance
+  worker.parse(["--require", __FILE__, "--concurrency", "3"])
+  worker.run
+end
+
+case mode
+when "library" then serve_by_library(port.to_i)
+when "unicorn" then serve_by_unicorn
+when "sidekiq" then work_by_sidekiq(port)
+else
+  interrupts if mode == "interrupts"
+  serve_by_puma(port.to_i)
+end
