@@ -233,7 +233,7 @@ pub const TABLE: &[Entry] = &[
     },
     Entry {
         name: "AUTOTRIM_GC",
-        default: "off",
+        default: "auto",
         expected: "off, auto, or names of python, node and ruby, separated by commas",
         #[cfg(test)]
         meaning: "auto = when it is quiet and a trim has left AUTOTRIM_GROWTH more than the last collection did, have CPython collect its \
@@ -244,7 +244,7 @@ pub const TABLE: &[Entry] = &[
     },
     Entry {
         name: "AUTOTRIM_POOLS",
-        default: "off",
+        default: "auto",
         expected: "auto or off",
         #[cfg(test)]
         meaning: "auto = with a trim, release what is free in CPython's own pools of small objects, which no trim of malloc \

@@ -1,4 +1,4 @@
-//! AUTOTRIM_GC=auto: CPython's cyclic garbage is collected where it is quiet and a trim has left much, and only there.
+//! AUTOTRIM_GC=auto, which is the default: CPython's cyclic garbage is collected where it is quiet and a trim has left much, and only there.
 
 mod common;
 
@@ -14,7 +14,7 @@ const BURST: u64 = 40;
 const LITTLE_KB: u64 = 12 * 1024;
 
 fn gunicorn(worker: Worker) -> Gunicorn {
-    Gunicorn::preloaded(worker).env("AUTOTRIM_GC", "auto").env("AUTOTRIM_LOG", "debug")
+    Gunicorn::preloaded(worker).env("AUTOTRIM_LOG", "debug")
 }
 
 /// Full collections, as the program counts them.
@@ -67,10 +67,10 @@ fn gevent_gives_garbage_back() {
     gives_garbage_back(gunicorn(Worker::Gevent).start());
 }
 
-/// By default, and while there is work, garbage is CPython's own matter.
+/// While there is work, and where that is wanted, garbage is CPython's own matter.
 #[test]
-fn nothing_is_collected_where_nobody_asks_or_there_is_work() {
-    let off = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_LOG", "debug").arguments(&["--threads", "4"]).start();
+fn nothing_is_collected_where_it_is_off_or_there_is_work() {
+    let off = gunicorn(Worker::Gthread).env("AUTOTRIM_GC", "off").arguments(&["--threads", "4"]).start();
     burst(&off);
     // Longer than the trim in quiet and a turn of the main thread.
     std::thread::sleep(Duration::from_secs(4));
@@ -122,4 +122,37 @@ fn a_main_thread_that_never_comes_by_is_no_matter() {
     (0..20).for_each(|_| drop(server.get("/")));
     wait_within(LIMIT, "four trims", || (server.log().event("trim").lines.len() >= 4).then_some(()));
     assert!(server.log().event("unavailable").lines.is_empty());
+}
+
+/// A main thread that waits without an end collects in its wait, which goes on as if nothing had been; signals run their handlers
+/// at once, before, during and after.
+fn signals_are_seen(wait: &str) {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0")];
+    let server = Script::start("signalled.py", &["0", wait], &environment);
+    let told = || -> Vec<u64> {
+        let text = server.get("/tell").text();
+        text.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+    };
+    wait_within(LIMIT, "twenty collections and a thousand signals", || {
+        assert_eq!(server.get("/garbage").text(), "left");
+        std::thread::sleep(Duration::from_millis(60));
+        let [sent, late, collections] = told()[..] else { panic!("three numbers") };
+        assert_eq!(late, 0, "of {sent} signals, with {collections} collections");
+        (sent >= 1000 && collections >= 20).then_some(())
+    });
+}
+
+#[test]
+fn signals_are_seen_in_epoll() {
+    signals_are_seen("epoll");
+}
+
+#[test]
+fn signals_are_seen_in_poll() {
+    signals_are_seen("poll");
+}
+
+#[test]
+fn signals_are_seen_in_select() {
+    signals_are_seen("select");
 }
