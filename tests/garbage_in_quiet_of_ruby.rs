@@ -174,6 +174,20 @@ fn what_the_program_has_switched_off_stays_off() {
     assert_eq!(server.get("/disable").text(), "true", "and nobody has switched it on");
 }
 
+/// A main thread that waits without an end: what comes while it collects, or just before, runs its trap at once.
+#[test]
+fn signals_are_seen_in_select() {
+    let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let server = ruby("ruby", &["signals"], &environment);
+    wait_within(LIMIT, "thirty collections", || {
+        assert_eq!(server.get("/little").text(), "5000");
+        std::thread::sleep(Duration::from_millis(60));
+        let [_, _, late] = tell(&server);
+        assert_eq!(late, 0);
+        (told(&server) >= 30).then_some(())
+    });
+}
+
 /// Threads are interrupted all the time in waits like those in which others collect, and in which they collect themselves.
 #[test]
 fn interrupts_leave_a_wait_as_ever() {

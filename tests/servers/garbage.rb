@@ -1,6 +1,6 @@
 # A Puma whose answers leave garbage: trees of JSON, which Ruby keeps until its next full collection.
 #
-#   ruby garbage.rb PORT [library | interrupts | unicorn | sidekiq]
+#   ruby garbage.rb PORT [library | interrupts | signals | unicorn | sidekiq]
 #
 #   /garbage          some tens of megabytes of it
 #   /little           some megabytes
@@ -9,7 +9,8 @@
 #   anything else     a short answer
 #
 # With "library" there is no Puma: the only thread waits in a library's select, without the interpreter lock. With "interrupts" threads
-# wait beside Puma in select, and are interrupted there by Timeout, Thread#raise, Thread#kill and a signal's trap. With "unicorn" it is
+# wait beside Puma in select, and are interrupted there by Timeout, Thread#raise, Thread#kill and a signal's trap. With "signals"
+# there is no Puma: the main thread waits in select without an end, and each signal must run its trap at once; /tell counts those that did not. With "unicorn" it is
 # Unicorn with one worker. With "sidekiq" it is Sidekiq, whose tasks (class Garbage) come from the Redis at PORT. Prints its port.
 
 # Sidekiq reads this file once more, as its application.
@@ -88,6 +89,12 @@ def interrupts
   end
 end
 
+def serve_one(client)
+  body = answer(client.readpartial(4096).split(" ")[1])
+  client.write("HTTP/1.1 200 OK\r\ncontent-length: #{body.bytesize}\r\nconnection: close\r\n\r\n#{body}")
+  client.close
+end
+
 def serve_by_library(port)
   listener = TCPServer.new("127.0.0.1", port)
   select = Fiddle::Function.new(
@@ -98,10 +105,33 @@ def serve_by_library(port)
   bits[listener.fileno / 8] = 1 << (listener.fileno % 8)
   loop do
     select.call(listener.fileno + 1, bits.pack("C*"), nil, nil, nil)
-    client = listener.accept
-    body = answer(client.readpartial(4096).split(" ")[1])
-    client.write("HTTP/1.1 200 OK\r\ncontent-length: #{body.bytesize}\r\nconnection: close\r\n\r\n#{body}")
-    client.close
+    serve_one(listener.accept)
+  end
+end
+
+# Seconds: much more than a collection takes, much less than until the next event.
+SOON = 5
+
+def send_signals
+  handled = 0
+  trap("USR1") { handled += 1 }
+  loop do
+    expected = handled + 1
+    Process.kill("USR1", Process.pid)
+    limit = Process.clock_gettime(Process::CLOCK_MONOTONIC) + SOON
+    sleep 0.0005 while handled < expected && Process.clock_gettime(Process::CLOCK_MONOTONIC) < limit
+    $interrupted += 1 if handled < expected
+    sleep 0.001 * (handled % 5)
+  end
+end
+
+def serve_beside_signals(port)
+  listener = TCPServer.new("127.0.0.1", port)
+  puts listener.local_address.ip_port
+  Thread.new { send_signals }
+  loop do
+    IO.select([listener])
+    serve_one(listener.accept)
   end
 end
 
@@ -145,6 +175,7 @@ end
 
 case mode
 when "library" then serve_by_library(port.to_i)
+when "signals" then serve_beside_signals(port.to_i)
 when "unicorn" then serve_by_unicorn
 when "sidekiq" then work_by_sidekiq(port)
 else
