@@ -114,7 +114,7 @@ PART_LOAD = tuple(
         f"gunicorn gthread, 8 threads, PostgreSQL rows as JSON, {percent} % of what it can do",
         PART,
         group="part-load",
-        timing=Timing(closed=0.2, open=15),
+        timing=Timing(closed=0.2, open=60),
         rate=percent / 100,
         in_quick=False,
         worker="gthread",
