@@ -26,8 +26,11 @@ SETTINGS = {
     # Requests in flight are no reason to wait: each trim reports the count.
     "AUTOTRIM_DEFER": "1ms",
     "AUTOTRIM_LOG": "debug",
+    # A trim in quiet may wait for these, up to a second.
+    "AUTOTRIM_POOLS": "off",
+    "AUTOTRIM_GC": "off",
 }
-# What reaches into CPython. A trim in quiet may wait for that, up to a second.
+# What reaches into CPython, as it is by default.
 OF_CPYTHON = {"AUTOTRIM_POOLS": "auto", "AUTOTRIM_GC": "auto"}
 COUNTED = re.compile(r"^autotrim: pid=(\d+) .*event=trim .*?requests=(\d+) ")
 # Process, bytes sent, target.
