@@ -1,7 +1,7 @@
 //! CPython's cyclic garbage collector, and its queue of calls to be made on the main thread.
 //!
-//! All functions that are called are of the stable ABI (since 3.2; PyGC_IsEnabled since 3.10), and none is called where the
-//! interpreter is not up.
+//! All functions that are called are public: of the stable ABI (since 3.2; PyGC_IsEnabled since 3.10), but for PyGILState_Check (3.4). Where the
+//! interpreter is not up none is called that does more than to say so.
 
 use core::ffi::{c_int, c_void};
 use core::mem::transmute;
@@ -16,9 +16,8 @@ type Call = extern "C" fn(*mut c_void) -> c_int;
 
 type AddPendingCall = unsafe extern "C" fn(Call, *mut c_void) -> c_int;
 type Collect = unsafe extern "C" fn() -> isize;
-type IsEnabled = unsafe extern "C" fn() -> c_int;
 type ThreadState = unsafe extern "C" fn() -> *const c_void;
-type IsInitialized = unsafe extern "C" fn() -> c_int;
+type IsSo = unsafe extern "C" fn() -> c_int;
 type Ensure = unsafe extern "C" fn() -> c_int;
 type Release = unsafe extern "C" fn(c_int);
 
@@ -28,11 +27,12 @@ pub struct Python {
     add_pending_call: AddPendingCall,
     collect: Collect,
     /// Absent before 3.10.
-    is_enabled: Option<IsEnabled>,
+    is_enabled: Option<IsSo>,
     thread_state: ThreadState,
-    is_initialized: IsInitialized,
+    is_initialized: IsSo,
     ensure: Ensure,
     release: Release,
+    holds_lock: IsSo,
     /// Where the code of libpython, or of `python…`, begins and ends.
     code: [usize; 2],
 }
@@ -57,11 +57,12 @@ impl Python {
             Some(Python {
                 add_pending_call: transmute::<*const c_void, AddPendingCall>(function(c"Py_AddPendingCall")?),
                 collect: transmute::<*const c_void, Collect>(function(c"PyGC_Collect")?),
-                is_enabled: function(c"PyGC_IsEnabled").map(|address| transmute::<*const c_void, IsEnabled>(address)),
+                is_enabled: function(c"PyGC_IsEnabled").map(|address| transmute::<*const c_void, IsSo>(address)),
                 thread_state: transmute::<*const c_void, ThreadState>(function(c"PyGILState_GetThisThreadState")?),
-                is_initialized: transmute::<*const c_void, IsInitialized>(function(c"Py_IsInitialized")?),
+                is_initialized: transmute::<*const c_void, IsSo>(function(c"Py_IsInitialized")?),
                 ensure: transmute::<*const c_void, Ensure>(python),
                 release: transmute::<*const c_void, Release>(function(c"PyGILState_Release")?),
+                holds_lock: transmute::<*const c_void, IsSo>(function(c"PyGILState_Check")?),
                 // Where tkinter is in there, so are X11 and OpenSSL, whose waits are not CPython's.
                 code: match function(c"PyInit__tkinter") {
                     None => objects::code_of_interpreter(python, b"python").unwrap_or_default(),
@@ -90,8 +91,12 @@ impl Python {
         unsafe { (self.is_initialized)() != 0 }
     }
 
-    /// Whether a call that returns to `caller` is made by CPython itself, which then has left the interpreter lock.
+    /// Whether a call that returns to `caller` is made by CPython itself, which has left the interpreter lock for it.
     pub fn waits_itself(&self, caller: usize) -> bool {
+        // SAFETY: no preconditions: it looks whose the lock is. Where several interpreters make that unknown it says 1.
+        if unsafe { (self.holds_lock)() } != 0 {
+            return false;
+        }
         let [first, last] = self.code;
         let is_select = || {
             let [start, end] = &SELECT;
