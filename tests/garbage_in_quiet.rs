@@ -44,6 +44,7 @@ fn gives_garbage_back(server: Server) {
         wait_within(LIMIT, "a line of the log for it", || (told(&server) >= round).then_some(()));
     }
     assert_eq!(server.log().event("enabled").lines[0].text("gc"), "auto");
+    assert_eq!(server.log().collections().lines[0].text("gc"), "python");
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn gives_garbage_back(server: &Script, gc: &str) {
         assert_eq!(server.get("/").text(), "fine");
     }
     assert_eq!(server.log().event("enabled").lines[0].text("gc"), gc);
+    assert_eq!(server.log().collections().lines[0].text("gc"), "ruby");
 }
 
 #[test]

@@ -70,6 +70,29 @@ fn a_healthy_server_has_nothing_to_put_right() {
     assert!(text.starts_with(&format!("process {} (gunicorn)\n   ok  program ", server.worker())), "{text}");
 }
 
+/// Whose garbage there is, and what becomes of it.
+#[test]
+fn what_becomes_of_garbage_is_told() {
+    for (gc, application, words) in [
+        ("auto", None, "of CPython, not collected yet: that comes in quiet"),
+        ("off", None, "of CPython, left to the program"),
+        ("node", None, "of CPython, left to the program"),
+        ("python", None, "of CPython, not collected yet: AUTOTRIM_GC asks for it"),
+        ("auto", Some("moments:wsgi"), "of CPython, collected "),
+    ] {
+        let mut server = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_GC", gc);
+        if let Some(application) = application {
+            server = server.application(application);
+        }
+        let server = server.start();
+        assert_eq!(get(server.port, "/small").status(), 200);
+        wait_within(LIMIT, words, || {
+            let found = found(&doctor(server.worker()), "garbage");
+            found.iter().any(|(level, text)| level == "info" && text.contains(words)).then_some(())
+        });
+    }
+}
+
 /// A cgroup of its own for memory, at the root of the hierarchy; `None` where there can be none.
 struct Group(PathBuf);
 

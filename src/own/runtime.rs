@@ -32,6 +32,15 @@ impl Runtime {
     pub const fn has_interpreter(&self) -> bool {
         self.python.is_some() || self.node.is_some() || self.ruby.is_some()
     }
+
+    /// Whose garbage is collected, in log lines; of two in one program the one that is asked first.
+    pub const fn collector(&self) -> &'static str {
+        match (&self.node, &self.ruby) {
+            (Some(_), _) => "node",
+            (None, Some(_)) => "ruby",
+            (None, None) => "python",
+        }
+    }
 }
 
 static RUNTIME: Late<Runtime> = Late::new();

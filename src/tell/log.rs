@@ -194,7 +194,7 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     line.text(" took_us=").number(outcome.took / 1_000);
     line.text(" cpu_us=").number(outcome.cost / 1_000);
     if outcome.pause != 0 {
-        line.text(" gc_us=").number(outcome.pause / 1_000);
+        line.text(" gc=").text(runtime.collector()).text(" gc_us=").number(outcome.pause / 1_000);
     }
     if let (bytes, took @ 1..) = outcome.pools {
         line.text(" pools_kb=").number(bytes / 1024).text(" pools_us=").number(took / 1_000);

@@ -30,6 +30,7 @@ pub fn of(target: &Target, findings: &mut Findings) {
     }
     connections(target, findings);
     metrics(target, &report, findings);
+    garbage(target, &report, findings);
     verdict(target, &report, findings);
 }
 
@@ -113,16 +114,54 @@ fn verdict(target: &Target, report: &Report, findings: &mut Findings) {
     };
     findings.add("verdict", level, text);
     let collects = target.options().is_none_or(|options| options.gc.python);
-    if report.verdict.as_deref() == Some("leak") && is_python(target) && !collects {
+    if report.verdict.as_deref() == Some("leak") && runtime(target) == Some(Runtime::Python) && !collects {
         let text = "in Python it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python tells";
         findings.add("verdict", Level::Info, text.into());
     }
 }
 
-fn is_python(target: &Target) -> bool {
+/// A runtime whose garbage the library can have collected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runtime {
+    Python,
+    Node,
+    Ruby,
+}
+
+/// The program's, by its own name and those of its libraries.
+fn runtime(target: &Target) -> Option<Runtime> {
     let program = target.process.exe().unwrap_or_default();
-    let name = program.file_name().unwrap_or_default().as_encoded_bytes();
-    name.starts_with(b"python") || target.files.iter().flatten().any(|file| file.name().starts_with("libpython"))
+    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let has = |name: &str, library: &str| {
+        program.starts_with(name) || target.files.iter().flatten().any(|file| file.name().starts_with(library))
+    };
+    let known = [
+        (Runtime::Python, "python", "libpython"),
+        (Runtime::Node, "node", "libnode.so"),
+        (Runtime::Ruby, "ruby", "libruby"),
+    ];
+    known.into_iter().find(|(_, name, library)| has(name, library)).map(|(runtime, ..)| runtime)
+}
+
+/// What becomes of the runtime's garbage.
+fn garbage(target: &Target, report: &Report, findings: &mut Findings) {
+    let (Some(runtime), Some(options)) = (runtime(target), target.options()) else { return };
+    let gc = options.gc;
+    let (name, is_named) = match runtime {
+        Runtime::Python => ("CPython", gc.python),
+        Runtime::Node => ("Node", gc.node),
+        Runtime::Ruby => ("Ruby", gc.ruby),
+    };
+    let text = match report.collections {
+        _ if !gc.auto && !is_named => format!("of {name}, left to the program: AUTOTRIM_GC says so"),
+        Some(1..) => format!(
+            "of {name}, collected {} times; AUTOTRIM_LOG=debug tells each pause (gc_us)",
+            units::count(report.collections.unwrap_or(0))
+        ),
+        _ if is_named => format!("of {name}, not collected yet: AUTOTRIM_GC asks for it before trims"),
+        _ => format!("of {name}, not collected yet: that comes in quiet, where a trim has left much"),
+    };
+    findings.add("garbage", Level::Info, text);
 }
 
 fn leak(report: &Report) -> String {
