@@ -38,22 +38,13 @@ fn tell(server: &Script) -> [usize; 3] {
     numbers.try_into().expect("three numbers")
 }
 
-/// How many trims tell of a collection.
-fn told(server: &Script) -> usize {
-    server.log().collections().lines.len()
-}
-
-fn anonymous_kb(server: &Script) -> u64 {
-    process::anonymous_kb(server.pid()).expect("RssAnon of the server")
-}
-
 fn gives_garbage_back(server: &Script, gc: &str) {
     server.get("/");
-    let before = anonymous_kb(server);
+    let before = server.anonymous_kb();
     for round in 1..=2 {
         burst(server);
-        wait_within(LIMIT, "a trim with a collection", || (told(server) >= round).then_some(()));
-        wait_within(LIMIT, "RSS near where it was", || (anonymous_kb(server) < before + LITTLE_KB).then_some(()));
+        wait_within(LIMIT, "a trim with a collection", || (server.collections() >= round).then_some(()));
+        wait_within(LIMIT, "RSS near where it was", || (server.anonymous_kb() < before + LITTLE_KB).then_some(()));
         let [_, finalized, _] = tell(server);
         assert!(finalized + NAMED >= BURST * round, "{finalized} were finalized");
         assert_eq!(server.get("/").text(), "fine");
@@ -80,7 +71,7 @@ fn unicorn_gives_garbage_back() {
     let worker = *process::children(server.pid()).first().expect("a worker");
     burst(&server);
     let burst_kb = process::anonymous_kb(worker).expect("a worker");
-    wait_within(LIMIT, "a trim with a collection", || (told(&server) >= 1).then_some(()));
+    wait_within(LIMIT, "a trim with a collection", || (server.collections() >= 1).then_some(()));
     wait_within(LIMIT, "much less than after the burst", || {
         (process::anonymous_kb(worker)? + LESS_KB < burst_kb).then_some(())
     });
@@ -135,12 +126,12 @@ fn sidekiq_gives_garbage_back() {
             redis.push(100_000, sent);
             sent += 1;
         }
-        highest = highest.max(anonymous_kb(&worker));
+        highest = highest.max(worker.anonymous_kb());
         std::thread::sleep(Duration::from_millis(if sent < BURST { 10 } else { 3000 }));
-        (told(&worker) >= 1).then_some(())
+        (worker.collections() >= 1).then_some(())
     });
     wait_within(LIMIT, "much less than while there was work", || {
-        (anonymous_kb(&worker) + LESS_KB < highest).then_some(())
+        (worker.anonymous_kb() + LESS_KB < highest).then_some(())
     });
 }
 
@@ -156,7 +147,7 @@ fn nothing_is_collected_where_nobody_asks_or_there_is_work_or_a_library_waits() 
         // Longer than it takes where it comes.
         std::thread::sleep(Duration::from_secs(4));
         wait_within(LIMIT, "a trim", || (!server.log().event("trim").lines.is_empty()).then_some(()));
-        assert_eq!(told(&server), 0, "{gc} {arguments:?}: {}", server.read("stderr"));
+        assert_eq!(server.collections(), 0, "{gc} {arguments:?}: {}", server.read("stderr"));
     }
 }
 
@@ -171,7 +162,7 @@ fn what_the_program_has_switched_off_stays_off() {
         wait_within(LIMIT, "a trim", || (trims() >= round).then_some(()));
     }
     assert_eq!(tell(&server)[0], before, "{}", server.read("stderr"));
-    assert_eq!(told(&server), 0);
+    assert_eq!(server.collections(), 0);
     assert_eq!(server.get("/disable").text(), "true", "and nobody has switched it on");
 }
 
@@ -185,7 +176,7 @@ fn signals_are_seen_in_select() {
         std::thread::sleep(Duration::from_millis(60));
         let [_, _, late] = tell(&server);
         assert_eq!(late, 0);
-        (told(&server) >= 30).then_some(())
+        (server.collections() >= 30).then_some(())
     });
 }
 
@@ -200,7 +191,7 @@ fn interrupts_leave_a_wait_as_ever() {
         bursts += 1;
         std::thread::sleep(Duration::from_millis(80));
         let [_, _, interrupted] = tell(&server);
-        (bursts >= 30 && told(&server) >= 30 && interrupted >= 1000).then_some(())
+        (bursts >= 30 && server.collections() >= 30 && interrupted >= 1000).then_some(())
     });
     assert_eq!(server.get("/").text(), "fine");
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::script::Script;
-use common::{LIMIT, process, wait_within};
+use common::{LIMIT, wait_within};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,22 +29,13 @@ fn finalized(server: &Script) -> usize {
     text.trim().split(' ').nth(1).and_then(|number| number.parse().ok()).expect("two numbers")
 }
 
-/// How many trims tell of a collection.
-fn told(server: &Script) -> usize {
-    server.log().collections().lines.len()
-}
-
-fn anonymous_kb(server: &Script) -> u64 {
-    process::anonymous_kb(server.pid()).expect("RssAnon of the server")
-}
-
 fn gives_garbage_back(server: &Script, gc: &str) {
     server.get("/");
-    let before = anonymous_kb(server);
+    let before = server.anonymous_kb();
     for round in 1..=2 {
         burst(server);
-        wait_within(LIMIT, "a trim with a collection", || (told(server) >= round).then_some(()));
-        wait_within(LIMIT, "RSS near where it was", || (anonymous_kb(server) < before + LITTLE_KB).then_some(()));
+        wait_within(LIMIT, "a trim with a collection", || (server.collections() >= round).then_some(()));
+        wait_within(LIMIT, "RSS near where it was", || (server.anonymous_kb() < before + LITTLE_KB).then_some(()));
         // The callbacks came, in their own time: the program would have aborted within JavaScript.
         wait_within(LIMIT, "all to be finalized", || (finalized(server) >= BURST * round).then_some(()));
         assert_eq!(server.get("/").text(), "fine");
@@ -80,7 +71,7 @@ fn nothing_is_collected_where_nobody_asks_or_there_is_work() {
         std::thread::sleep(Duration::from_secs(4));
         wait_within(LIMIT, "a trim", || (!server.log().event("trim").lines.is_empty()).then_some(()));
         // V8 may have collected by itself meanwhile: it has timers of its own.
-        assert_eq!(told(&server), 0, "{gc}: {}", server.read("stderr"));
+        assert_eq!(server.collections(), 0, "{gc}: {}", server.read("stderr"));
     }
 }
 
@@ -94,7 +85,7 @@ fn many_collections_change_no_answer() {
         assert_eq!(server.get("/garbage").text(), "20000");
         bursts += 1;
         std::thread::sleep(Duration::from_millis(if bursts < 30 { 80 } else { 300 }));
-        (bursts >= 30 && told(&server) >= 5).then_some(())
+        (bursts >= 30 && server.collections() >= 5).then_some(())
     });
     assert_eq!(server.get("/").text(), "fine");
     server.get("/end");
@@ -113,7 +104,7 @@ fn workers_may_end_at_any_time() {
         workers();
         begun += 1;
         std::thread::sleep(Duration::from_millis(if begun < 40 { 40 } else { 300 }));
-        (begun >= 40 && told(&server) >= 5).then_some(())
+        (begun >= 40 && server.collections() >= 5).then_some(())
     });
     wait_within(LIMIT, "the workers' ends", || (workers() >= begun).then_some(()));
 }

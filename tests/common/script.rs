@@ -2,7 +2,7 @@
 
 use super::http::{Answer, get};
 use super::log::{Line, Log};
-use super::process::{clean_environment, end_with_this_test, send_signal};
+use super::process::{anonymous_kb, clean_environment, end_with_this_test, send_signal};
 use super::{LIMIT, library, python, servers, wait_within};
 use std::fs::File;
 use std::path::Path;
@@ -62,6 +62,16 @@ impl Script {
     /// The library's log so far.
     pub fn log(&self) -> Log {
         Log::read(self.read("stderr").as_bytes())
+    }
+
+    /// How many trims tell of a collection of garbage before them.
+    pub fn collections(&self) -> usize {
+        self.log().collections().lines.len()
+    }
+
+    /// The server's anonymous RSS.
+    pub fn anonymous_kb(&self) -> u64 {
+        anonymous_kb(self.pid()).expect("RssAnon of the server")
     }
 
     /// Waits until the log holds a line that `wanted` accepts, and returns the first.
