@@ -50,6 +50,21 @@ type Syscall = unsafe extern "C" fn(c_long, ...) -> c_long;
 // SAFETY: syscall(2) as libc declares it.
 static SYSCALL: Next<Syscall> = unsafe { Next::new(c"syscall") };
 
+/// Whether this process has children, as far as is known: yes where that may not be asked. None is waited for.
+pub fn has_children() -> bool {
+    if filter::is_restricted() {
+        return true;
+    }
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    errno::keeping_errno(|| {
+        // SAFETY: waitid(2) of any child, which stays as it is; nothing is written.
+        let found = SYSCALL.get().map_or(0, |syscall| unsafe {
+            syscall(libc::SYS_waitid, libc::P_ALL as c_long, 0 as c_long, 0 as c_long, flags as c_long, 0 as c_long)
+        });
+        found == 0 || errno::errno() != libc::ECHILD
+    })
+}
+
 /// The calling thread's id, as in `/proc/PID/task`; 0 where libc has no `syscall`, or this is no call to make. glibc has had
 /// gettid(2) only since 2.30.
 pub fn thread() -> i32 {

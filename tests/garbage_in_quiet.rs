@@ -5,7 +5,7 @@ mod common;
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
 use common::script::Script;
-use common::{LIMIT, wait_within};
+use common::{LIMIT, process, wait_within};
 use std::time::Duration;
 
 /// What a burst leaves as garbage, a megabyte a request.
@@ -113,6 +113,9 @@ fn a_child_that_shares_most_of_its_memory_is_left_alone() {
     wait_within(LIMIT, "a collection where little is shared", || (told(&alone) >= 1).then_some(()));
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!((collections(&sharing), told(&sharing)), (0, 0));
+    // Nor is the master, whose copies would be as many: it serves nobody, and is looked at when it is old.
+    std::thread::sleep(process::until_old(sharing.master()) + Duration::from_secs(4));
+    assert_eq!(told(&sharing), 0, "{}", sharing.stderr());
 }
 
 /// It is nobody's wish: where no main thread comes by nothing is said.

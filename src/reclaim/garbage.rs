@@ -37,9 +37,10 @@ fn of(is_named: impl Fn(Gc) -> bool, by_name: Collects) -> Collects {
 }
 
 /// Whether it may be collected in quiet, unasked. CPython's collector writes into the header of each object that it looks at: a forked
-/// child that shares most of its memory with its parent would have copies of its own.
+/// child that shares most of its memory with its parent would have copies of its own, and so would the parent.
 pub fn may_be_collected() -> bool {
-    !process::is_forked() || memory::shared().is_some_and(|Shared { anonymous, shared }| shared < anonymous / 2)
+    let may_share = process::is_forked() || sys::has_children();
+    !may_share || memory::shared().is_some_and(|Shared { anonymous, shared }| shared < anonymous / 2)
 }
 
 /// What collections took since the last call, in nanoseconds; 0 = there was none.
