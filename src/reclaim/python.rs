@@ -148,9 +148,13 @@ pub fn ask_at_wait(
     let Some(python) = runtime().and_then(|runtime| runtime.python.as_ref()) else { return };
     // While there is work nobody is to wait for a collection that could come at another moment.
     let is_for_quiet = matches!(decision, Decision::Ask { garbage, insist_at } if !garbage || insist_at == u64::MAX);
-    let may = is_for_quiet && caller != 0 && may_ask(process, shield) && python.waits_itself(caller);
+    let state = &process.python;
+    // Where it could not be done a moment ago, each wait would fail, and begin again.
+    let queued_at = state.queued_at.load(Relaxed);
+    let is_free = queued_at == 0 || sys::now().saturating_sub(queued_at) >= LOST_AFTER;
+    let may = is_for_quiet && is_free && caller != 0 && may_ask(process, shield) && python.waits_itself(caller);
     if may && !somebody_waits() {
-        process.python.asked.store(sys::thread(), Relaxed);
+        state.asked.store(sys::thread(), Relaxed);
     }
 }
 
@@ -158,6 +162,7 @@ pub fn ask_at_wait(
 #[inline(never)]
 pub fn work_and_interrupt(process: &Process) -> c_int {
     process.python.asked.store(0, Relaxed);
+    process.python.queued_at.store(sys::now(), Relaxed);
     if let Some(python) = runtime().and_then(|runtime| runtime.python) {
         python.holding_lock(|| {
             called(ptr::null_mut());
