@@ -29,7 +29,7 @@ impl Server {
     fn start(program: &str, arguments: &[&str]) -> Server {
         let (directory, port) = (tempfile::tempdir().expect("a directory"), free_port());
         let arguments = arguments.iter().map(|argument| argument.replace("{port}", &port.to_string()));
-        let output = || File::create(directory.path().join("stdout")).expect("a file");
+        let output = |name| File::create(directory.path().join(name)).expect("a file");
         let in_environment = python().with_file_name(program);
         let mut command = if in_environment.is_file() { Command::new(in_environment) } else { Command::new(program) };
         clean_environment(&mut command)
@@ -39,8 +39,8 @@ impl Server {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("LD_PRELOAD", library())
             .env("AUTOTRIM_LOG", "debug")
-            .stdout(output())
-            .stderr(File::create(directory.path().join("stderr")).expect("a file"));
+            .stdout(output("stdout"))
+            .stderr(output("stderr"));
         let child = end_with_this_test(&mut command).spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
         wait_within(LIMIT, program, || TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()));
         Server { child, port, directory }

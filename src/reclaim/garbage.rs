@@ -7,9 +7,9 @@ use crate::decide::collection::Collects;
 use crate::options::Gc;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
+use crate::reclaim::state::Pauses;
 use crate::sys;
 use crate::sys::memory::{self, Shared};
-use crate::sys::python::Python;
 use crate::tell::log;
 
 /// When CPython's is collected, where its main thread passes by.
@@ -44,8 +44,8 @@ pub fn may_be_collected() -> bool {
 }
 
 /// What collections took since the last call, in nanoseconds; 0 = there was none.
-pub fn take(process: &Process) -> u64 {
-    process.python.took.swap(0, Relaxed)
+pub fn take(pauses: &Pauses) -> u64 {
+    pauses.took.swap(0, Relaxed)
 }
 
 /// A trim is done without a collection. If none ever will come although a runtime was named, that is said once.
@@ -61,17 +61,17 @@ pub fn went_without(process: &Process) {
     }
 }
 
-/// Collects, with the interpreter lock held; false in a child that a finalizer has forked.
-pub fn collect(process: &Process, python: Python) -> bool {
-    let state = &process.python;
+/// Has `collect` collect, with the interpreter lock held, which says whether it did; false in a child that a finalizer has forked: there the page
+/// is empty.
+pub fn collect(pauses: &Pauses, collect: impl FnOnce() -> bool) -> bool {
     let began = sys::now();
-    state.began.store(began, Relaxed);
-    let collected = python.collect();
-    if state.began.swap(0, Relaxed) != began {
+    pauses.began.store(began, Relaxed);
+    let collected = collect();
+    if pauses.began.swap(0, Relaxed) != began {
         return false;
     }
     // What was switched off took no time, however long this thread has waited for a processor.
     let took = if collected { sys::now().saturating_sub(began) } else { 0 };
-    state.took.fetch_add(took.max(1), Relaxed);
+    pauses.took.fetch_add(took.max(1), Relaxed);
     true
 }

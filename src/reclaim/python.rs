@@ -173,7 +173,7 @@ pub fn work_and_interrupt(process: &Process) -> c_int {
 
 /// Whether this is the main thread, in none of CPython's functions but one that waits: a handler may have interrupted it in any.
 fn may_ask(process: &Process, shield: &Shield) -> bool {
-    let is_idle = process.python.began.load(Relaxed) == 0;
+    let is_idle = process.python.pauses.began.load(Relaxed) == 0;
     is_idle && shield.is_up && process.is_mine() && is_main_thread() && handler::handlers(shield) == Handlers::None
 }
 
@@ -207,7 +207,7 @@ extern "C" fn called(_: *mut c_void) -> c_int {
         state.queued_at.store(0, Relaxed);
         let python = runtime().and_then(|runtime| runtime.python).filter(|python| python.is_up());
         let Some(python) = python.filter(|_| state.wanted.load(Relaxed)) else { return };
-        if state.collects.load(Relaxed) && !garbage::collect(process, python) {
+        if state.collects.load(Relaxed) && !garbage::collect(&state.pauses, || python.collect()) {
             return;
         }
         let is_more = pools::release(process);

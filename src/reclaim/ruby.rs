@@ -14,7 +14,6 @@ use crate::decide::collection::Collects;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::state::Collected;
 use crate::sys::errno::fail;
 use crate::sys::ruby::Ruby;
 use crate::sys::signals::Shield;
@@ -66,33 +65,20 @@ pub fn work_and_interrupt(process: &Process) -> c_int {
     fail(libc::EINTR)
 }
 
-/// Called by Ruby, with the interpreter lock held. A child that a finalizer forks finds its page empty.
+/// Called by Ruby, with the interpreter lock held.
 extern "C" fn collect(_: *mut c_void) -> *mut c_void {
     if let Some(ruby) = ruby() {
-        let (began, cpu) = (sys::now(), sys::cpu_time(Clock::Thread));
-        process::with(|process| process.ruby.began.store(began, Relaxed));
-        let collected = ruby.collect();
-        if collected && sys::cpu_time(Clock::Thread).saturating_sub(cpu) < SHORT {
-            ruby.collect();
-        }
         process::with(|process| {
-            note(&process.ruby, began, collected);
+            garbage::collect(&process.ruby.pauses, || {
+                let began = sys::cpu_time(Clock::Thread);
+                let collected = ruby.collect();
+                if collected && sys::cpu_time(Clock::Thread).saturating_sub(began) < SHORT {
+                    ruby.collect();
+                }
+                collected
+            });
             process.hints.now();
         });
     }
     ptr::null_mut()
-}
-
-/// The collection that began then has ended, in the process that began it.
-fn note(state: &Collected, began: u64, collected: bool) {
-    if state.began.swap(0, Relaxed) == began {
-        // What was switched off took no time.
-        let took = if collected { sys::now().saturating_sub(began) } else { 0 };
-        state.took.fetch_add(took.max(1), Relaxed);
-    }
-}
-
-/// What collections took since the last call, in nanoseconds; 0 = there was none.
-pub fn take(process: &Process) -> u64 {
-    process.ruby.took.swap(0, Relaxed)
 }

@@ -2,6 +2,14 @@
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 
+/// Collections of one interpreter. All zeros = there was none.
+pub struct Pauses {
+    /// When the one that is running began; 0 = none is.
+    pub began: AtomicU64,
+    /// What those took that the policy does not know of yet, in nanoseconds; 0 = there was none.
+    pub took: AtomicU64,
+}
+
 /// See [`super::python`], [`super::garbage`] and [`super::pools`].
 pub struct Asked {
     /// Whether the main thread passes by: where it never does, no trim waits for it.
@@ -20,11 +28,9 @@ pub struct Asked {
     pub queued_at: AtomicU64,
     /// The thread that is to do it when it has left its wait; 0 = none.
     pub asked: AtomicI32,
-    /// When the collection that is running began; 0 = none is.
-    pub began: AtomicU64,
-    /// What collections took that the policy does not know of yet, in nanoseconds; 0 = there was none.
-    pub took: AtomicU64,
-    /// The same of releases of pools, and what they gave back, in bytes.
+    /// Its collections.
+    pub pauses: Pauses,
+    /// What releases of pools took that the policy does not know of yet, in nanoseconds, and what they gave back, in bytes.
     pub pools_took: AtomicU64,
     /// See `pools_took`.
     pub pools_bytes: AtomicU64,
@@ -52,8 +58,6 @@ pub struct Collected {
     pub waits: AtomicBool,
     /// The thread that is to collect when it has left its wait; 0 = none.
     pub asked: AtomicI32,
-    /// When the collection that is running began; 0 = none is.
-    pub began: AtomicU64,
-    /// What collections took that the policy does not know of yet, in nanoseconds; 0 = there was none.
-    pub took: AtomicU64,
+    /// Its collections.
+    pub pauses: Pauses,
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, node, pools, python, ruby, runtimes};
+use super::{duty, garbage, node, pools, python, runtimes};
 use crate::allocator::Allocator;
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
@@ -149,7 +149,9 @@ fn moment(process: &Process, learns: bool, point: Option<Point>) -> Moment {
         asked,
         swapped: asked.pressure && is_swapped_out(),
         collects: runtimes::collects(process, point),
-        collected: garbage::take(process).saturating_add(node::take(process, now)).saturating_add(ruby::take(process)),
+        collected: garbage::take(&process.python.pauses)
+            .saturating_add(node::take(process, now))
+            .saturating_add(garbage::take(&process.ruby.pauses)),
         has_pools: python::has_pools(process),
         released: pools::take(process),
     }

@@ -154,10 +154,9 @@ fn garbage(target: &Target, report: &Report, findings: &mut Findings) {
     };
     let text = match report.collections {
         _ if !gc.auto && !is_named => format!("of {name}, left to the program: AUTOTRIM_GC says so"),
-        Some(1..) => format!(
-            "of {name}, collected {} times; AUTOTRIM_LOG=debug tells each pause (gc_us)",
-            units::count(report.collections.unwrap_or(0))
-        ),
+        Some(count @ 1..) => {
+            format!("of {name}, collected {} times; AUTOTRIM_LOG=debug tells each pause (gc_us)", units::count(count))
+        }
         _ if is_named => format!("of {name}, not collected yet: AUTOTRIM_GC asks for it before trims"),
         _ => format!("of {name}, not collected yet: that comes in quiet, where a trim has left much"),
     };
