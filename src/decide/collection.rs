@@ -1,9 +1,12 @@
 //! PURE: whether a garbage collection comes before a trim. It is much longer than a trim, and paid from the same budget.
 
-use super::{SECOND, soon, whole};
+use super::{MILLISECOND, SECOND, soon, whole};
 
 /// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
 pub const COLLECTED_WITHIN: u64 = SECOND;
+
+/// In more CPU time than this since a collection, new garbage may have been left.
+const MUCH_WORK: u64 = 2 * MILLISECOND;
 
 /// When garbage is collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +29,9 @@ pub struct Collection {
     collects: Collects,
     /// What those for the due trim took, in nanoseconds; 0 = there was none.
     took: u64,
+    /// The process's CPU time then; and whether it has worked since, so that what the due trim leaves is not what they have.
+    cpu: u64,
+    worked: bool,
     /// Since when the due trim waits for one; 0 = it does not.
     since: u64,
     /// What the last one took, and from when on the next one is allowed although trims have spent the budget.
@@ -51,8 +57,9 @@ pub struct Wanted {
 }
 
 impl Collection {
-    /// One ended now that took so long.
-    pub fn came(&mut self, overhead: u64, now: u64, took: u64) {
+    /// One ended now that took so long, when the process had used so much CPU time.
+    pub fn came(&mut self, overhead: u64, now: u64, cpu: u64, took: u64) {
+        (self.cpu, self.worked) = (cpu, false);
         self.took = self.took.saturating_add(took);
         self.last = took;
         // Trims alone would leave nothing for the next one: two thirds of what both may take are its own.
@@ -62,6 +69,12 @@ impl Collection {
     /// A process begins to serve with this anonymous RSS.
     pub fn begin(&mut self, rss: u64) {
         self.left = rss;
+    }
+
+    /// The process has used so much CPU time: work that came between a collection and its trim, such as a task that was there just then, may
+    /// have left as much as the collection has freed.
+    pub fn note_work(&mut self, cpu: u64) {
+        self.worked |= self.took != 0 && cpu.saturating_sub(self.cpu) > MUCH_WORK;
     }
 
     /// When they come, as it is now.
@@ -78,7 +91,7 @@ impl Collection {
     /// A trim in quiet leaves so much, where `limit` of what was left last is enough: may garbage be a part of that? Not if the trim
     /// has waited for a collection: it came, or it does not come.
     pub fn may_be_left(&self, after: u64, limit: impl FnOnce(u64) -> u64) -> bool {
-        let has_waited = self.in_vain || self.since != 0 || self.took != 0;
+        let has_waited = self.in_vain || !self.worked && (self.since != 0 || self.took != 0);
         self.collects == Collects::InQuiet && !has_waited && after >= limit(self.left)
     }
 
@@ -129,16 +142,16 @@ impl Collection {
     /// A trim ended now, with or without one, and left so much (0 = unknown), `garbage` being perhaps a part of it. Returns when quiet
     /// is to have a collection, if it is.
     pub fn trimmed(&mut self, now: u64, left: u64, garbage: bool) -> Option<u64> {
-        if self.took != 0 && left != 0 {
+        if self.took != 0 && left != 0 && !self.worked {
             self.left = left;
         }
         self.in_vain |= self.took == 0 && self.since != 0;
         self.owes = match self.collects {
             Collects::InQuiet => garbage,
-            _ => self.took == 0 && now < self.from,
+            _ => self.worked || self.took == 0 && now < self.from,
         };
         (self.took, self.since) = (0, 0);
-        self.interrupted = false;
+        (self.interrupted, self.worked) = (false, false);
         self.owes.then_some(self.from.max(now))
     }
 

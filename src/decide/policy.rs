@@ -14,7 +14,7 @@ use super::collection::{Collection, Wanted};
 use super::outside::Outside;
 use super::patience::Patience;
 use super::pools::Pools;
-use super::quiet::{Look, Watch};
+use super::quiet::{Calm, Look, Watch};
 use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
 use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
 
@@ -79,6 +79,8 @@ pub struct Policy {
     active_at: u64,
     /// When to look for quiet; 0 = nothing has come or gone since the last quiet moment.
     quiet_at: u64,
+    /// Whether what comes and goes is too little to end it.
+    calm: Calm,
     /// What goes on in quiet.
     watch: Watch,
     /// Something has come or gone since the last look at RSS, and when the next may be.
@@ -117,12 +119,17 @@ impl Policy {
         if self.next_requests == 0 {
             self.next_requests = self.after_interval(rules, 0);
         }
+        let is_calm = self.calm.note(moment.now, moment.cpu);
         if moment.active_at > self.active_at {
             self.active_at = moment.active_at;
-            self.quiet_at = moment.active_at.saturating_add(rules.idle);
             self.unmeasured = true;
-            self.watch.end();
-            self.collection.is_active();
+            if !is_calm || self.quiet_at == 0 {
+                self.quiet_at = moment.active_at.saturating_add(rules.idle);
+            }
+            if !is_calm {
+                self.watch.end();
+                self.collection.is_active();
+            }
         }
         if moment.ended {
             self.patience.reset();
@@ -269,6 +276,7 @@ impl Policy {
             self.outside.restart(rules, now);
             self.patience.restart(now);
             self.watch.restart(now);
+            self.calm.restart(now);
         }
         self.now = now;
     }
@@ -416,13 +424,14 @@ impl Policy {
     }
 
     /// A collection has come. A trim that gives back what it freed is due from then on.
-    fn note_collection(&mut self, rules: &Rules, Moment { now, collects, collected: took, .. }: Moment) {
+    fn note_collection(&mut self, rules: &Rules, Moment { now, cpu, collects, collected: took, .. }: Moment) {
+        self.collection.note_work(cpu);
         self.collection.come(collects);
         if took == 0 {
             return;
         }
         self.budget.charge_collection(took);
-        self.collection.came(rules.overhead, now, took);
+        self.collection.came(rules.overhead, now, cpu, took);
         self.held_until = 0;
         if self.due_since == 0 {
             self.set_due(self.trigger, now);

@@ -1,4 +1,5 @@
-//! PURE: the watch over a process in which nothing comes or goes, but whose memory may still be worth a trim. Work may go on there, after
+//! PURE: when it is quiet although something comes and goes ([`Calm`]), and the watch over a process in which nothing does ([`Watch`]), but
+//! whose memory may still be worth a trim. Work may go on there, after
 //! an answer or on a timer, and memory becomes free when it ends. CPU time tells: where none is used nothing can have become free, and
 //! where it was used and is no longer, something has ended.
 
@@ -11,6 +12,40 @@ const LOOK_EVERY: u64 = SECOND / 2;
 const WORKS: u64 = super::PERCENT;
 /// In less CPU time than this since the last try nothing has become free that would be worth another.
 const LEAST_WORK: u64 = 2 * MILLISECOND;
+
+/// What comes and goes in a process that uses no more than a hundredth of a CPU for it, such as a probe or a heartbeat every half second, ends no quiet
+/// and puts none off. All zeros = it is not calm.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calm {
+    /// When the present window began, and the process's CPU time then.
+    at: u64,
+    cpu: u64,
+    /// Whether it was calm in the one before, and has been since.
+    is_calm: bool,
+}
+
+impl Calm {
+    /// So long it must have been.
+    const WINDOW: u64 = 5 * SECOND;
+
+    /// Whether it is calm, now that the process has used so much CPU time.
+    pub fn note(&mut self, now: u64, cpu: u64) -> bool {
+        let (elapsed, used) = (now.saturating_sub(self.at), cpu.saturating_sub(self.cpu));
+        let is_over = elapsed >= Self::WINDOW;
+        let works = used > part(Self::WINDOW, WORKS);
+        if works || is_over {
+            // When in a longer one it has worked is not known.
+            self.is_calm = !works && elapsed < 2 * Self::WINDOW;
+            (self.at, self.cpu) = (now, cpu);
+        }
+        self.is_calm
+    }
+
+    /// The clock was set back to `now`.
+    pub fn restart(&mut self, now: u64) {
+        self.at = now;
+    }
+}
 
 /// The watch. All zeros = there is none.
 #[derive(Clone, Copy, Debug, Default)]

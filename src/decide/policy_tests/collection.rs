@@ -247,6 +247,47 @@ fn trims_in_vain_put_no_collection_off() {
     }
 }
 
+/// A task is there when the collection ends, and leaves as much garbage again before the trim: it is the next collection's.
+#[test]
+fn what_work_has_left_since_is_not_what_a_collection_has() {
+    for collects in [Collects::InQuiet, Collects::BeforeQuiet] {
+        let mut host = Host { collects, ..collecting_in_quiet() };
+        burst(&mut host, 100 * MB, 60 * MB);
+        assert_eq!((host.collections, host.rss), (1, Some(40 * MB)), "{collects:?}");
+        let leave = |host: &mut Host| {
+            (host.garbage, host.floor, host.rss) = (60 * MB, 100 * MB, Some(100 * MB));
+            host.answer(1, 100 * MILLISECOND);
+        };
+        leave(&mut host);
+        while host.collections == 1 {
+            host.rest(MILLISECOND);
+        }
+        host.somebody_waits = true;
+        host.wait_point();
+        leave(&mut host);
+        host.somebody_waits = false;
+        host.rest(30 * SECOND);
+        assert_eq!((host.collections, host.rss), (3, Some(40 * MB)), "{collects:?}");
+    }
+}
+
+/// A probe or a heartbeat that comes before quiet has begun, again and again, ends none: but work does.
+#[test]
+fn what_costs_next_to_nothing_is_quiet() {
+    for (work, between_tasks, quiet) in
+        [(2 * MILLISECOND, false, true), (2 * MILLISECOND, true, true), (20 * MILLISECOND, false, false)]
+    {
+        let mut host = Host { between_tasks, ..collecting_in_quiet() };
+        (host.garbage, host.floor, host.rss) = (60 * MB, 100 * MB, Some(100 * MB));
+        for _ in 0..30 {
+            host.answer(1, work);
+            host.rest(SECOND / 2);
+        }
+        assert_eq!(host.collections, u32::from(quiet), "{work} ns, tasks: {between_tasks}");
+        assert_eq!(host.triggers().contains(&Trigger::Idle), quiet);
+    }
+}
+
 /// Requests come while the trim in quiet waits for a collection: it waits no longer, and an interval is kept.
 #[test]
 fn work_ends_the_wait_for_a_collection() {
