@@ -3,7 +3,7 @@
 mod common;
 
 use common::gunicorn::{Gunicorn, Server, Worker};
-use common::http::get;
+use common::http::{Connection, get};
 use common::script::Script;
 use common::{LIMIT, process, wait_within};
 use std::time::Duration;
@@ -102,6 +102,24 @@ fn where_trims_are_enough_nothing_is_collected_again() {
     assert_eq!(collections(&server), counted, "{}", server.stderr());
 }
 
+/// A probe every half second costs next to nothing: it is quiet beside them.
+#[test]
+fn garbage_goes_back_beside_probes() {
+    let server = gunicorn(Worker::Gthread).arguments(&["--threads", "4"]).start();
+    get(server.port, "/garbage");
+    let before = server.anonymous_kb();
+    (0..BURST).for_each(|_| drop(get(server.port, "/garbage")));
+    let probe = || {
+        collections(&server);
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    let is_collected = || told(&server) >= 1 && server.anonymous_kb() < before + LITTLE_KB;
+    wait_within(LIMIT, "RSS near where it was", || {
+        probe();
+        is_collected().then_some(())
+    });
+}
+
 /// A collection writes into each object: a worker would have copies of what it shares with its master.
 #[test]
 fn a_child_that_shares_most_of_its_memory_is_left_alone() {
@@ -133,14 +151,16 @@ fn a_main_thread_that_never_comes_by_is_no_matter() {
 fn signals_are_seen(wait: &str) {
     let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0")];
     let server = Script::start("signalled.py", &["0", wait], &environment);
-    let told = || -> Vec<u64> {
-        let text = server.get("/tell").text();
-        text.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+    let mut kept = ["recv", "read"].contains(&wait).then(|| Connection::open(server.port));
+    let mut get = |path| match &mut kept {
+        Some(connection) => connection.get(path).text(),
+        None => server.get(path).text(),
     };
     wait_within(LIMIT, "twenty collections and a thousand signals", || {
-        assert_eq!(server.get("/garbage").text(), "left");
+        assert_eq!(get("/garbage"), "left");
         std::thread::sleep(Duration::from_millis(60));
-        let [sent, late, collections] = told()[..] else { panic!("three numbers") };
+        let told: Vec<u64> = get("/tell").split_whitespace().map(|number| number.parse().expect("a number")).collect();
+        let [sent, late, collections] = told[..] else { panic!("three numbers") };
         assert_eq!(late, 0, "of {sent} signals, with {collections} collections");
         (sent >= 1000 && collections >= 20).then_some(())
     });
@@ -159,4 +179,19 @@ fn signals_are_seen_in_poll() {
 #[test]
 fn signals_are_seen_in_select() {
     signals_are_seen("select");
+}
+
+#[test]
+fn signals_are_seen_in_accept() {
+    signals_are_seen("accept");
+}
+
+#[test]
+fn signals_are_seen_in_recv() {
+    signals_are_seen("recv");
+}
+
+#[test]
+fn signals_are_seen_in_read() {
+    signals_are_seen("read");
 }

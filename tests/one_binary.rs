@@ -48,6 +48,8 @@ const IMPORTS: &[&str] = &[
     // Weak, and so no need: what some programs define.
     "PyGILState_Ensure",
     "_Py_MergeZeroLocalRefcount",
+    "PyInit__tkinter",
+    "PyInit__ssl",
     "ruby_init",
     "_ZN4node21LowMemoryNotificationEv",
     "mallctl",

@@ -347,7 +347,7 @@ fn a_worker_that_waits_for_ever_gives_more_back() {
     assert_eq!(with.log().event("unavailable").lines, []);
 }
 
-/// A thread that it has not may have held the lock when it was forked. After its next task it comes by by itself.
+/// A thread that it has not may have held the lock when it was forked, and it is not CPython itself that waits there. After its next task it comes by by itself.
 #[test]
 fn a_child_that_c_code_has_forked_takes_no_lock() {
     let (worker, mut source, pid) = waiting_for_its_next_task(&["fork"], "auto");

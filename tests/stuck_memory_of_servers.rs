@@ -304,15 +304,24 @@ fn redis() -> (Running, String) {
     (redis, url)
 }
 
-/// A worker gets a task when it is old enough to be looked at, and is tidy while it waits for the next.
-fn between_tasks(name: &'static str, worker: [&str; 2], arguments: &[&str], send: [&str; 2], task: &[&str]) {
+/// A kind of task workers: a program and its first argument with the others, once to work and once to send a task.
+struct Tasks<'a> {
+    name: &'static str,
+    worker: [&'a str; 2],
+    arguments: &'a [&'a str],
+    send: [&'a str; 2],
+}
+
+/// A worker gets a task when it is old enough to be looked at, and is looked at by `then` while it waits for the next.
+fn between_tasks(tasks: &Tasks, task: &[&str], then: impl Fn(&Program)) {
+    let &Tasks { name, worker, arguments, send } = tasks;
     let (_redis, url) = redis();
     let command = |[program, first]: [&str; 2], rest: &[&str]| {
         let mut command = of_the_environment(program);
         command.env("REDIS_URL", &url).env("RQ_REDIS_URL", &url).arg(first).args(rest);
         command
     };
-    gives_back(&Program {
+    then(&Program {
         name,
         command: &|_| command(worker, arguments),
         work: &|running| {
@@ -333,26 +342,72 @@ fn between_tasks(name: &'static str, worker: [&str; 2], arguments: &[&str], send
     });
 }
 
+const CELERY: [&str; 2] = ["celery", "--app=report_celery"];
+/// It has one child, which gets its tasks by a pipe.
+const CELERY_PREFORK: Tasks =
+    Tasks { name: "Celery", worker: CELERY, arguments: &["worker", "--concurrency", "1"], send: CELERY };
+/// It does them itself.
+const CELERY_SOLO: Tasks =
+    Tasks { name: "Celery, solo", worker: CELERY, arguments: &["worker", "--pool", "solo"], send: CELERY };
+/// The worker class that works itself; the default's children end after one job each.
+const RQ: Tasks = Tasks {
+    name: "RQ",
+    worker: ["rq", "worker"],
+    arguments: &["--worker-class", "rq.worker.SimpleWorker"],
+    send: ["rq", "enqueue"],
+};
+
 #[test]
 fn a_task_of_celery() {
-    let (worker, task) = (["worker", "--concurrency", "1"], ["call", "report"]);
-    let celery = ["celery", "--app=report_celery"];
-    between_tasks("Celery", celery, &worker, celery, &task);
+    between_tasks(&CELERY_PREFORK, &["call", "report"], gives_back);
 }
 
-/// The worker class that works itself; the default's children end after one job each.
 #[test]
 fn a_job_of_rq() {
-    let worker = ["--worker-class", "rq.worker.SimpleWorker"];
-    between_tasks("RQ", ["rq", "worker"], &worker, ["rq", "enqueue"], &["report.make"]);
+    between_tasks(&RQ, &["report.make"], gives_back);
 }
 
 #[test]
 fn a_message_of_dramatiq() {
     let send = servers().join("report_dramatiq.py");
-    let worker = ["dramatiq", "report_dramatiq"];
-    let send = ["python", send.to_str().expect("a path in UTF-8")];
-    between_tasks("Dramatiq", worker, &["--processes", "1", "--threads", "2"], send, &[]);
+    let tasks = Tasks {
+        name: "Dramatiq",
+        worker: ["dramatiq", "report_dramatiq"],
+        arguments: &["--processes", "1", "--threads", "2"],
+        send: ["python", send.to_str().expect("a path in UTF-8")],
+    };
+    between_tasks(&tasks, &[], gives_back);
+}
+
+/// Half of what a task has left as garbage.
+const GARBAGE_KB: u64 = 60 * 1024;
+
+/// What a task has left as garbage is collected while the worker waits for the next.
+fn gives_garbage_back(program: &Program) {
+    let running = Running::start(program, true);
+    let _kept = (program.work)(&running);
+    let is_told = || running.read("stderr").contains(" gc=python ");
+    let is_done = || is_told() && running.anonymous() < GARBAGE_KB;
+    let end = Instant::now() + LIMIT;
+    while !is_done() && Instant::now() < end {
+        std::thread::sleep(TRIM);
+    }
+    assert!(is_done(), "{}: {} KB\n{}", program.name, running.anonymous(), running.read("stderr"));
+}
+
+#[test]
+fn garbage_of_a_task_of_celery() {
+    between_tasks(&CELERY_PREFORK, &["call", "leave"], gives_garbage_back);
+}
+
+#[test]
+fn garbage_of_a_task_of_celery_that_its_worker_does_itself() {
+    between_tasks(&CELERY_SOLO, &["call", "leave"], gives_garbage_back);
+}
+
+#[test]
+fn garbage_of_a_job_of_rq() {
+    between_tasks(&RQ, &["report.leave"], gives_garbage_back);
 }
 
 /// A configuration file of tests/servers, each `{name}` replaced by its value; its path in the server's directory.

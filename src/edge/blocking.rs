@@ -11,20 +11,21 @@ use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::own::waits::Point;
-use crate::reclaim::python;
+use crate::reclaim::{python, runtimes};
 use crate::sys::errno::{errno, keeping_errno};
 use crate::sys::signals::{self, Restarts};
 use crate::sys::{self, files, filter, sockets};
 use crate::watch::{self, outside, tasks};
 
 /// Before a read from what may be a source of tasks: as [`before`], in a process that serves nobody.
-pub fn before_task(descriptor: c_int) -> bool {
-    watch::with_reason().is_some_and(tasks::is_waiting_for) && before(descriptor, Point::Receive)
+pub fn before_task(descriptor: c_int, caller: usize) -> bool {
+    watch::with_reason().is_some_and(tasks::is_waiting_for) && before(descriptor, (Point::Receive, caller))
 }
 
 /// Before a call on `descriptor` that has no p-variant, and may block or is the next after an answer: trims if that is right. Returns whether the
-/// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it.
-pub fn before(descriptor: c_int, point: Point) -> bool {
+/// call is to fail with EINTR, because a signal came meanwhile whose handler would have interrupted it, or an interpreter has done what was asked of it
+/// in a call of its own. `place`: the wait point, and where the call returns to.
+pub fn before(descriptor: c_int, place: (Point, usize)) -> bool {
     let Some(process) = watch::with_reason() else { return false };
     let tasks = tasks::is_waiting_for(process);
     if !tasks && !process.has_begun() && !outside::is_wanted() {
@@ -39,7 +40,7 @@ pub fn before(descriptor: c_int, point: Point) -> bool {
     let now = sys::coarse_now();
     let active_at = process.hints.note_activity(now);
     if !process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some()) {
-        return watch_before(process, descriptor, point, now, active_at);
+        return watch_before(process, descriptor, place, now, active_at);
     }
     // Reads of a file are none between two tasks.
     if tasks && !files::is_source(descriptor) {
@@ -49,7 +50,7 @@ pub fn before(descriptor: c_int, point: Point) -> bool {
     // Event loops call accept until EAGAIN right after a connection came: no wait point. But a worker that serves between
     // two of these (gunicorn's sync worker) comes to no other place while there is always a next client.
     let is_next =
-        || point == Point::Accept && process.waits.has_answered_since_accept(process.stats.requests.load(Relaxed));
+        || place.0 == Point::Accept && process.waits.has_answered_since_accept(process.stats.requests.load(Relaxed));
     if !blocks && !is_next() {
         return false;
     }
@@ -57,11 +58,11 @@ pub fn before(descriptor: c_int, point: Point) -> bool {
         let shield = signals::shield();
         let interrupts = |pending| blocks && shield.interrupts(pending, descriptor);
         let mut somebody_waits = || sockets::has_input(descriptor);
-        let (interrupted, _) = trim_before(process, &shield, (point, NOBODY), interrupts, &mut somebody_waits);
+        let (interrupted, _) = trim_before(process, &shield, place, interrupts, &mut somebody_waits);
         shield.end();
-        interrupted
+        has_worked(process) || interrupted
     });
-    interrupted || blocks && watch_before(process, descriptor, point, now, None)
+    interrupted || blocks && watch_before(process, descriptor, place, now, None)
 }
 
 /// Before a call that blocks and cannot be cut in two: waits for its descriptor as long as the quiet must last, and looks. Returns whether
@@ -69,7 +70,14 @@ pub fn before(descriptor: c_int, point: Point) -> bool {
 ///
 /// A signal ends that wait, whatever its handler's flags are, and the call only where they do not have SA_RESTART (signal(7)). So this
 /// is done only where all handlers agree, and where the call has no time of its own.
-fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now: u64, active_at: Option<u64>) -> bool {
+fn watch_before(
+    process: &'static Process,
+    descriptor: c_int,
+    place: (Point, usize),
+    now: u64,
+    active_at: Option<u64>,
+) -> bool {
+    let (point, _) = place;
     let idle = runtime().map_or(0, |runtime| runtime.options.rules.idle);
     let mut first = process.hints.next(active_at, idle).saturating_sub(now);
     if first >= LONGEST_PART || filter::is_restricted() || !process.waits.may_block(point) {
@@ -111,14 +119,24 @@ fn watch_before(process: &'static Process, descriptor: c_int, point: Point, now:
             let shield = signals::shield();
             let interrupts = |pending| shield.interrupts(pending, descriptor);
             let mut somebody_waits = || sockets::has_input(descriptor);
-            let (interrupts, again) = trim_before(process, &shield, (point, NOBODY), interrupts, &mut somebody_waits);
+            let (interrupts, again) = trim_before(process, &shield, place, interrupts, &mut somebody_waits);
             shield.end();
+            let interrupts = has_worked(process) || interrupts;
             match again {
                 Some(again) if !interrupts && again < LONGEST_PART => first = again,
                 _ => return interrupts,
             }
         }
     })
+}
+
+/// Whether an interpreter was asked to do something at this call of its own, and has done it: CPython alone, which makes the call again (PEP 475).
+fn has_worked(process: &Process) -> bool {
+    let is_asked = runtimes::is_asked(process);
+    if is_asked {
+        runtimes::work_and_interrupt(process);
+    }
+    is_asked
 }
 
 /// After an accept that returned `connection`, where accept has a reason to look. A worker that accepts, serves and accepts

@@ -34,26 +34,26 @@ hooks! {
         = |next| listening(next());
     fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = |next| bound(fd, address, length, next());
-    fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
-        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+    fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) @caller("rcx", "x3") -> c_int
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, caller, next),
         else |connection| accepted(connection);
-    fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
-        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
+    fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) @caller("r8", "x4") -> c_int
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, caller, next),
         else |connection| accepted(connection);
 
     // Bytes are received.
-    fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, flags, next);
+    fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) @caller("r8", "x4") -> ssize_t
+        = if is_followed(fd) => |next| receiving(fd, flags, caller, next);
     fn recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr,
                 length: *mut socklen_t) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, flags, next);
+        = if is_followed(fd) => |next| receiving(fd, flags, NOBODY, next);
     fn recvmsg(fd: c_int, message: *mut msghdr, flags: c_int) -> ssize_t
-        = if is_followed(fd) => |next| with_ancillary(message, receiving(fd, flags, next)),
+        = if is_followed(fd) => |next| with_ancillary(message, receiving(fd, flags, NOBODY, next)),
         else |received| with_ancillary(message, received);
-    fn read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, 0, next);
+    fn read(fd: c_int, buffer: *mut c_void, size: size_t) @caller("rcx", "x3") -> ssize_t
+        = if is_followed(fd) => |next| receiving(fd, 0, caller, next);
     fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, 0, next);
+        = if is_followed(fd) => |next| receiving(fd, 0, NOBODY, next);
     #[undeclared] fn __read(fd: c_int, buffer: *mut c_void, size: size_t) -> ssize_t
         = if is_followed(fd) => |next| receiving_by(fd, 0, &next);
     fn preadv2(fd: c_int, vector: *const iovec, count: c_int, offset: off_t, flags: c_int) -> ssize_t
@@ -99,7 +99,7 @@ hooks! {
     // The libc crate knows off64_t as loff_t here.
     fn splice(from: c_int, from_offset: *mut off64_t, to: c_int, to_offset: *mut off64_t, size: size_t,
               flags: c_uint) -> ssize_t
-        = if is_followed(from) || is_followed(to) => |next| sent_unseen(to, receiving(from, 0, next));
+        = if is_followed(from) || is_followed(to) => |next| sent_unseen(to, receiving(from, 0, NOBODY, next));
 
     // A descriptor ceases to be a connection. Never a wait point: handlers and vfork children close too.
     fn close(fd: c_int) -> c_int

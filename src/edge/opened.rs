@@ -30,10 +30,10 @@ pub fn bound(fd: c_int, address: *const sockaddr, length: socklen_t, result: c_i
     result
 }
 
-/// Before and after an accept that has a reason to look.
+/// Before and after an accept that has a reason to look, and returns to `caller`.
 #[inline(always)]
-pub fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
-    if blocking::before(listener, Point::Accept) {
+pub fn accepting_stopped(listener: c_int, caller: usize, next: impl Fn() -> c_int) -> c_int {
+    if blocking::before(listener, (Point::Accept, caller)) {
         return fail(libc::EINTR);
     }
     let connection = next();

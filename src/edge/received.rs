@@ -5,6 +5,7 @@ use core::hint::black_box;
 
 use libc::{mmsghdr, msghdr, ssize_t};
 
+use super::calls::NOBODY;
 use super::{blocking, thread};
 use crate::own::descriptors;
 use crate::own::process;
@@ -15,14 +16,14 @@ use crate::sys::errno::{fail, keeping_errno};
 use crate::sys::{self, sockets};
 use crate::watch::observe;
 
-/// Around a receive on a followed descriptor.
+/// Around a receive on a followed descriptor, which returns to `caller`.
 #[inline(always)]
-pub fn receiving(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
+pub fn receiving(fd: c_int, flags: c_int, caller: usize, next: impl Fn() -> ssize_t) -> ssize_t {
     if flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0 {
         return next();
     }
     if descriptors::may_be_waited_for(fd) && may_stop() {
-        return receiving_stopped(fd, flags, next);
+        return receiving_stopped(fd, flags, caller, next);
     }
     received(fd, next())
 }
@@ -37,24 +38,24 @@ fn may_stop() -> bool {
 /// The same, once for all that few programs call: a copy of it in each of those hooks would only make the library larger.
 #[inline(never)]
 pub fn receiving_by(fd: c_int, flags: c_int, next: &dyn Fn() -> ssize_t) -> ssize_t {
-    receiving(fd, flags, next)
+    receiving(fd, flags, NOBODY, next)
 }
 
 #[cold]
 #[inline(never)]
-fn receiving_stopped(fd: c_int, flags: c_int, next: impl Fn() -> ssize_t) -> ssize_t {
-    if before_receiving(fd, flags) { fail(libc::EINTR) } else { received(fd, next()) }
+fn receiving_stopped(fd: c_int, flags: c_int, caller: usize, next: impl Fn() -> ssize_t) -> ssize_t {
+    if before_receiving(fd, flags, caller) { fail(libc::EINTR) } else { received(fd, next()) }
 }
 
 /// Java's blocking servers and php-fpm wait for the next request in no other call. Returns whether the call is to fail
 /// with EINTR.
 #[inline(never)]
-fn before_receiving(fd: c_int, flags: c_int) -> bool {
+fn before_receiving(fd: c_int, flags: c_int, caller: usize) -> bool {
     if descriptors::is_marked(fd) {
         keeping_errno(thread::at_read);
-        return flags & libc::MSG_DONTWAIT == 0 && blocking::before_task(fd);
+        return flags & libc::MSG_DONTWAIT == 0 && blocking::before_task(fd, caller);
     }
-    flags & libc::MSG_DONTWAIT == 0 && blocking::before(fd, Point::Receive)
+    flags & libc::MSG_DONTWAIT == 0 && blocking::before(fd, (Point::Receive, caller))
 }
 
 #[inline(always)]
@@ -112,7 +113,7 @@ pub fn as_receive_flags(flags: c_int) -> c_int {
 #[inline(never)]
 pub fn receiving_messages(fd: c_int, messages: *mut mmsghdr, flags: c_int, next: impl Fn() -> c_int) -> c_int {
     let peeks = flags & (libc::MSG_PEEK | libc::MSG_ERRQUEUE) != 0;
-    if !peeks && may_stop() && before_receiving(fd, flags) {
+    if !peeks && may_stop() && before_receiving(fd, flags, NOBODY) {
         return fail(libc::EINTR);
     }
     let count = next();

@@ -309,11 +309,11 @@ impl Wait {
                 set_errno(before);
                 return found;
             }
-            if interrupted {
-                return fail(libc::EINTR);
-            }
             if runtimes::is_asked(self.process) {
                 return runtimes::work_and_interrupt(self.process);
+            }
+            if interrupted {
+                return fail(libc::EINTR);
             }
             let (part, first) = self.part(again.filter(|_| divisible), waited);
             set_errno(before);

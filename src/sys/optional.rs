@@ -35,6 +35,10 @@ optional! {
     python = "PyGILState_Ensure",
     /// In a free-threaded CPython alone.
     python_without_lock = "_Py_MergeZeroLocalRefcount",
+    /// What is linked into few of them, with a library below that waits: `_tkinter` with X11, and `_ssl` with OpenSSL.
+    python_tkinter = "PyInit__tkinter",
+    /// See above.
+    python_ssl = "PyInit__ssl",
     /// Node's.
     node = "_ZN4node21LowMemoryNotificationEv",
     /// Ruby's start.

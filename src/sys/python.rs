@@ -37,16 +37,16 @@ pub struct Python {
     code: [usize; 2],
 }
 
-/// Where the module `select` is, which waits for what Python code waits for, where it is a library of its own; zeros = not known yet.
-static SELECT: [AtomicUsize; 2] = [AtomicUsize::new(0), AtomicUsize::new(0)];
-/// What its file's name begins with.
-const SELECT_NAME: &[u8] = b"select.";
+/// The modules that wait for what Python code waits for, where each is a library of its own: what its file's name begins with.
+const MODULES: [&[u8]; 2] = [b"select.", b"_socket."];
+/// Where they are; zeros = not known yet.
+static PLACES: [[AtomicUsize; 2]; 2] = [const { [const { AtomicUsize::new(0) }; 2] }; 2];
 
 impl Python {
     /// `None` where the program has no CPython when it starts, or a free-threaded one. Before 3.8, when Py_BytesMain came,
     /// PyGC_Collect did not respect gc.disable(). For the constructor.
     pub fn find() -> Option<Python> {
-        let &Optional { python, python_without_lock, .. } = optional();
+        let &Optional { python, python_without_lock, python_tkinter, python_ssl, .. } = optional();
         if python.is_null() || !python_without_lock.is_null() {
             return None;
         }
@@ -63,10 +63,10 @@ impl Python {
                 ensure: transmute::<*const c_void, Ensure>(python),
                 release: transmute::<*const c_void, Release>(function(c"PyGILState_Release")?),
                 holds_lock: transmute::<*const c_void, IsSo>(function(c"PyGILState_Check")?),
-                // Where tkinter is in there, so are X11 and OpenSSL, whose waits are not CPython's.
-                code: match function(c"PyInit__tkinter") {
-                    None => objects::code_of_interpreter(python, b"python").unwrap_or_default(),
-                    Some(_) => [0, 0],
+                // Where these are in there, so are X11 and OpenSSL, whose waits are not CPython's.
+                code: match python_tkinter.is_null() && python_ssl.is_null() {
+                    true => objects::code_of_interpreter(python, b"python").unwrap_or_default(),
+                    false => [0, 0],
                 },
             })
         }
@@ -98,17 +98,15 @@ impl Python {
             return false;
         }
         let [first, last] = self.code;
-        let is_select = || {
-            let [start, end] = &SELECT;
-            (start.load(Relaxed)..end.load(Relaxed)).contains(&caller)
-        };
-        (first..last).contains(&caller) || is_select() || {
-            if let Some(mapping) = objects::mapping_of(caller).filter(|mapping| mapping.name.starts_with(SELECT_NAME)) {
-                let [start, end] = &SELECT;
+        let is_module = || PLACES.iter().any(|[start, end]| (start.load(Relaxed)..end.load(Relaxed)).contains(&caller));
+        (first..last).contains(&caller) || is_module() || {
+            let Some(mapping) = objects::mapping_of(caller) else { return false };
+            let place = MODULES.iter().zip(&PLACES).find(|(name, _)| mapping.name.starts_with(name));
+            if let Some((_, [start, end])) = place {
                 start.store(mapping.start, Relaxed);
                 end.store(mapping.end, Relaxed);
             }
-            is_select()
+            place.is_some()
         }
     }
 

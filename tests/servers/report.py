@@ -1,5 +1,6 @@
 """A report, as the applications of tests/stuck_memory_of_servers.rs make it: it takes 120 MB, and lets go of nearly all of it."""
 
+import gc
 import os
 import time
 
@@ -13,6 +14,20 @@ def make(seconds=0.0):
     time.sleep(seconds)
     PINS.append(blocks[::2000])
     del blocks
+    tell()
+
+
+def leave():
+    """Leave it all as garbage that Python does not collect by itself."""
+    gc.set_threshold(1_000_000, 1_000, 1_000)
+    blocks = [b"x" * BLOCK for _ in range(60_000)]
+    blocks.append(blocks)
+    del blocks
+    tell()
+
+
+def tell():
+    """Say that it is done, and by whom."""
     # The test counts the lines, and learns which process makes reports.
     with open("reports", "a", encoding="ascii") as reports:
         reports.write(f"{os.getpid()}\n")

@@ -7,3 +7,4 @@ import report
 
 app = celery.Celery("report", broker=os.environ["REDIS_URL"])
 app.task(name="report")(report.make)
+app.task(name="leave")(report.leave)

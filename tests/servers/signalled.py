@@ -1,6 +1,6 @@
-"""A server whose main thread waits without an end, in epoll, poll or select, while signals come: each must run its handler at once.
+"""A server whose main thread waits without an end in one kind of call, while signals come: each must run its handler at once.
 
-`signalled.py PORT epoll|poll|select`. `/garbage` leaves some megabytes in a cycle; `/tell` how many signals came, how many of them
+`signalled.py PORT epoll|poll|select|accept|recv|read`. `/garbage` leaves some megabytes in a cycle; `/tell` how many signals came, how many of them
 were seen too late, and how many full collections there were. Prints its port.
 """
 
@@ -82,6 +82,32 @@ class Select:
         return select.select([self.file], [], [])[0]
 
 
+class Accept:
+    """Waits in accept itself."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def wait(self):
+        """Return what tells that a connection may be there."""
+        return [self.file]
+
+
+class Recv(Accept):
+    """Waits for the next request on the same connection."""
+
+    receive = staticmethod(socket.socket.recv)
+
+
+class Read(Accept):
+    """The same by another name."""
+
+    @staticmethod
+    def receive(client, size):
+        """Return what was read."""
+        return os.read(client.fileno(), size)
+
+
 def answer(path):
     """Return the body."""
     if path == "/garbage":
@@ -92,13 +118,18 @@ def answer(path):
 
 
 def main():
-    """Serve one connection a request."""
+    """Serve one connection a request, or as many as come on it."""
     signal.signal(signal.SIGUSR1, handle)
     gc.set_threshold(1_000_000, 1_000, 1_000)
     gc.callbacks.append(count)
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     print(listener.getsockname()[1], flush=True)
-    waits = {"epoll": Epoll, "poll": Poll, "select": Select}[sys.argv[2]](listener)
+    kinds = {
+        kind.__name__.lower(): kind
+        for kind in (Epoll, Poll, Select, Accept, Recv, Read)
+    }
+    waits = kinds[sys.argv[2]](listener)
+    receive = getattr(waits, "receive", None)
     threading.Thread(target=send, daemon=True).start()
     while True:
         # Nothing but a connection ends it.
@@ -106,10 +137,14 @@ def main():
             os._exit(3)
         client, _ = listener.accept()
         with client:
-            body = answer(client.recv(4096).split(b" ")[1].decode())
-            client.sendall(
-                b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-            )
+            request = client.recv(4096)
+            while request:
+                body = answer(request.split(b" ")[1].decode())
+                client.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s"
+                    % (len(body), body)
+                )
+                request = receive and receive(client, 4096)
 
 
 main()
