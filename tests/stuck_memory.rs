@@ -146,6 +146,27 @@ fn between_tasks_that_are_polled_for() {
     between_tasks("poll");
 }
 
+/// Its only task comes when it is young, and it waits in the same call for ever.
+fn after_the_only_task(how: &str) {
+    let source = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = source.local_addr().expect("an address").port().to_string();
+    let worker = Script::start("stuck.py", &["tasks", how, &port], &[("AUTOTRIM_LOG", "info")]);
+    let (mut worker_side, _) = source.accept().expect("a worker");
+    worker_side.write_all(b"t").expect("a task");
+    comes_back(&worker, 1, worker.pid());
+    assert_eq!(worker.read("stderr"), "", "it serves nobody, and says nothing");
+}
+
+#[test]
+fn after_the_only_task_that_is_received() {
+    after_the_only_task("recv");
+}
+
+#[test]
+fn after_the_only_task_that_is_polled_for() {
+    after_the_only_task("poll");
+}
+
 #[test]
 fn between_tasks_that_come_by_a_pipe() {
     let pool = Script::start("stuck.py", &["pipe", "read"], &[("AUTOTRIM_LOG", "info")]);
@@ -154,6 +175,13 @@ fn between_tasks_that_come_by_a_pipe() {
         comes_back(&pool, pieces, child);
     }
     assert_eq!(pool.read("stderr"), "", "it serves nobody, and says nothing");
+}
+
+#[test]
+fn after_the_only_task_that_comes_by_a_pipe() {
+    let pool = Script::start("stuck.py", &["pipe", "once"], &[("AUTOTRIM_LOG", "info")]);
+    let child = wait_within(LIMIT, "the child", || children(pool.pid()).first().copied());
+    comes_back(&pool, 1, child);
 }
 
 fn blocking_server(mode: &str) {

@@ -1,6 +1,6 @@
 //! Processes that accept nothing: task workers (Celery, RQ, Sidekiq), consumers of queues, scripts that wait between two pieces of
-//! work. Nothing is counted there, so there is no page for them until they have lived for a while; from then on each wait is looked
-//! at, in `poll` and its kin, and in a blocking read of what tasks come from: a connection that the process has made, what a
+//! work. Nothing is counted there, so there is no page for them until they have lived for a while, or until an interpreter's script waits that holds
+//! much already: it may have done its only task. From then on each wait is looked at, in `poll` and its kin, and in a blocking read of what tasks come from: a connection that the process has made, what a
 //! forked child has inherited, or standard input.
 //!
 //! They write no line to the log but for `AUTOTRIM_LOG=debug`, and their malloc is set up as ever.
@@ -16,7 +16,7 @@ use crate::own::descriptors;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
-use crate::sys;
+use crate::sys::{self, filter, memory};
 
 /// How old a process is before it is looked at: most are gone by then, and servers have begun to listen.
 const GROWN_UP: u64 = 5 * SECOND;
@@ -96,7 +96,7 @@ static ASKED_AT: AtomicU64 = AtomicU64::new(0);
 static FAST: AtomicU32 = AtomicU32::new(0);
 const MANY: u32 = 64;
 
-/// Whether it is.
+/// Whether it is, or is to be looked at all the same.
 #[inline(never)]
 pub fn has_grown_up() -> bool {
     let from = FROM.load(Relaxed);
@@ -112,7 +112,13 @@ pub fn has_grown_up() -> bool {
     if fast >= MANY {
         UNASKED.store(15, Relaxed);
     }
-    now >= from
+    now >= from || fast < MANY && holds_much()
+}
+
+/// Whether a young process may wait with something to gain, which nothing would tell while that wait lasts. Looked at where waits are few.
+#[inline(never)]
+fn holds_much() -> bool {
+    reads_its_tasks() && !filter::is_restricted() && memory::anonymous_rss().is_some_and(|rss| rss >= LEAST)
 }
 
 /// At a wait of such a process: its page, from now on.
@@ -121,6 +127,8 @@ pub fn begin() -> Option<&'static Process> {
         return None;
     }
     let process = process::open().then(process::get)??;
+    let from = FROM.load(Relaxed);
+    process.hints.plan(Next { look: from, time: from, ..Next::NEVER });
     process.hints.add(Reason::Tasks);
     Some(process)
 }

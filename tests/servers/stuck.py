@@ -5,7 +5,7 @@ serve: HTTP. /after answers and works for three seconds then; /slow works before
 push: whoever connects is sent something again and again, and says nothing.
 receive: lines come, and nothing is ever answered.
 tasks HOW PORT: makes a connection and fetches its tasks from there: in `recv`, or in `poll` before it.
-pipe HOW: a forked child reads its tasks from a pipe.
+pipe HOW: a forked child reads its tasks from a pipe; with `once` one comes at once, and no other.
 
 Each prints a port first (`tasks` and `pipe`: 0), and afterwards each amount of memory that it has just let go of, in MiB.
 """
@@ -114,7 +114,7 @@ def tasks(how, port):
             work()
 
 
-def pipe(_how):
+def pipe(how):
     """The child of a pool."""
     end, start = os.pipe()
     if os.fork() == 0:
@@ -125,8 +125,8 @@ def pipe(_how):
         os._exit(0)
     os.close(end)
     print(0, flush=True)
-    for _ in range(3):
-        time.sleep(6)
+    for _ in range(1 if how == "once" else 3):
+        time.sleep(0 if how == "once" else 6)
         os.write(start, b"t")
     time.sleep(3600)
 
