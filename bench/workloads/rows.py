@@ -120,5 +120,5 @@ PART_LOAD = tuple(
         worker="gthread",
         arguments=("--threads", "8"),
     )
-    for percent in (10, 30, 70)
+    for percent in (10, 20, 30, 70)
 )
