@@ -71,6 +71,8 @@ pub struct Policy {
     waits_for_moment: bool,
     /// And from when on another one is looked for, where bytes have come or gone since.
     moment_from: u64,
+    /// Or the request count that may bring it; 0 = that is not what it waits for.
+    moment_requests: u64,
     /// Whether this due trim is already in `counts.deferred`.
     deferred: bool,
     /// The request count up to which refusals for the budget have been counted.
@@ -160,6 +162,7 @@ impl Policy {
     /// The trim that was decided is not made, because somebody waits for this thread.
     pub fn somebody_waits(&mut self, rules: &Rules, now: u64) -> Next {
         self.moment_from = now.saturating_add(SOMEBODY_WAITS);
+        self.moment_requests = 0;
         self.wait_for_moment(self.moment_from);
         self.next(rules)
     }
@@ -247,6 +250,9 @@ impl Policy {
             let (held, for_work) = (self.held_until, self.trigger.is_for_work());
             let quiet = if for_work { quiet } else { u64::MAX };
             return match self.waits_for_moment {
+                true if self.moment_requests != 0 => {
+                    Next { requests: self.moment_requests, time: held.min(quiet), ..Next::NEVER }
+                }
                 true => Next { look: self.moment_from, time: held.min(quiet), ..Next::NEVER },
                 // Where there is no work meanwhile, it is for quiet.
                 false if for_work && rules.idle != 0 => Next { look: held, time: quiet, ..Next::NEVER },
@@ -495,8 +501,8 @@ impl Policy {
         }
         let is_overdue = now.saturating_sub(since) >= rules.defer;
         if moment.in_flight > 0 && !is_overdue {
-            // Each answer may be the last.
-            self.moment_from = 0;
+            // Each answer may be the last, and nothing else.
+            self.moment_requests = moment.requests.saturating_add(1);
             self.wait_for_moment(since.saturating_add(rules.defer));
             return Decision::Rest;
         }
@@ -522,7 +528,7 @@ impl Policy {
     fn ask(&mut self, garbage: bool, wanted: Wanted) -> Decision {
         self.held_until = wanted.until;
         self.waits_for_moment = true;
-        self.moment_from = 0;
+        (self.moment_from, self.moment_requests) = (0, 0);
         Decision::Ask { garbage, insist_at: wanted.insist_at }
     }
 

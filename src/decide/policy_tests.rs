@@ -113,13 +113,21 @@ impl Host {
     /// One wait point; a trim is carried out. The policy is asked only where its own hints say that it has
     /// something to do, as at a real wait point.
     fn wait_point(&mut self) -> Decision {
-        if core::mem::replace(&mut self.seen_in_flight, self.in_flight) != self.in_flight {
+        let seen_in_flight = core::mem::replace(&mut self.seen_in_flight, self.in_flight);
+        if seen_in_flight != self.in_flight {
             (self.active, self.active_at) = (true, self.now);
         }
+        let is_abandoned = seen_in_flight > self.in_flight;
         let Next { requests, look, time, .. } = self.next;
         let quiet = self.active && self.rules.idle != 0 && self.now >= self.active_at + self.rules.idle;
         let is_time = self.requests >= requests || self.now >= time || self.active && self.now >= look || quiet;
-        if !is_time && self.asked == Asked::default() && self.collected == 0 && self.released.took == 0 && !self.ended {
+        if !is_time
+            && !is_abandoned
+            && self.asked == Asked::default()
+            && self.collected == 0
+            && self.released.took == 0
+            && !self.ended
+        {
             return Decision::Rest;
         }
         let decision = self.decide();

@@ -176,7 +176,12 @@ impl Wait {
         if first >= LONGEST_PART {
             return None;
         }
-        let (length, point) = (length()?, point());
+        let length = length()?;
+        // Before the caller's memory is read: libpq polls for a tenth of a second, again and again.
+        if length.is_some_and(|length| first >= length) {
+            return None;
+        }
+        let point = point();
         let first = process.waits.in_turn(point, now, first).max(MILLISECOND);
         let comes = length.is_none_or(|length| first < length);
         (comes && process.waits.watch(point, now, first)).then(|| wait(point, sys::now(), length, Some(first)))

@@ -240,5 +240,7 @@ fn abandoned(effect: Effect, descriptor: c_int, past_us: bool) {
             process.hints.add(Reason::Ended);
         }
         process.hints.add(Reason::Moved);
+        // A due trim that waits for what is in flight looks after each answer, and this is none.
+        process.hints.now();
     }
 }
