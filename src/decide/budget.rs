@@ -11,7 +11,7 @@ pub const BURST_OF_WORK: u64 = 10 * MILLISECOND;
 /// How many times `AUTOTRIM_OVERHEAD` of its own CPU time a process may spend on trims between requests, with their page faults.
 /// glibc's own rule, whose place it takes under an interpreter lock, costs as much on the same servers (DESIGN.md, Defaults).
 pub const COST: u64 = 2;
-/// And this part of `AUTOTRIM_OVERHEAD` of the wall clock, so that one that does little is tidied, too.
+/// Or this part of `AUTOTRIM_OVERHEAD` of the wall clock, if that is more, so that one that does little is tidied, too.
 pub const ALLOWANCE: u64 = 20;
 /// Bytes that come back in a nanosecond of page faults: a page of 4 KiB in 1.4 µs (`scripts/bench-calls`, on a virtual machine).
 pub const BYTES_PER_NANOSECOND: u64 = 3;
@@ -36,7 +36,7 @@ impl Budget {
         // Rarely enough that rounding loses nothing.
         if elapsed >= MILLISECOND || now < self.at {
             self.spent = self.spent.saturating_sub(part(elapsed, overhead));
-            let earned = part(used, overhead.saturating_mul(COST)).saturating_add(part(elapsed, overhead) / ALLOWANCE);
+            let earned = part(used, overhead.saturating_mul(COST)).max(part(elapsed, overhead) / ALLOWANCE);
             self.spent_on_work = self.spent_on_work.saturating_sub(earned);
             (self.at, self.cpu) = (now, cpu);
         }
