@@ -148,6 +148,12 @@ def main() -> int:
         metavar="NAME",
         help="plain and defaults, unless given",
     )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        metavar="SHARE",
+        help="of what the plain server can answer (default: the workload's)",
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--library", type=Path, required=True, help=argparse.SUPPRESS)
@@ -163,7 +169,8 @@ def main() -> int:
         Services(Path(scratch)) as services,
     ):
         bench = Bench(services, chosen.library.resolve(), False, print)
-        rate = workload.rate * workload.calibrate(bench)["throughput"]
+        share = chosen.rate or workload.rate
+        rate = share * workload.calibrate(bench)["throughput"]
         print(f"{rate:.0f} requests a second for each of {len(names)}")
         for number in range(chosen.rounds):
             turn = number % len(names)

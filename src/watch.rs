@@ -33,7 +33,7 @@ pub fn has_reason_to_act() -> bool {
 /// This process's state if a wait point has a reason to look.
 pub fn with_reason() -> Option<&'static Process> {
     match process::get() {
-        Some(process) => Some(process).filter(|process| process.hints.any()),
+        Some(process) => Some(process).filter(|process| process.hints.any() || process.hints.has(Reason::Accepts)),
         None => tasks::has_grown_up().then(tasks::begin)?,
     }
 }

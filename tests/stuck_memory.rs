@@ -222,6 +222,18 @@ fn by_threads_that_have_ended_and_polled_for_their_clients() {
     blocking_server("each");
 }
 
+/// The acceptor sleeps in accept since before the first request, and whoever works ends in no wait.
+#[test]
+fn by_threads_whose_clients_came_before_they_asked() {
+    blocking_server("early");
+}
+
+/// Threads that poll for their clients are no event loop, whose accept need not be watched.
+#[test]
+fn by_threads_that_poll_while_another_blocks_in_accept() {
+    blocking_server("late");
+}
+
 #[test]
 fn a_request_that_is_there_already_goes_first() {
     let server = Fixture::new("request_in_the_socket_buffer").by_default();

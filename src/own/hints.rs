@@ -30,6 +30,8 @@ pub enum Reason {
     Signal = 1 << 7,
     /// The process serves nobody: each wait may be one between two tasks ([`crate::watch::tasks`]).
     Tasks = 1 << 8,
+    /// A thread may sleep in an accept that blocks while others work: none but accept looks for this one.
+    Accepts = 1 << 9,
 }
 
 /// The hints of one process. All zeros = there is no reason, and with the first one it is time.
@@ -47,10 +49,10 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Whether there is any reason. This is what a wait point costs where there is none.
+    /// Whether there is any reason to look. This is what a wait point costs where there is none.
     #[inline(always)]
     pub fn any(&self) -> bool {
-        self.reasons.load(Relaxed) != 0
+        self.any_but(Reason::Accepts)
     }
 
     /// Whether there is any but this one.

@@ -72,6 +72,8 @@ impl Point {
 pub struct Waits {
     /// Until when a thread watches for quiet in a wait that it cut in two; 0 = none does.
     watched_until: [AtomicU64; 2],
+    /// The same of one that rests in accept.
+    rested_until: AtomicU64,
     /// A descriptor that was found to block, and has no time of its own, and until when that is remembered.
     blocking: AtomicI32,
     blocking_until: AtomicU64,
@@ -101,15 +103,30 @@ fn of<T>([others, clients]: &[T; 2], point: Point) -> &T {
     if point.is_beside_others() { clients } else { others }
 }
 
+/// Takes one thread's place for so long, unless another has it.
+fn take(place: &AtomicU64, now: u64, nanoseconds: u64) -> bool {
+    let until = place.load(Relaxed);
+    let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
+    until < now && place.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+}
+
 impl Waits {
     /// Whether the calling thread is to watch, for so many nanoseconds from `now`: one at a time does, the others wait as they
     /// asked; and one of those that wait for their client alone, because they may end without another wait. One that does not come
     /// back (it was cancelled, or a handler left by longjmp) is given up a second after its time.
     pub fn watch(&self, point: Point, now: u64, nanoseconds: u64) -> bool {
-        let watched_until = of(&self.watched_until, point);
-        let until = watched_until.load(Relaxed);
-        let ours = now.saturating_add(nanoseconds).saturating_add(SECOND);
-        until < now && watched_until.compare_exchange(until, ours, Relaxed, Relaxed).is_ok()
+        take(of(&self.watched_until, point), now, nanoseconds)
+    }
+
+    /// Whether the calling thread is to rest in accept, for so long, with nothing to watch for: the one that does sees what others begin, who may
+    /// all be where no hook is when it ends.
+    pub fn rest(&self, now: u64, nanoseconds: u64) -> bool {
+        take(&self.rested_until, now, nanoseconds)
+    }
+
+    /// It rests no more.
+    pub fn end_rest(&self) {
+        self.rested_until.store(0, Relaxed);
     }
 
     /// When the calling thread is to look, which would watch for so long from `now`: while one watches that waits for its client alone,
@@ -160,10 +177,11 @@ impl Waits {
     }
 
     /// Whether a call without a timeout is worth asking whether it blocks: event loops make many that do not, and many that need
-    /// not be watched, because the loop waits elsewhere.
+    /// not be watched, because the loop waits elsewhere. Not so accept: who polls are the threads that serve, as likely as not, and a loop's
+    /// listener does not block.
     pub fn may_block(&self, point: Point) -> bool {
         let polled = self.polled.load(Relaxed);
-        if self.polled_before.swap(polled, Relaxed) != polled {
+        if self.polled_before.swap(polled, Relaxed) != polled && point != Point::Accept {
             return false;
         }
         let not_asked = of(&self.not_asked, point);
@@ -220,6 +238,7 @@ mod tests {
         let zero = || AtomicU64::new(0);
         Waits {
             watched_until: [zero(), zero()],
+            rested_until: zero(),
             blocking: AtomicI32::new(0),
             blocking_until: zero(),
             alone: AtomicBool::new(false),

@@ -39,6 +39,7 @@ pub fn listening() {
     if runtime().is_some() && process::open() {
         LISTENED.store(true, Relaxed);
         process::add(Reason::Unseen);
+        process::add(Reason::Accepts);
     }
 }
 
@@ -46,6 +47,7 @@ pub fn listening() {
 pub fn in_forked_child() {
     if LISTENED.load(Relaxed) {
         process::add(Reason::Unseen);
+        process::add(Reason::Accepts);
     }
 }
 
