@@ -34,16 +34,16 @@ hooks! {
         = |next| listening(next());
     fn bind(fd: c_int, address: *const sockaddr, length: socklen_t) -> c_int
         = |next| bound(fd, address, length, next());
-    fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) @caller("rcx", "x3") -> c_int
-        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, caller, next),
+    fn accept(listener: c_int, address: *mut sockaddr, length: *mut socklen_t) -> c_int
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
-    fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) @caller("r8", "x4") -> c_int
-        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, caller, next),
+    fn accept4(listener: c_int, address: *mut sockaddr, length: *mut socklen_t, flags: c_int) -> c_int
+        = if has_reason_to_act() || descriptors::is_any_no_listener() => |next| accepting_stopped(listener, next),
         else |connection| accepted(connection);
 
     // Bytes are received.
-    fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) @caller("r8", "x4") -> ssize_t
-        = if is_followed(fd) => |next| receiving(fd, flags, caller, next);
+    fn recv(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int) -> ssize_t
+        = if is_followed(fd) => |next| receiving(fd, flags, NOBODY, next);
     fn recvfrom(fd: c_int, buffer: *mut c_void, size: size_t, flags: c_int, address: *mut sockaddr,
                 length: *mut socklen_t) -> ssize_t
         = if is_followed(fd) => |next| receiving(fd, flags, NOBODY, next);

@@ -5,6 +5,7 @@ use core::ffi::c_int;
 use libc::{sa_family_t, sockaddr, socklen_t};
 
 use super::blocking;
+use super::calls::NOBODY;
 use crate::own::descriptors;
 use crate::own::waits::Point;
 use crate::reclaim::duty;
@@ -30,10 +31,10 @@ pub fn bound(fd: c_int, address: *const sockaddr, length: socklen_t, result: c_i
     result
 }
 
-/// Before and after an accept that has a reason to look, and returns to `caller`.
+/// Before and after an accept that has a reason to look.
 #[inline(always)]
-pub fn accepting_stopped(listener: c_int, caller: usize, next: impl Fn() -> c_int) -> c_int {
-    if blocking::before(listener, (Point::Accept, caller)) {
+pub fn accepting_stopped(listener: c_int, next: impl Fn() -> c_int) -> c_int {
+    if blocking::before(listener, (Point::Accept, NOBODY)) {
         return fail(libc::EINTR);
     }
     let connection = next();

@@ -37,7 +37,7 @@ pub struct Python {
     code: [usize; 2],
 }
 
-/// The modules that wait for what Python code waits for, where each is a library of its own: what its file's name begins with.
+/// The modules that wait for what Python code waits for (a socket's timeout is a poll), where each is a library of its own: what its file's name begins with.
 const MODULES: [&[u8]; 2] = [b"select.", b"_socket."];
 /// Where they are; zeros = not known yet.
 static PLACES: [[AtomicUsize; 2]; 2] = [const { [const { AtomicUsize::new(0) }; 2] }; 2];

@@ -1,6 +1,6 @@
 """A server whose main thread waits without an end in one kind of call, while signals come: each must run its handler at once.
 
-`signalled.py PORT epoll|poll|select|accept|recv|read`. `/garbage` leaves some megabytes in a cycle; `/tell` how many signals came, how many of them
+`signalled.py PORT epoll|poll|select|read`. `/garbage` leaves some megabytes in a cycle; `/tell` how many signals came, how many of them
 were seen too late, and how many full collections there were. Prints its port.
 """
 
@@ -82,8 +82,8 @@ class Select:
         return select.select([self.file], [], [])[0]
 
 
-class Accept:
-    """Waits in accept itself."""
+class Read:
+    """Waits for the next request on the same connection."""
 
     def __init__(self, file):
         self.file = file
@@ -91,16 +91,6 @@ class Accept:
     def wait(self):
         """Return what tells that a connection may be there."""
         return [self.file]
-
-
-class Recv(Accept):
-    """Waits for the next request on the same connection."""
-
-    receive = staticmethod(socket.socket.recv)
-
-
-class Read(Accept):
-    """The same by another name."""
 
     @staticmethod
     def receive(client, size):
@@ -124,10 +114,7 @@ def main():
     gc.callbacks.append(count)
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
     print(listener.getsockname()[1], flush=True)
-    kinds = {
-        kind.__name__.lower(): kind
-        for kind in (Epoll, Poll, Select, Accept, Recv, Read)
-    }
+    kinds = {kind.__name__.lower(): kind for kind in (Epoll, Poll, Select, Read)}
     waits = kinds[sys.argv[2]](listener)
     receive = getattr(waits, "receive", None)
     threading.Thread(target=send, daemon=True).start()
