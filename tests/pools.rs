@@ -313,17 +313,16 @@ fn gives_more_back(worker: Worker) {
     assert_eq!(with.log().event("unavailable").lines, []);
 }
 
-/// A worker that has had four tasks and waits for the next; what its tasks come from, and its process id.
-fn waiting_for_its_next_task(arguments: &[&str], pools: &str) -> (Script, TcpStream, u32) {
-    const TASKS: usize = 4;
+/// A worker that has had so many tasks and waits for the next; what its tasks come from, and its process id.
+fn waiting_for_its_next_task(last: usize, arguments: &[&str], pools: &str) -> (Script, TcpStream, u32) {
     let tasks = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = tasks.local_addr().expect("an address").port().to_string();
     let arguments = [&[port.as_str()], arguments].concat();
     let worker = Script::start("tree_tasks.py", &arguments, &[("AUTOTRIM_POOLS", pools)]);
     let (mut source, _) = tasks.accept().expect("a worker");
     let pid = children(worker.pid()).first().copied().unwrap_or(worker.pid());
-    for task in 1..=TASKS {
-        if task == TASKS {
+    for task in 1..=last {
+        if task == last {
             // The last one comes when the worker is old enough to be looked at.
             std::thread::sleep(until_old(pid));
         }
@@ -337,11 +336,11 @@ fn waiting_for_its_next_task(arguments: &[&str], pools: &str) -> (Script, TcpStr
 /// Its only thread comes by nowhere else.
 #[test]
 fn a_worker_that_waits_for_ever_gives_more_back() {
-    let (without, _source, pid) = waiting_for_its_next_task(&[], "off");
+    let (without, _source, pid) = waiting_for_its_next_task(4, &[], "off");
     std::thread::sleep(Duration::from_secs(3));
     let least = anonymous_kb(pid).expect("a worker");
     drop(without);
-    let (with, _source, pid) = waiting_for_its_next_task(&[], "auto");
+    let (with, _source, pid) = waiting_for_its_next_task(4, &[], "auto");
     let settled = || anonymous_kb(pid).is_some_and(|kb| kb < least * 3 / 4).then_some(());
     wait_within(LIMIT, "much less than without", settled);
     assert_eq!(with.log().event("unavailable").lines, []);
@@ -350,7 +349,7 @@ fn a_worker_that_waits_for_ever_gives_more_back() {
 /// A thread that it has not may have held the lock when it was forked, and it is not CPython itself that waits there. After its next task it comes by by itself.
 #[test]
 fn a_child_that_c_code_has_forked_takes_no_lock() {
-    let (worker, mut source, pid) = waiting_for_its_next_task(&["fork"], "auto");
+    let (worker, mut source, pid) = waiting_for_its_next_task(1, &["fork"], "auto");
     let released = || released(&worker.log().of(pid).lines).0;
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(released(), 0, "{}", worker.read("stderr"));
