@@ -115,6 +115,11 @@ fn works_on_glibc_2_41_of_debian_trixie() {
     works_in_debian("trixie", "glibc-2.41");
 }
 
+#[test]
+fn works_on_glibc_2_43_of_debian_forky() {
+    works_in_debian("forky", "glibc-2.43");
+}
+
 /// tests/fixtures/tops.c, by this system's kernel and the other's C library: where its threads wait, and where they have ended.
 fn tops_come_back_in_debian(suite: &str) {
     let libraries = path_of_libraries(suite);
@@ -145,6 +150,11 @@ fn tops_come_back_on_glibc_2_31_of_debian_bullseye() {
 #[test]
 fn tops_come_back_on_glibc_2_41_of_debian_trixie() {
     tops_come_back_in_debian("trixie");
+}
+
+#[test]
+fn tops_come_back_on_glibc_2_43_of_debian_forky() {
+    tops_come_back_in_debian("forky");
 }
 
 // Programs that serve themselves.
