@@ -27,6 +27,9 @@ pub fn before_task(descriptor: c_int, caller: usize) -> bool {
 /// in a call of its own. `place`: the wait point, and where the call returns to.
 pub fn before(descriptor: c_int, place: (Point, usize)) -> bool {
     let Some(process) = watch::with_reason() else { return false };
+    if runtime().is_none_or(|runtime| runtime.allocator.is_err()) {
+        return false;
+    }
     let tasks = tasks::is_waiting_for(process);
     if !looks(process) {
         // It may begin while this thread waits here.
@@ -34,9 +37,6 @@ pub fn before(descriptor: c_int, place: (Point, usize)) -> bool {
     }
     if tasks {
         process.hints.add(Reason::Moved);
-    }
-    if runtime().is_none_or(|runtime| runtime.allocator.is_err()) {
-        return false;
     }
     let now = sys::coarse_now();
     let active_at = process.hints.note_activity(now);
