@@ -123,9 +123,8 @@ fn watch_before(
             }
             let watches = first < LONGEST_PART && process.waits.watch(point, now, first);
             // Without a free descriptor RSS cannot be read, and accept fails at once.
-            let may_rest = may_rest && memory::anonymous_rss().is_some();
-            let rests = !watches && may_rest && process.waits.rest(now, rest);
-            if !watches && !rests {
+            let rests = || may_rest && memory::anonymous_rss().is_some() && process.waits.rest(now, rest);
+            if !watches && !rests() {
                 return false;
             }
             let end = || if watches { process.waits.end_watch(point) } else { process.waits.end_rest() };
