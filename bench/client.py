@@ -76,6 +76,17 @@ def milliseconds(number: int) -> float:
     return math.exp(number * BUCKET)
 
 
+def percentile_of(histogram: Counter[int], percent: float) -> float | None:
+    """Return a percentile in milliseconds, to one percent; None of an empty histogram."""
+    rank = histogram.total() * percent / 100
+    seen = 0
+    for number in sorted(histogram):
+        seen += histogram[number]
+        if seen >= rank:
+            return milliseconds(number)
+    return None
+
+
 def percentile(ordered: list[float], percent: float) -> float:
     """Return a value of a sorted list (nearest rank); 0 of an empty one."""
     return (

@@ -115,14 +115,7 @@ def phase(results: Results) -> str:
 
 def latency(results: Results, variant: str, percent: float) -> float | None:
     """Return a percentile of all requests of all repetitions, in ms, to one percent."""
-    histogram = _histogram(results, variant)
-    rank = histogram.total() * percent / 100
-    seen = 0
-    for number in sorted(histogram):
-        seen += histogram[number]
-        if seen >= rank:
-            return client.milliseconds(number)
-    return None
+    return client.percentile_of(_histogram(results, variant), percent)
 
 
 def slowed(results: Results, variant: str) -> float | None:

@@ -1,8 +1,8 @@
-"""Two variants of one server under the same load at the same time, round after round: what differs is theirs, not the machine's.
+"""Variants of one server under the same load at the same time, round after round: what differs is theirs, not the machine's.
 
 On a virtual machine the CPU time of the same work changes by a tenth from one minute to the next, and a run after the other shows that as if
-it were the variant's. Here both serve at once, each in an open loop of its own at the workload's rate, so they must not be too much for the machine
-together. Their ports and places are changed every round.
+it were the variant's. Here all serve at once, each in an open loop of its own at the workload's rate, so they must not be too much for the machine
+together. Each round begins with another one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import client, sampler, trims, variants, workloads
-from bench.client import Outcome, Phase
+from bench.client import Outcome
 from bench.sampler import Sampler
 from bench.services import Services
 from bench.variants import VARIANTS
@@ -60,19 +60,8 @@ def serve(
         outcomes: dict[str, Outcome] = {}
 
         def load(name: str) -> None:
-            # Each has the same requests, due at the same moments.
-            targets = workload.targets(round(rate * seconds), 3)
-            outcomes[name] = client.send(
-                Phase(
-                    launches[name].port,
-                    targets,
-                    workload.connections,
-                    2 * seconds,
-                    rate,
-                    workload.headers,
-                    workload.keep_alive,
-                )
-            )
+            phase = workload.open_phase(launches[name], rate, seconds)
+            outcomes[name] = client.send(phase)
 
         threads = [threading.Thread(target=load, args=(name,)) for name in names]
         for number, thread in enumerate(threads):
@@ -100,12 +89,7 @@ def p99(rounds: list[Figures]) -> float:
     histogram: Counter[int] = Counter()
     for figures in rounds:
         histogram.update(figures.outcome.histogram)
-    left = histogram.total() / 100
-    for number in sorted(histogram, reverse=True):
-        left -= histogram[number]
-        if left < 0:
-            return client.milliseconds(int(number))
-    return 0.0
+    return client.percentile_of(histogram, 99) or 0.0
 
 
 def table(rounds: dict[str, list[Figures]]) -> list[str]:

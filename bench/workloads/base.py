@@ -136,6 +136,18 @@ class Workload:
             keep_alive=self.keep_alive,
         )
 
+    def open_phase(self, launch: Launch, rate: float, seconds: float) -> Phase:
+        """Return an open phase of so many requests a second: for every variant the same, due at the same moments."""
+        return Phase(
+            launch.port,
+            self.targets(max(1, round(rate * seconds)), 3),
+            self.connections,
+            PATIENCE * seconds,
+            rate,
+            self.headers,
+            self.keep_alive,
+        )
+
     def calibrate(self, bench: Bench) -> Run:
         """Measure how many requests a second the plain server answers: it decides how many all variants get."""
         seconds = 1.0 if bench.quick else 3.0
@@ -170,18 +182,7 @@ class Workload:
                 steady = Outcome(began=flat_out.began, ended=flat_out.ended)
                 if timing.open:
                     rate = self.rate * throughput
-                    count = max(1, round(rate * timing.open))
-                    steady = client.send(
-                        Phase(
-                            launch.port,
-                            self.targets(count, 3),
-                            self.connections,
-                            PATIENCE * timing.open,
-                            rate,
-                            self.headers,
-                            self.keep_alive,
-                        )
-                    )
+                    steady = client.send(self.open_phase(launch, rate, timing.open))
                 ended = time.monotonic()
                 time.sleep(QUIET_SECONDS)
                 quiet = sampler.memory(server.pids())
