@@ -2,7 +2,7 @@
 //! the caller brings the time, the counters and a way to measure RSS, and keeps the state.
 //!
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
-//! waits after one that brought little. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
+//! waits after one that brought little, [`due`] what one that is due waits for. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
 //! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`verdict`] says whether growth is a leak.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
@@ -13,6 +13,8 @@
 pub mod budget;
 #[path = "decide/collection.rs"]
 pub mod collection;
+#[path = "decide/due.rs"]
+pub mod due;
 #[path = "decide/outside.rs"]
 pub mod outside;
 #[path = "decide/patience.rs"]

@@ -11,6 +11,7 @@
 
 use super::budget::Budget;
 use super::collection::{Collection, Wanted};
+use super::due::Due;
 use super::outside::Outside;
 use super::patience::Patience;
 use super::pools::Pools;
@@ -34,9 +35,6 @@ const LONGEST_WAIT_FOR_QUIET: u64 = 600 * SECOND;
 pub const LEAST_OF_TASKS: u64 = 32 << 20;
 /// What is held over the least that is known, and is watched for the end of work that goes on in quiet.
 const WATCHED: Growth = Growth { bytes: 4 << 20, share: 5 * PERCENT };
-
-/// How long a trim is put off that found somebody waiting.
-const SOMEBODY_WAITS: u64 = MILLISECOND;
 
 /// Where trims bring nothing because memory is locked, the next one waits twice as long as the one before, up to 2⁸ times as long.
 const MOST_DOUBLINGS: u32 = 8;
@@ -62,19 +60,7 @@ pub struct Policy {
     now: u64,
     /// The request count that makes the next trim due; 0 = not yet set.
     next_requests: u64,
-    /// When the due trim became due; 0 = none is due.
-    due_since: u64,
-    trigger: Trigger,
-    /// Until when it is known that the due trim will not be made, but for quiet; and since when it is only the moment that it waits for.
-    held_until: u64,
-    /// Whether it waits for what is in flight, or for somebody.
-    waits_for_moment: bool,
-    /// And from when on another one is looked for, where bytes have come or gone since.
-    moment_from: u64,
-    /// Or the request count that may bring it; 0 = that is not what it waits for.
-    moment_requests: u64,
-    /// Whether this due trim is already in `counts.deferred`.
-    deferred: bool,
+    due: Due,
     /// The request count up to which refusals for the budget have been counted.
     skipped_at: u64,
     /// When bytes came or went last.
@@ -141,7 +127,7 @@ impl Policy {
         self.note_collection(rules, moment);
         self.note_pools(moment);
         self.find_due(rules, moment, rss);
-        let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
+        let decision = if self.due.is_on() { self.when_due(rules, moment) } else { Decision::Rest };
         (decision, self.next(rules))
     }
 
@@ -151,25 +137,20 @@ impl Policy {
         self.find_asked(rules, moment);
         self.note_collection(rules, moment);
         self.note_pools(moment);
-        let decision = if self.due_since != 0 { self.when_due(rules, moment) } else { Decision::Rest };
-        let time = match self.due_since {
-            0 => self.outside.next(rules),
-            _ => self.held_until,
-        };
+        let decision = if self.due.is_on() { self.when_due(rules, moment) } else { Decision::Rest };
+        let time = if self.due.is_on() { self.due.until() } else { self.outside.next(rules) };
         (decision, Next { time, ..Next::NEVER })
     }
 
     /// The trim that was decided is not made, because somebody waits for this thread.
     pub fn somebody_waits(&mut self, rules: &Rules, now: u64) -> Next {
-        self.moment_from = now.saturating_add(SOMEBODY_WAITS);
-        self.moment_requests = 0;
-        self.wait_for_moment(self.moment_from);
+        self.counts.deferred += u64::from(self.due.wait_for_somebody(now));
         self.next(rules)
     }
 
     /// Whether a trim is due.
     pub const fn is_due(&self) -> bool {
-        self.due_since != 0
+        self.due.is_on()
     }
 
     /// What the collection took that the due trim has waited for, in nanoseconds; 0 = there was none.
@@ -210,8 +191,9 @@ impl Policy {
             self.low = if self.low == 0 { after } else { self.low.min(after) };
             self.left = after;
         }
-        let least = if matches!(self.trigger, Trigger::Growth) { rules.growth } else { NOISE };
-        let is_try = matches!(self.trigger, Trigger::Growth | Trigger::Idle);
+        let trigger = self.due.trigger();
+        let least = if matches!(trigger, Trigger::Growth) { rules.growth } else { NOISE };
+        let is_try = matches!(trigger, Trigger::Growth | Trigger::Idle);
         if effect.brought(least) {
             self.patience.reset();
         } else if is_try || now >= self.patience.until() {
@@ -225,15 +207,13 @@ impl Policy {
             self.watch.go_on(now, cpu, &self.patience);
         }
         self.next_requests = self.after_interval(rules, requests);
-        self.due_since = 0;
-        self.held_until = 0;
-        self.waits_for_moment = false;
+        self.due.end();
         let owed_at = self.collection.trimmed(now, effect.after.unwrap_or(0), effect.garbage);
-        if let (Some(owed_at), Trigger::Idle) = (owed_at, self.trigger) {
+        if let (Some(owed_at), Trigger::Idle) = (owed_at, trigger) {
             self.quiet_at = owed_at;
         }
         self.pools.trimmed();
-        self.outside.trimmed(rules, now, self.trigger, &effect);
+        self.outside.trimmed(rules, now, trigger, &effect);
         self.unmeasured = false;
         self.next_look = now.saturating_add(LOOK_EVERY);
     }
@@ -246,18 +226,8 @@ impl Policy {
     /// When there is something to decide again.
     fn next(&self, rules: &Rules) -> Next {
         let quiet = self.beginning_of_quiet(rules);
-        if self.due_since != 0 {
-            let (held, for_work) = (self.held_until, self.trigger.is_for_work());
-            let quiet = if for_work { quiet } else { u64::MAX };
-            return match self.waits_for_moment {
-                true if self.moment_requests != 0 => {
-                    Next { requests: self.moment_requests, time: held.min(quiet), ..Next::NEVER }
-                }
-                true => Next { look: self.moment_from, time: held.min(quiet), ..Next::NEVER },
-                // Where there is no work meanwhile, it is for quiet.
-                false if for_work && rules.idle != 0 => Next { look: held, time: quiet, ..Next::NEVER },
-                false => Next { time: held, ..Next::NEVER },
-            };
+        if self.due.is_on() {
+            return self.due.next((rules.idle != 0).then_some(quiet));
         }
         Next {
             requests: if rules.interval == 0 { u64::MAX } else { self.next_requests },
@@ -274,8 +244,7 @@ impl Policy {
             self.active_at = soon(self.active_at, now, 0);
             self.quiet_at = soon(self.quiet_at, now, rules.idle);
             self.next_look = soon(self.next_look, now, LOOK_EVERY);
-            self.due_since = soon(self.due_since, now, 0);
-            self.held_until = soon(self.held_until, now, SECOND);
+            self.due.restart(now);
             self.locked_until = soon(self.locked_until, now, LOCKED_HOLD_OFF);
             self.collection.restart(now);
             self.pools.restart(now);
@@ -303,7 +272,7 @@ impl Policy {
         }
     }
 
-    /// Sets `due_since` and `trigger` when a trigger fires and none has yet.
+    /// Makes a trim due when a trigger fires and none has yet.
     fn find_due(&mut self, rules: &Rules, moment: Moment, rss: impl FnOnce() -> Option<u64>) {
         let now = moment.now;
         let mut quiet = now >= self.beginning_of_quiet(rules);
@@ -312,11 +281,10 @@ impl Policy {
             self.quiet_at = now.saturating_add(rules.idle);
             quiet = false;
         }
-        if self.due_since != 0 {
-            if quiet && self.trigger.is_for_work() {
+        if self.due.is_on() {
+            if quiet && self.due.trigger().is_for_work() {
                 // Nobody is about to take the memory back.
-                self.trigger = Trigger::Idle;
-                self.held_until = self.held_until.min(now);
+                self.due.becomes(Trigger::Idle, now);
             }
             return;
         }
@@ -324,7 +292,7 @@ impl Policy {
             if rules.exact || now >= self.patience.until() {
                 let trigger = if quiet { Trigger::Idle } else { Trigger::Requests };
                 self.quiet_at = if quiet { 0 } else { self.quiet_at };
-                return self.set_due(trigger, now);
+                return self.due.begin(trigger, now);
             }
             self.next_requests = self.after_interval(rules, moment.requests);
             self.counts.no_growth += 1;
@@ -344,7 +312,7 @@ impl Policy {
         }
         if let (true, Some(owed_at)) = (quiet, self.collection.owed()) {
             if now >= owed_at {
-                return self.set_due(Trigger::Idle, now);
+                return self.due.begin(Trigger::Idle, now);
             }
             self.quiet_at = owed_at;
         }
@@ -356,7 +324,7 @@ impl Policy {
         if quiet || watched {
             self.look_in_quiet(rules, moment, quiet);
         } else if moment.between_tasks && self.low == 0 {
-            self.set_due(Trigger::Idle, now);
+            self.due.begin(Trigger::Idle, now);
         } else {
             self.look_at_work(rules, now);
         }
@@ -376,7 +344,7 @@ impl Policy {
             self.patience.reset();
         }
         if self.rss >= rules.growth.limit(self.least) && now >= self.patience.until() {
-            self.set_due(Trigger::Growth, now);
+            self.due.begin(Trigger::Growth, now);
         } else {
             self.counts.no_growth += 1;
         }
@@ -399,7 +367,7 @@ impl Policy {
         let is_time = now >= self.patience.until() || self.collection.may_bring(self.rss, |left| growth.limit(left));
         let look = if begins && is_time { Look::Try } else { self.watch.look(now, cpu, &self.patience) };
         match look {
-            Look::Try => self.set_due(Trigger::Idle, now),
+            Look::Try => self.due.begin(Trigger::Idle, now),
             Look::InVain => self.was_in_vain(now, 0),
             Look::Wait => {}
         }
@@ -418,13 +386,9 @@ impl Policy {
     /// What was asked for from outside makes a trim due, or gives its name to one that is.
     fn find_asked(&mut self, rules: &Rules, moment: Moment) {
         match self.outside.find(rules, moment, &mut self.random) {
-            Some(Trigger::Period) if self.due_since != 0 => {}
-            Some(trigger) if self.due_since == 0 => self.set_due(trigger, moment.now),
-            Some(trigger) => {
-                self.trigger = trigger;
-                // Nobody but a signal is kept waiting for what work was to wait for.
-                self.held_until = 0;
-            }
+            Some(Trigger::Period) if self.due.is_on() => {}
+            Some(trigger) if self.due.is_on() => self.due.becomes(trigger, 0),
+            Some(trigger) => self.due.begin(trigger, moment.now),
             None => {}
         }
     }
@@ -438,9 +402,10 @@ impl Policy {
         }
         self.budget.charge_collection(took);
         self.collection.came(rules.overhead, now, cpu, took);
-        self.held_until = 0;
-        if self.due_since == 0 {
-            self.set_due(self.trigger, now);
+        if self.due.is_on() {
+            self.due.go();
+        } else {
+            self.due.begin(self.due.trigger(), now);
         }
     }
 
@@ -449,14 +414,14 @@ impl Policy {
         if released.took == 0 {
             return;
         }
-        let in_time = self.due_since != 0;
+        let in_time = self.due.is_on();
         self.budget.charge_collection(released.took);
         self.pools.came(released, in_time);
         if NOISE.limit(released.rss) <= released.rss.saturating_add(released.bytes) {
             self.patience.reset();
         }
         if in_time {
-            self.held_until = 0;
+            self.due.go();
         } else if released.rss != 0 {
             self.note_level(released.rss);
             self.low = self.low.min(released.rss);
@@ -478,37 +443,25 @@ impl Policy {
         if rules.idle != 0 && self.quiet_at != 0 { self.quiet_at } else { u64::MAX }
     }
 
-    fn set_due(&mut self, trigger: Trigger, now: u64) {
-        self.trigger = trigger;
-        self.due_since = now;
-        self.held_until = 0;
-        self.waits_for_moment = false;
-        self.deferred = false;
-    }
-
     /// A trim is due: is this the moment?
     fn when_due(&mut self, rules: &Rules, moment: Moment) -> Decision {
         let now = moment.now;
         if let Some(until) = self.held(rules, moment) {
-            self.waits_for_moment = false;
-            self.held_until = until;
+            self.due.hold(until);
             return Decision::Rest;
         }
-        // It waits for its moment since it is not held any more.
-        let since = self.due_since.max(if self.waits_for_moment { 0 } else { self.held_until.min(now) });
-        if !self.waits_for_moment {
-            self.due_since = since;
-        }
+        self.due.let_go(now);
+        let since = self.due.since();
         let is_overdue = now.saturating_sub(since) >= rules.defer;
         if moment.in_flight > 0 && !is_overdue {
             // Each answer may be the last, and nothing else.
-            self.moment_requests = moment.requests.saturating_add(1);
-            self.wait_for_moment(since.saturating_add(rules.defer));
+            let is_first = self.due.wait_for_answer(moment.requests, since.saturating_add(rules.defer));
+            self.counts.deferred += u64::from(is_first);
             return Decision::Rest;
         }
         let both = self.collection.last().saturating_add(self.took);
         let affordable = self.budget.until_affordable(rules.overhead, both) == 0;
-        let quiet = matches!(self.trigger, Trigger::Idle);
+        let quiet = matches!(self.due.trigger(), Trigger::Idle);
         if let Some(wanted) = self.collection.wanted(now, since, rules.defer, quiet, affordable) {
             // Both come together, or neither does.
             let _ = self.pools.wanted(now, since, rules.defer);
@@ -521,14 +474,12 @@ impl Policy {
         {
             return self.ask(false, wanted);
         }
-        Decision::Trim { trigger: self.trigger, ask: !is_overdue && !self.is_exact(rules) }
+        Decision::Trim { trigger: self.due.trigger(), ask: !is_overdue && !self.is_exact(rules) }
     }
 
     /// The due trim waits for CPython.
     fn ask(&mut self, garbage: bool, wanted: Wanted) -> Decision {
-        self.held_until = wanted.until;
-        self.waits_for_moment = true;
-        (self.moment_from, self.moment_requests) = (0, 0);
+        self.due.wait_for_interpreter(wanted.until);
         Decision::Ask { garbage, insist_at: wanted.insist_at }
     }
 
@@ -538,7 +489,7 @@ impl Policy {
         // What a collection has freed is given back at once: it has paid for that.
         let wait = match self.collection.took() {
             0 => {
-                let for_work = self.trigger.is_for_work() && !self.is_exact(rules);
+                let for_work = self.due.trigger().is_for_work() && !self.is_exact(rules);
                 let worth = if for_work { self.budget.until_worth_it(rules.overhead) } else { 0 };
                 // A trim between requests leaves enough for the one when they stop.
                 let trims = if for_work && rules.idle != 0 { 2 } else { 1 };
@@ -553,12 +504,12 @@ impl Policy {
             return Some(now.saturating_add(wait.max(MILLISECOND)));
         }
         // Somebody who asks for one gets it.
-        if now < self.locked_until && !matches!(self.trigger, Trigger::Signal) {
+        if now < self.locked_until && !matches!(self.due.trigger(), Trigger::Signal) {
             return Some(self.locked_until);
         }
         let is_short = self.took <= LONG || self.rss >= self.least.saturating_mul(2);
-        let latest = self.due_since.saturating_add(LONGEST_WAIT_FOR_QUIET);
-        if self.trigger.is_for_work() && !self.is_exact(rules) && !is_short && rules.idle != 0 && now < latest {
+        let latest = self.due.since().saturating_add(LONGEST_WAIT_FOR_QUIET);
+        if self.due.trigger().is_for_work() && !self.is_exact(rules) && !is_short && rules.idle != 0 && now < latest {
             return Some(latest);
         }
         None
@@ -566,21 +517,13 @@ impl Policy {
 
     /// What the release takes that is yet to come for the due trim, in nanoseconds.
     fn pools_to_come(&self, moment: Moment) -> u64 {
-        let waits = moment.has_pools && matches!(self.trigger, Trigger::Idle) && !self.pools.has_come();
+        let waits = moment.has_pools && matches!(self.due.trigger(), Trigger::Idle) && !self.pools.has_come();
         if waits { self.pools.last() } else { 0 }
     }
 
     /// Whether the due trim is one of an interval that somebody has asked for.
     fn is_exact(&self, rules: &Rules) -> bool {
-        rules.exact && matches!(self.trigger, Trigger::Requests)
-    }
-
-    /// The due trim waits for its moment, until then at the most.
-    fn wait_for_moment(&mut self, until: u64) {
-        self.counts.deferred += u64::from(!self.deferred);
-        self.deferred = true;
-        self.waits_for_moment = true;
-        self.held_until = until;
+        rules.exact && matches!(self.due.trigger(), Trigger::Requests)
     }
 
     /// The request count that makes the next trim due, `requests` being the count now.
