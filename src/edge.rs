@@ -1,6 +1,6 @@
 //! What the host calls, and where our own thread begins: THE list of [`hooks`], made by the macro in [`interpose`], each one line over
 //! an ordinary function. A connection is [`opened`], bytes are [`received`] and [`sent`], a descriptor is [`closed`], a call is made
-//! by its [`numbers`]. The [`calls`] that wait go through [`wait`], those that block in accept or recv through [`blocking`]. A thread that is [`starting`] plants. Who
+//! by its [`numbers`]. The [`calls`] that wait go through [`wait`], those that block in accept or recv through [`blocking`] and [`watching`]. A thread that is [`starting`] plants. Who
 //! restricts its own system calls is left alone: [`retire`].
 
 pub mod blocking;
@@ -27,3 +27,4 @@ mod sent;
 pub mod starting;
 pub mod thread;
 pub mod wait;
+mod watching;
