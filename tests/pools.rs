@@ -97,15 +97,20 @@ impl Build {
         let done = without.stdout.lines().filter_map(|line| line.split(' ').nth(1)?.parse::<u64>().ok()).max();
         let asked: u64 = operations.parse().expect("AUTOTRIM_OPERATIONS is a number");
         assert!(done.is_some_and(|done| done >= asked / 2), "{done:?} of {asked} objects");
-        let (without, with_blocks) = (lines(&without.stdout), lines(&with.stdout));
-        assert_eq!(without.len(), with_blocks.len());
-        for ((plain, blocks), (preloaded, blocks_with)) in without.iter().zip(&with_blocks) {
+        self.assert_alike(&without, &with);
+        with.log
+    }
+
+    /// The same lines, and as many blocks but for a few.
+    fn assert_alike(&self, without: &Outcome, with: &Outcome) {
+        let (without, with) = (lines(&without.stdout), lines(&with.stdout));
+        assert_eq!(without.len(), with.len());
+        for ((plain, blocks), (preloaded, blocks_with)) in without.iter().zip(&with) {
             assert_eq!(plain, preloaded, "{}", self.program.display());
             let are_few = blocks.len() == blocks_with.len()
                 && blocks.iter().zip(blocks_with).all(|(one, other)| (one - other).abs() <= FEW_BLOCKS);
             assert!(are_few, "{plain}: {blocks:?} and {blocks_with:?} blocks");
         }
-        with.log
     }
 }
 
@@ -158,6 +163,18 @@ fn objects_of_every_size_are_what_they_were() {
 fn so_they_are_with_the_debug_allocator() {
     for build in Build::here() {
         is_released(&build.is_unchanged(&[("PYTHONMALLOC", "pymalloc_debug")]));
+    }
+}
+
+/// tracemalloc, faulthandler, and whoever reads all of a process's memory, find what they find without the library.
+#[test]
+fn so_they_are_while_others_look_at_them() {
+    for build in Build::here() {
+        let run = |disabled| build.run("pools_observed.py", &["400000", "100"], &[("AUTOTRIM_DISABLE", disabled)]);
+        let (without, with) = (run("1"), run("0"));
+        assert!(without.stdout.ends_with("verified\n") && without.log.lines.is_empty(), "{}", without.stdout);
+        build.assert_alike(&without, &with);
+        is_released(&with.log);
     }
 }
 
