@@ -11,11 +11,23 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soak.load import Load
-from soak.servers import OF_CPYTHON, SETTINGS, Gunicorn, Nginx, Server
+from bench.services import Services
+from soak.load import OF_APP, OF_LISTS, Load, Traffic
+from soak.servers import (
+    EVERY_SECOND,
+    OF_CPYTHON,
+    SETTINGS,
+    SMALL,
+    Application,
+    Gunicorn,
+    Nginx,
+    Server,
+    lists,
+)
 
 ROUND_SECONDS = 12
 KILL_AT, RELOAD_AT = 3, 7
@@ -24,6 +36,17 @@ AFTERMATH_SECONDS = {"kill": 2, "reload": 16}
 CLIENTS = 4
 # gunicorn's workers look for a closed connection once a second.
 SETTLE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is served, to whom, and what the library is told."""
+
+    settings: dict[str, str]
+    application: Application = SMALL
+    traffic: Traffic = OF_APP
+    # Trims may wait for the interpreter: what a worker that was killed answered last was not counted.
+    delayed: bool = False
 
 
 @dataclass
@@ -42,19 +65,17 @@ class Result:
     uncertain: int = 0
 
 
-def soak(
-    library: Path | None, cpython: bool, seconds: float, directory: Path
-) -> Result:
+def soak(library: Path | None, kind: Kind, seconds: float, directory: Path) -> Result:
     """Run the rounds; the library's counts are looked at where there is one."""
-    settings = SETTINGS | (OF_CPYTHON if cpython else {})
     result, rng = Result(), random.Random(1)
-    gunicorn = Gunicorn(directory, library, settings)
+    gunicorn = Gunicorn(directory, library, kind.settings, kind.application)
     servers: list[Server] = [gunicorn]
     loads: list[Load] = []
     try:
-        servers.append(Nginx(directory, library, settings, gunicorn.port))
+        servers.append(Nginx(directory, library, kind.settings, gunicorn.port))
         loads = [
-            Load(server.port, CLIENTS, 100 * n) for n, server in enumerate(servers)
+            Load(server.port, kind.traffic, CLIENTS, 100 * n)
+            for n, server in enumerate(servers)
         ]
         end = time.monotonic() + seconds
         number = 0
@@ -70,7 +91,7 @@ def soak(
             load.stop()
         for server in reversed(servers):
             server.stop()
-    if library and not cpython:
+    if library and not kind.delayed:
         _check_ended(servers, result)
     for server, load in zip(servers, loads, strict=True):
         result.answered[server.name] = load.tally.answered
@@ -224,6 +245,17 @@ def conclude(plain: Result, preloaded: Result) -> list[str]:
     return problems
 
 
+def _kind(arguments: argparse.Namespace, stack: ExitStack) -> Kind:
+    if arguments.lists:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
+        database = stack.enter_context(Services(Path(scratch))).database
+        settings = SETTINGS | EVERY_SECOND
+        return Kind(settings, lists(database), OF_LISTS, delayed=True)
+    if arguments.cpython:
+        return Kind(SETTINGS | OF_CPYTHON, delayed=True)
+    return Kind(SETTINGS)
+
+
 def main() -> int:
     """Soak plain for a third of the time, then preloaded for all of it."""
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
@@ -234,6 +266,11 @@ def main() -> int:
         help="with AUTOTRIM_POOLS=auto and AUTOTRIM_GC=auto: trims may wait a second then, and what "
         "workers that are killed answered last is not counted",
     )
+    parser.add_argument(
+        "--lists",
+        action="store_true",
+        help="lists of Django REST framework in PostgreSQL, and a trim with pools and garbage every second",
+    )
     parser.add_argument("--library", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.minutes <= 0:
@@ -243,12 +280,14 @@ def main() -> int:
     # SIGTERM ends it as Ctrl-C does: with its servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results = []
-    for library, seconds in (
-        (None, 20 * arguments.minutes),
-        (arguments.library, 60 * arguments.minutes),
-    ):
-        with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-            results.append(soak(library, arguments.cpython, seconds, Path(directory)))
+    with ExitStack() as stack:
+        kind = _kind(arguments, stack)
+        for library, seconds in (
+            (None, 20 * arguments.minutes),
+            (arguments.library, 60 * arguments.minutes),
+        ):
+            with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+                results.append(soak(library, kind, seconds, Path(directory)))
     plain, preloaded = results
     for way, result in (("plain", plain), ("preloaded", preloaded)):
         print(f"{way}: answered {result.answered}, failed {result.failures}")

@@ -10,21 +10,46 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-# The paths of tests/servers/app.py, with the length of the answer where it is fixed.
-PATHS = {
-    "/small": 6,
-    "/big": 5 << 20,
-    "/chunked": None,
-    "/file": None,
-    "/objects": 93_320,
-}
-WEIGHTS = [30, 1, 6, 4, 4]
 UPLOAD = b"x" * 100_000
 PAUSE_SECONDS = 0.01
 TIMEOUT_SECONDS = 120
 REQUESTS_PER_CONNECTION = 20
 ABORT_SHARE = 0.03
 RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What clients ask for, and how often compared with each other."""
+
+    paths: dict[str, int]
+    # What they leave in the middle of.
+    abandoned: dict[str, int]
+    upload: str | None = None
+    # Each server has another answer; every other path's is as long as it was the first time, plain or preloaded.
+    varying: frozenset[str] = frozenset()
+    lengths: dict[str, int] = field(default_factory=dict)
+
+
+# tests/servers/app.py
+OF_APP = Traffic(
+    paths={
+        "/small": 30,
+        "/big": 1,
+        "/chunked": 6,
+        "/file": 4,
+        "/objects": 4,
+        "/upload": 3,
+    },
+    abandoned={"/small": 2, "/big": 2, "/chunked": 1},
+    upload="/upload",
+    varying=frozenset({"/file"}),
+)
+# bench/apps/articles_rest.py
+OF_LISTS = Traffic(
+    paths={"/status": 10, "/articles?count=100": 6, "/articles?count=1000": 2},
+    abandoned={"/status": 2, "/articles?count=1000": 1},
+)
 
 
 @dataclass
@@ -41,8 +66,9 @@ class Tally:
 class Load:
     """A few client threads on one port, with a gate that stops them between two requests."""
 
-    def __init__(self, port: int, clients: int, seed: int) -> None:
+    def __init__(self, port: int, traffic: Traffic, clients: int, seed: int) -> None:
         self.tally = Tally()
+        self._traffic = traffic
         self._port = port
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -91,7 +117,7 @@ class Load:
             if rng.random() < ABORT_SHARE:
                 self._abort(rng)
                 continue
-            path = rng.choices([*PATHS, "/upload"], [*WEIGHTS, 3])[0]
+            path = _choose(rng, self._traffic.paths)
             connection = self._request(connection, path)
             sent = sent + 1 if connection else 0
             time.sleep(PAUSE_SECONDS)
@@ -108,15 +134,14 @@ class Load:
         problem = None
         started = False
         try:
-            if path == "/upload":
+            if path == self._traffic.upload:
                 connection.request("POST", path, UPLOAD)
             else:
                 connection.request("GET", path)
             response = connection.getresponse()
             started = True
             body = response.read()
-            expected = PATHS.get(path)
-            if response.status != 200 or (expected and len(body) != expected):
+            if response.status != 200 or not self._has_usual_length(path, body):
                 problem = f"{path}: {response.status}, {len(body)} bytes"
         except (OSError, http.client.HTTPException) as error:
             problem = f"{path}: {error!r}"
@@ -134,12 +159,19 @@ class Load:
             self.tally.failures.append((time.monotonic(), problem))
         return None
 
+    def _has_usual_length(self, path: str, body: bytes) -> bool:
+        if path in self._traffic.varying:
+            return True
+        with self._lock:
+            return self._traffic.lengths.setdefault(path, len(body)) == len(body)
+
     def _abort(self, rng: random.Random) -> None:
         """Leave: in the middle of the request, before the answer, or in the middle of it; politely or not."""
-        path = rng.choices(["/small", "/big", "/chunked"], [2, 2, 1])[0]
+        path = _choose(rng, self._traffic.abandoned)
         request = f"GET {path} HTTP/1.1\r\nHost: soak\r\n\r\n".encode()
-        if rng.random() < 0.3:
-            request = b"POST /upload HTTP/1.1\r\nHost: soak\r\nContent-Length: 100000\r\n\r\nxxx"
+        upload = self._traffic.upload
+        if upload and rng.random() < 0.3:
+            request = f"POST {upload} HTTP/1.1\r\nHost: soak\r\nContent-Length: 100000\r\n\r\nxxx".encode()
         try:
             with socket.create_connection(("127.0.0.1", self._port), 5) as client:
                 client.settimeout(5)
@@ -158,3 +190,7 @@ class Load:
             pass
         with self._lock:
             self.tally.aborted += 1
+
+
+def _choose(rng: random.Random, weights: dict[str, int]) -> str:
+    return rng.choices(list(weights), list(weights.values()))[0]

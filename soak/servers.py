@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
@@ -32,6 +34,14 @@ SETTINGS = {
 }
 # What reaches into CPython, as it is by default.
 OF_CPYTHON = {"AUTOTRIM_POOLS": "auto", "AUTOTRIM_GC": "auto"}
+# All of it every second.
+EVERY_SECOND = {
+    "AUTOTRIM_INTERVAL": "0",
+    "AUTOTRIM_IDLE": "1s",
+    "AUTOTRIM_PERIOD": "1s",
+    "AUTOTRIM_POOLS": "auto",
+    "AUTOTRIM_GC": "python",
+}
 COUNTED = re.compile(r"^autotrim: pid=(\d+) .*event=trim .*?requests=(\d+) ")
 # Process, bytes sent, target.
 ACCESS = re.compile(r"^access <?(\d+)>? (\d+|-) (\S+)$")
@@ -74,6 +84,7 @@ class Server:
     name: str
     # Requests that can be answered at the same time in one worker.
     at_once: int
+    variables: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, directory: Path, library: Path | None, settings: Mapping[str, str]
@@ -84,7 +95,7 @@ class Server:
         self.access = self.directory / "access.log"
         self.stderr = self.directory / "stderr.log"
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        environment |= {"PYTHONDONTWRITEBYTECODE": "1", **self.variables}
         if library:
             environment |= {"LD_PRELOAD": str(library), **settings}
         with self.stderr.open("ab") as log:
@@ -158,11 +169,41 @@ class Server:
         return result
 
 
+@dataclass(frozen=True)
+class Application:
+    """What gunicorn serves."""
+
+    name: str
+    directory: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+SMALL = Application("app:wsgi", ROOT / "tests" / "servers")
+
+
+def lists(database: str) -> Application:
+    """Return the lists of Django REST framework in this PostgreSQL database."""
+    return Application(
+        "bench.apps.articles_rest:wsgi", ROOT, {"BENCH_DATABASE": database}
+    )
+
+
 class Gunicorn(Server):
     """Two gthread workers."""
 
     name = "gunicorn"
     at_once = THREADS
+
+    def __init__(
+        self,
+        directory: Path,
+        library: Path | None,
+        settings: Mapping[str, str],
+        application: Application,
+    ) -> None:
+        self.application = application
+        self.variables = application.variables
+        super().__init__(directory, library, settings)
 
     def command(self) -> list[str]:
         """Return the command line; the access log names the process that answered."""
@@ -171,9 +212,10 @@ class Gunicorn(Server):
             *("--bind", f"127.0.0.1:{self.port}", "--workers", "2"),
             *("--worker-class", "gthread", "--threads", str(THREADS)),
             *("--keep-alive", "30", "--graceful-timeout", "15"),
-            *("--pythonpath", str(ROOT / "tests" / "servers"), "--log-level", "error"),
+            *("--pythonpath", str(self.application.directory), "--log-level", "error"),
             *("--access-logfile", str(self.access)),
-            *("--access-logformat", "access %(p)s %(B)s %(U)s", "app:wsgi"),
+            *("--access-logformat", "access %(p)s %(B)s %(U)s"),
+            self.application.name,
         ]
 
 
