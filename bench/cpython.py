@@ -43,8 +43,6 @@ class Application:
 
     launch: Callable[[Services], Launch]
     work: Callable[[Launch], None]
-    # Where Python finds what the virtual environment lacks.
-    packages: tuple[str, ...] = ()
 
 
 def ask(targets: list[str], **headers: str) -> Callable[[Launch], None]:
@@ -84,7 +82,8 @@ def rest(services: Services) -> Launch:
     port = free_port()
     app = "bench.apps.articles_rest:wsgi"
     command = gunicorn(PYTHON, port, "gthread", app, "--threads", "4")
-    return Launch(command, port, {"BENCH_DATABASE": services.database})
+    variables = {"BENCH_DATABASE": services.database}
+    return Launch(command, port, variables | {"PYTHONPATH": services.rest_framework})
 
 
 def fastapi(_: Services) -> Launch:
@@ -125,9 +124,7 @@ APPLICATIONS = {
         pulp, ask([*[STATUS] * 20, *LISTS, *LONG_LISTS] * 4, **AUTHORIZATION)
     ),
     "Django REST framework, 1,000 objects": Application(
-        rest,
-        ask(["/articles?count=1000"] * 40),
-        packages=(os.environ.get("BENCH_PACKAGES", ""),),
+        rest, ask(["/articles?count=1000"] * 40)
     ),
     "FastAPI, pydantic": Application(fastapi, ask(["/items?count=5000"] * 40)),
     "aiohttp, small objects": Application(aiohttp, ask(["/update?count=20000"] * 40)),
@@ -140,7 +137,8 @@ def held(
 ) -> tuple[list[float], float | None]:
     """Return anonymous MiB in quiet, after so many seconds each, and what is left by hand where that can be known."""
     launch = application.launch(services)
-    path = [str(ROOT), str(ROOT / "bench" / "apps" / "by_hand"), *application.packages]
+    path = [str(ROOT), str(ROOT / "bench" / "apps" / "by_hand")]
+    path.append(launch.environment.get("PYTHONPATH", ""))
     variables = launch.environment | {"PYTHONPATH": os.pathsep.join(path)}
     variant = VARIANTS[register(SETTINGS[setting])]
     log = services.scratch / f"server-{time.monotonic_ns()}.log"

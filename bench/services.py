@@ -111,13 +111,12 @@ class Services:
     @functools.cached_property
     def sharp(self) -> str:
         """Where Node finds sharp."""
-        made = subprocess.run(
-            [str(ROOT / "scripts" / "sharp")],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return made.stdout.splitlines()[-1]
+        return _installed_by("sharp")
+
+    @functools.cached_property
+    def rest_framework(self) -> str:
+        """Where Python finds Django REST framework."""
+        return _installed_by("rest-framework")
 
     @functools.cached_property
     def mariadb(self) -> Path:
@@ -226,6 +225,14 @@ class Services:
                 stderr=subprocess.DEVNULL,
             )
         return programs, variables
+
+
+def _installed_by(script: str) -> str:
+    """Return the directory that a script of the project names when it is done."""
+    made = subprocess.run(
+        [str(ROOT / "scripts" / script)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return made.stdout.splitlines()[-1]
 
 
 def _postgresql_programs() -> Path:

@@ -248,9 +248,9 @@ def conclude(plain: Result, preloaded: Result) -> list[str]:
 def _kind(arguments: argparse.Namespace, stack: ExitStack) -> Kind:
     if arguments.lists:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-"))
-        database = stack.enter_context(Services(Path(scratch))).database
-        settings = SETTINGS | EVERY_SECOND
-        return Kind(settings, lists(database), OF_LISTS, delayed=True)
+        services = stack.enter_context(Services(Path(scratch)))
+        application = lists(services.database, services.rest_framework)
+        return Kind(SETTINGS | EVERY_SECOND, application, OF_LISTS, delayed=True)
     if arguments.cpython:
         return Kind(SETTINGS | OF_CPYTHON, delayed=True)
     return Kind(SETTINGS)

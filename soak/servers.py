@@ -181,11 +181,10 @@ class Application:
 SMALL = Application("app:wsgi", ROOT / "tests" / "servers")
 
 
-def lists(database: str) -> Application:
-    """Return the lists of Django REST framework in this PostgreSQL database."""
-    return Application(
-        "bench.apps.articles_rest:wsgi", ROOT, {"BENCH_DATABASE": database}
-    )
+def lists(database: str, rest_framework: str) -> Application:
+    """Return lists in this PostgreSQL database; Python finds Django REST framework in that directory."""
+    variables = {"BENCH_DATABASE": database, "PYTHONPATH": rest_framework}
+    return Application("bench.apps.articles_rest:wsgi", ROOT, variables)
 
 
 class Gunicorn(Server):
