@@ -3,7 +3,7 @@
 //!
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
 //! waits after one that brought little, [`due`] what one that is due waits for. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
-//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`verdict`] says whether growth is a leak.
+//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`faults`] tells whether what free(3) gives back by itself costs too much, and [`verdict`] whether growth is a leak.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
 //! overflow here would abort someone's server.
@@ -15,6 +15,8 @@ pub mod budget;
 pub mod collection;
 #[path = "decide/due.rs"]
 pub mod due;
+#[path = "decide/faults.rs"]
+pub mod faults;
 #[path = "decide/outside.rs"]
 pub mod outside;
 #[path = "decide/patience.rs"]

@@ -185,8 +185,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "M_TRIM_THRESHOLD, with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's \
                   dynamic rule, and the tops of arenas; a size is set at start, auto from a process's first answer on: \
-                  64M where `AUTOTRIM_ARENAS=auto` means one arena or one thread is there, 8M where it means more, and \
-                  0 without `AUTOTRIM_GROWTH`; where it means 0, 64M from the first trim beside threads on",
+                  64M in Ruby, and where `AUTOTRIM_ARENAS=auto` means one arena or one thread is there; 8M where it means more, \
+                  and 16M once page faults take a fifth of the CPU time; 0 without `AUTOTRIM_GROWTH`; where it means 0, 64M from the first trim beside threads on",
         set: |options, value| values::trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
         told: Changed(|options, text| values::write_threshold(text, options.trim_threshold)),
     },

@@ -107,6 +107,20 @@ pub fn cpu_time(whose: Clock) -> u64 {
     })
 }
 
+/// Minor page faults of the process so far; `None` where this is no call to make.
+pub fn page_faults() -> Option<u64> {
+    if filter::is_restricted() {
+        return None;
+    }
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: `usage` is valid for writing, and all zeros is a valid one (getrusage(2)).
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    u64::try_from(usage.ru_minflt).ok()
+}
+
 fn read_clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for writing. These clocks always exist; where one cannot be read, nothing is written.

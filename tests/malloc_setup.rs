@@ -93,6 +93,30 @@ fn thresholds_are_highest_where_one_arena_or_one_thread_answers() {
     }
 }
 
+/// Ruby has most of its memory from malloc, and pays more for what free gives back between trims than that holds.
+#[test]
+fn thresholds_are_highest_in_ruby() {
+    let thresholds = |library: bool| {
+        let mut command = Command::new("ruby");
+        clean_environment(&mut command).arg(servers().join("malloc_setup.rb")).env("AUTOTRIM_LOG", "off");
+        if library {
+            command.env("LD_PRELOAD", self::library());
+        }
+        let output = command.output().expect("ruby");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!((thresholds(false), thresholds(true)), ("low\n".to_owned(), "high\n".to_owned()));
+}
+
+/// Buffers that are used again and again are taken back by page faults each time that free gives them back.
+#[test]
+fn where_page_faults_are_many_the_threshold_is_raised() {
+    let setup = setup(true, ALL_CPUS, "buffers", &[("AUTOTRIM_INTERVAL", "2")]);
+    let expected = if available_parallelism().expect("a number").get() == 1 { "high" } else { "raised" };
+    assert_eq!(setup.thresholds, expected, "{setup:?}");
+}
+
 #[test]
 fn a_child_of_a_server_has_no_high_thresholds_until_it_serves_itself() {
     for how in ["child_waits", "child_reads"] {

@@ -61,6 +61,7 @@ const IMPORTS: &[&str] = &[
     "sched_yield",
     // Time, and this process's RSS.
     "clock_gettime",
+    "getrusage",
     "open",
     "pread",
     // Descriptors: is that a connection, does it block, is 2 still stderr (`fstat` under its name before glibc 2.33).

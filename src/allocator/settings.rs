@@ -27,8 +27,9 @@ const MMAP_THRESHOLD: c_int = 32 << 20;
 /// free(3) gives back the top of the heap after each large answer, only to fault it in again for the next: a budget decides that better.
 const TRIM_THRESHOLD: c_int = 2 * MMAP_THRESHOLD;
 
-/// The same beside several arenas. DESIGN.md (Defaults) has the figures.
+/// The same beside several arenas of CPython, and where that has too many page faults. DESIGN.md (Defaults) has the figures.
 const TRIM_THRESHOLD_OF_MANY: c_int = 8 << 20;
+const TRIM_THRESHOLD_OF_BUFFERS: c_int = 16 << 20;
 
 /// Where the same rule starts, for both (malloc/malloc.c, `DEFAULT_TRIM_THRESHOLD` and `DEFAULT_MMAP_THRESHOLD_MIN`).
 const START: c_int = 128 << 10;
@@ -46,6 +47,8 @@ const THRESHOLDS: u8 = 2;
 const ALONE: u8 = 4;
 /// Thresholds were set to release tops, here or in the process that this was forked from.
 const TOPS: u8 = 8;
+/// Of the thresholds that are set the trim threshold is that for many page faults.
+const BUFFERS: u8 = 16;
 
 /// What `auto` has set in this process, or in the one that it was forked from, and has not been put back.
 static SET: AtomicU8 = AtomicU8::new(0);
@@ -70,6 +73,8 @@ pub struct Settings {
     arenas: i32,
     /// Whether the thresholds are to be set.
     thresholds: bool,
+    /// `M_TRIM_THRESHOLD` beside several arenas.
+    trim_threshold_of_many: c_int,
     /// `M_ARENA_MAX` as the user asked for it; 0 = not at all.
     asked: i32,
     /// Whether the tops of secondary arenas may be released: not where thresholds are a matter of the user.
@@ -80,7 +85,8 @@ impl Settings {
     /// Sets what the options ask for by number, before any other thread exists, and tells what `auto` stands for. What the user
     /// set for glibc itself wins over that.
     pub fn at_start(options: &Options) -> Settings {
-        let mut settings = Settings { arenas: 0, thresholds: false, asked: 0, tops: false };
+        let trim_threshold_of_many = if is_ruby() { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY };
+        let mut settings = Settings { arenas: 0, thresholds: false, trim_threshold_of_many, asked: 0, tops: false };
         if let Arenas::AtMost(number) = options.arenas {
             settings.asked = number;
         } else if !is_tuned(&TUNED_ARENAS) && allocates_under_a_lock() {
@@ -137,7 +143,7 @@ impl Settings {
         self.limit_arenas();
         if self.missing() & THRESHOLDS != 0 {
             let one = alone || self.arenas <= 1;
-            set_thresholds(if one { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY }, MMAP_THRESHOLD);
+            set_thresholds(if one { TRIM_THRESHOLD } else { self.trim_threshold_of_many }, MMAP_THRESHOLD);
             SET.fetch_or(THRESHOLDS | if alone { ALONE } else { 0 }, Relaxed);
         }
     }
@@ -150,8 +156,20 @@ impl Settings {
     /// Another thread has come.
     pub fn share(&self) {
         if SET.fetch_and(!ALONE, Relaxed) & ALONE != 0 {
-            set_trim_threshold(TRIM_THRESHOLD_OF_MANY);
+            set_trim_threshold(self.trim_threshold_of_many);
         }
+    }
+
+    /// Whether page faults may say that the trim threshold is too low.
+    pub fn may_be_raised(&self) -> bool {
+        let is_low = TRIM.load(Relaxed) == TRIM_THRESHOLD_OF_MANY;
+        is_low && SET.load(Relaxed) & !OWN.load(Relaxed) & (THRESHOLDS | BUFFERS) == THRESHOLDS
+    }
+
+    /// They do.
+    pub fn raise(&self) {
+        SET.fetch_or(BUFFERS, Relaxed);
+        set_trim_threshold(TRIM_THRESHOLD_OF_BUFFERS);
     }
 
     /// Whether tops may be released here.
@@ -208,7 +226,7 @@ pub fn has_thresholds() -> bool {
 
 /// Puts the thresholds back to where glibc starts.
 pub fn put_back_thresholds() {
-    if SET.fetch_and(!(THRESHOLDS | ALONE), Relaxed) & !OWN.load(Relaxed) & THRESHOLDS != 0 {
+    if SET.fetch_and(!(THRESHOLDS | ALONE | BUFFERS), Relaxed) & !OWN.load(Relaxed) & THRESHOLDS != 0 {
         set_thresholds(START, START);
     }
 }
@@ -281,5 +299,9 @@ pub fn tunables() -> impl Iterator<Item = &'static [u8]> {
 /// free-threaded build (which alone exports `_Py_MergeZeroLocalRefcount`), and Ruby.
 fn allocates_under_a_lock() -> bool {
     let optional = optional();
-    (!optional.python.is_null() && optional.python_without_lock.is_null()) || !optional.ruby.is_null()
+    (!optional.python.is_null() && optional.python_without_lock.is_null()) || is_ruby()
+}
+
+fn is_ruby() -> bool {
+    !optional().ruby.is_null()
 }

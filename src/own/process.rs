@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use once_cell::race::OnceRef;
 
 use crate::decide::SECOND;
+use crate::decide::faults::Faults;
 use crate::decide::policy::Policy;
 use crate::decide::verdict::Floors;
 use crate::own::hints::{Hints, Reason};
@@ -43,6 +44,8 @@ pub struct Process {
     pub policy: TryLock<Policy>,
     /// What trims left.
     pub floors: TryLock<Floors>,
+    /// Its page faults, at trims.
+    pub faults: TryLock<Faults>,
     /// Whether a trim has brought nothing because memory is locked.
     pub locked: AtomicBool,
     /// Whether no fork handler has run in this child (a bare clone, `_Fork`): other threads may have left malloc locked.

@@ -8,6 +8,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::allocator::settings::{self, Settings};
 use crate::allocator::tops::{self, Thread};
+use crate::decide::faults::Faults;
 use crate::own::descriptors;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
@@ -16,6 +17,7 @@ use crate::own::waits::Point;
 use crate::sys::errno::keeping_errno;
 use crate::sys::memory;
 use crate::sys::signals::{self, Shield};
+use crate::sys::{self, Clock};
 use crate::watch::safety::may_act;
 
 fn settings() -> Option<&'static Settings> {
@@ -66,8 +68,16 @@ pub fn tell_arenas(process: &Process) {
     }
 }
 
-/// After a trim: threads that answer may have come meanwhile.
-pub fn trimmed() {
+/// After a trim: page faults may be too many, or threads that answer have come meanwhile.
+pub fn trimmed(process: &Process) {
+    if let Some(settings) = settings().filter(|settings| settings.may_be_raised()) {
+        let are_too_many = |faults: &mut Faults| {
+            sys::page_faults().is_some_and(|counted| faults.are_too_many(counted, sys::cpu_time(Clock::Process)))
+        };
+        if process.faults.with(are_too_many) == Some(true) {
+            settings.raise();
+        }
+    }
     if let Some(settings) = settings().filter(|settings| settings.is_for_one_thread() && memory::threads() != Some(1)) {
         settings.share();
     }

@@ -226,7 +226,7 @@ fn release(
 #[inline(never)]
 fn tell(runtime: &Runtime, process: &Process, policy: &Policy, done: &Done) {
     let Done { outcome, end, collected, locked } = done;
-    duty::trimmed();
+    duty::trimmed(process);
     duty::tell_arenas(process);
     let verdict = process.floors.with(|floors| {
         // Where garbage is collected, a floor that still holds some tells nothing.

@@ -1,5 +1,5 @@
 """Prints how malloc is set up: `malloc_setup.py HOW`. How many arenas many threads share, and the thresholds: `low` where a block
-of a mebibyte is mapped apart, `middle` where 20 MiB at the top of the heap are given back at once, else `high`.
+of a mebibyte is mapped apart, `middle` where 12 MiB at the top of the heap are given back at once, `raised` where 20 MiB are, else `high`.
 
 HOW is one of
 - start: right away
@@ -7,6 +7,7 @@ HOW is one of
 - serve: after it has answered a request and waited
 - serve_beside_a_thread: the same, but another thread was there before
 - thread_comes_later: after one has come, another request and a trim
+- buffers: beside a thread, after requests that each use 10 MiB again and again
 - child_waits, child_reads: in a forked child of a process that has served, after such a call
 - child_serves: the same, after it has answered a request itself
 - filter: after it has served and installed a filter of system calls
@@ -19,6 +20,7 @@ import select
 import socket
 import sys
 import threading
+import time
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
@@ -66,10 +68,25 @@ def thresholds() -> str:
     """Return which they are."""
     if libc.malloc(1 << 20) not in main_heap():
         return "low"
-    block = libc.malloc(20 << 20)
-    before = len(main_heap())
-    libc.free(block)
-    return "high" if len(main_heap()) == before else "middle"
+    for megabytes, name in ((12, "middle"), (20, "raised")):
+        block = libc.malloc(megabytes << 20)
+        before = len(main_heap())
+        libc.free(block)
+        if len(main_heap()) != before:
+            return name
+    return "high"
+
+
+def use_buffers(listener: socket.socket) -> None:
+    """Use half a minute of CPU time at most, in bits with a request and a trim between them."""
+    while time.process_time() < 30:
+        for _ in range(50):
+            block = libc.malloc(10 << 20)
+            ctypes.memset(block, 1, 10 << 20)
+            libc.free(block)
+        serve(listener)
+        if thresholds() != "middle":
+            break
 
 
 def tell() -> None:
@@ -130,7 +147,7 @@ def main() -> None:
     if how == "own":
         libc.mallopt(M_MMAP_THRESHOLD, 256 * 1024)
         libc.mallopt(M_ARENA_MAX, 7)
-    if how == "serve_beside_a_thread":
+    if how in ("serve_beside_a_thread", "buffers"):
         threading.Thread(target=threading.Event().wait, daemon=True).start()
     listener = socket.create_server(("127.0.0.1", 0))
     if how != "listen":
@@ -138,6 +155,8 @@ def main() -> None:
     if how == "thread_comes_later":
         threading.Thread(target=threading.Event().wait, daemon=True).start()
         serve(listener)
+    if how == "buffers":
+        use_buffers(listener)
     if how == "filter":
         install_filter()
     if how.startswith("child"):
