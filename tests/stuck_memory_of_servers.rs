@@ -1,187 +1,27 @@
-//! Real programs of each kind of work hold, soon after it, little more than what a forced malloc_trim leaves: after the answer,
-//! beside probes, by pushing, by receiving, between tasks. A hundred clients that never ask change nothing. No option is set but
-//! the log's.
+//! Real servers of each kind of work hold, soon after it, little more than what a forced malloc_trim leaves: after the answer,
+//! beside probes, by pushing, by receiving. A hundred clients that never ask change nothing. No option is set but the log's.
 
 mod common;
 #[path = "common/forced_trim.rs"]
 mod forced_trim;
+#[path = "common/program.rs"]
+mod program;
 
 use common::http::{Connection, get, request};
-use common::process::{anonymous_kb, clean_environment, end_with_this_test, kill_with_children, until_old};
-use common::{LIMIT, free_port, library, python, root, servers, wait_within};
-use forced_trim::force_trim;
-use std::any::Any;
-use std::fs::File;
+use common::process::{clean_environment, end_with_this_test};
+use common::{root, servers};
+use program::{Place, Program, SLOW_CLIENTS, gives_back, of_the_environment};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// How soon after the work a program is looked at.
-const SOON: Duration = Duration::from_secs(2);
-/// As much longer it may take where the machine is busy; only a failing test waits as long.
-const LATE: Duration = Duration::from_secs(30);
-/// Longer than a trim, during which memory goes little by little.
-const TRIM: Duration = Duration::from_millis(500);
-/// What may come and go with a look at it.
-const SLACK_KB: u64 = 2 * 1024;
-/// Clients that begin a request and never end it.
-const SLOW_CLIENTS: usize = 100;
-
-/// What keeps a piece of work's surroundings as they are while the program is looked at: connections, probes.
-type Kept = Box<dyn Any>;
-
-/// One program, and its work.
-struct Program<'a> {
-    name: &'static str,
-    command: &'a dyn Fn(&Place) -> Command,
-    /// Does the work, to its end.
-    work: &'a dyn Fn(&Running) -> Kept,
-    /// How a request begins, where the program listens.
-    half_a_request: Option<&'static [u8]>,
-}
-
-/// Where a program runs.
-struct Place<'a> {
-    directory: &'a Path,
-    port: u16,
-}
-
-/// A program that runs until this is dropped.
-struct Running {
-    child: Child,
-    directory: TempDir,
-    port: u16,
-}
-
-impl Running {
-    fn start(program: &Program, preloaded: bool) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let port = free_port();
-        let file = |name| File::create(directory.path().join(name)).expect("a file for the output");
-        let mut command = (program.command)(&Place { directory: directory.path(), port });
-        command.current_dir(directory.path()).stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
-        if preloaded {
-            command.env("LD_PRELOAD", library()).env("AUTOTRIM_LOG", "debug");
-        }
-        let child = end_with_this_test(&mut command).spawn();
-        let child = child.unwrap_or_else(|problem| panic!("{}: {problem} (scripts/packages.txt)", program.name));
-        let running = Self { child, directory, port };
-        if program.half_a_request.is_some() {
-            wait_within(LIMIT, "the server's port", || TcpStream::connect(("127.0.0.1", port)).ok());
-        }
-        running
-    }
-
-    fn read(&self, name: &str) -> String {
-        let bytes = std::fs::read(self.directory.path().join(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// The process with the memory: the one that has made reports, or else the first.
-    fn pid(&self) -> u32 {
-        self.read("reports").lines().last().map_or(self.child.id(), |pid| pid.parse().expect("a process id"))
-    }
-
-    fn anonymous(&self) -> u64 {
-        anonymous_kb(self.pid()).expect("a program that runs")
-    }
-
-    /// Waits until it is so old that the library looks at it.
-    fn wait_until_old(&self) {
-        std::thread::sleep(until_old(self.child.id()));
-    }
-
-    /// A client that begins a request and never ends it.
-    fn slow_client(&self, program: &Program) -> TcpStream {
-        let mut client = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
-        client.write_all(program.half_a_request.unwrap_or_default()).expect("half a request");
-        client
-    }
-
-    /// Waits until so many reports have been made.
-    fn wait_for_reports(&self, number: usize) {
-        wait_within(LIMIT, "a report", || (self.read("reports").lines().count() >= number).then_some(()));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        kill_with_children(&mut self.child);
-    }
-}
-
-/// What a program holds so long after its work, and what it cannot do without by malloc's own word.
-struct Held {
-    kb: u64,
-    needed_kb: u64,
-}
-
-impl Held {
-    /// Does the work beside so many slow clients, waits, and looks.
-    fn after(program: &Program, preloaded: bool, slow_clients: usize, wait: impl Fn(&Running)) -> Self {
-        let running = Running::start(program, preloaded);
-        let slow: Vec<_> = (0..slow_clients).map(|_| running.slow_client(program)).collect();
-        let kept = (program.work)(&running);
-        let end = Instant::now();
-        wait(&running);
-        let (kb, after) = (running.anonymous(), end.elapsed());
-        // What is kept is part of what is needed.
-        force_trim(running.pid());
-        let needed_kb = running.anonymous();
-        let library = if preloaded { "with the library" } else { "plain" };
-        eprintln!(
-            "{}, {library}, {slow_clients} slow clients: {kb} KB after {after:?}, {needed_kb} KB after a forced trim\n{}",
-            program.name,
-            running.read("stderr")
-        );
-        // First of all: a process that is stopped answers no probe.
-        drop(running);
-        drop((kept, slow));
-        Self { kb, needed_kb }
-    }
-
-    fn is_little(&self) -> bool {
-        self.kb <= self.needed_kb * 13 / 10 + SLACK_KB
-    }
-}
-
-/// A program that by itself holds half as much again as it needs gives that back under the library, whoever else is connected.
-fn gives_back(program: &Program) {
-    let slow_clients = if program.half_a_request.is_some() { &[0, SLOW_CLIENTS][..] } else { &[0] };
-    for &slow_clients in slow_clients {
-        let plain = Held::after(program, false, slow_clients, |_| std::thread::sleep(SOON));
-        let ours = Held::after(program, true, slow_clients, |running| {
-            std::thread::sleep(SOON);
-            let end = Instant::now() + LATE;
-            let settled = || {
-                let before = running.anonymous();
-                std::thread::sleep(TRIM);
-                let held = Held { kb: running.anonymous(), needed_kb: plain.needed_kb };
-                held.is_little() && held.kb.abs_diff(before) < 256
-            };
-            while !settled() && Instant::now() < end {}
-        });
-        // What a trim leaves at the top of an arena is now more and now less.
-        let needed_kb = plain.needed_kb.min(ours.needed_kb);
-        assert!(2 * plain.kb >= 3 * needed_kb, "{}: without the library it holds little", program.name);
-        assert!(ours.is_little(), "{}: {} KB, {} KB needed", program.name, ours.kb, ours.needed_kb);
-    }
-}
-
 const HALF_OF_HTTP: Option<&[u8]> = Some(b"GET / HTTP/1.1\r\nHo");
-
-/// A program of the virtual environment, on an application in tests/servers.
-fn of_the_environment(name: &str) -> Command {
-    let mut command = Command::new(python().with_file_name(name));
-    clean_environment(&mut command).env("PYTHONPATH", servers());
-    command
-}
 
 /// An application in tests/servers that is its own server.
 fn script(name: &str, place: &Place) -> Command {
@@ -284,130 +124,6 @@ fn a_broadcast_by_websockets() {
         },
         half_a_request: HALF_OF_HTTP,
     });
-}
-
-/// A Redis server in memory for a task worker, and its URL.
-fn redis() -> (Running, String) {
-    let program = Program {
-        name: "Redis",
-        command: &|place| {
-            let mut command = Command::new("redis-server");
-            clean_environment(&mut command).args(["--port", &place.port.to_string(), "--bind", "127.0.0.1"]);
-            command.args(["--save", "", "--appendonly", "no"]);
-            command
-        },
-        work: &|_| Box::new(()),
-        half_a_request: Some(b""),
-    };
-    let redis = Running::start(&program, false);
-    let url = format!("redis://127.0.0.1:{}/0", redis.port);
-    (redis, url)
-}
-
-/// A kind of task workers: a program and its first argument with the others, once to work and once to send a task.
-struct Tasks<'a> {
-    name: &'static str,
-    worker: [&'a str; 2],
-    arguments: &'a [&'a str],
-    send: [&'a str; 2],
-}
-
-/// A worker gets a task when it is old enough to be looked at, and is looked at by `then` while it waits for the next.
-fn between_tasks(tasks: &Tasks, task: &[&str], then: impl Fn(&Program)) {
-    let &Tasks { name, worker, arguments, send } = tasks;
-    let (_redis, url) = redis();
-    let command = |[program, first]: [&str; 2], rest: &[&str]| {
-        let mut command = of_the_environment(program);
-        command.env("REDIS_URL", &url).env("RQ_REDIS_URL", &url).arg(first).args(rest);
-        command
-    };
-    then(&Program {
-        name,
-        command: &|_| command(worker, arguments),
-        work: &|running| {
-            // Which process gets the task is seen when it has. If that was too young, there is another one when it is not.
-            for number in 1.. {
-                let sent = command(send, task).current_dir(running.directory.path()).output().expect("a task is sent");
-                assert!(sent.status.success(), "{sent:?}");
-                running.wait_for_reports(number);
-                let missing = until_old(running.pid());
-                if missing.is_zero() {
-                    break;
-                }
-                std::thread::sleep(missing);
-            }
-            Box::new(())
-        },
-        half_a_request: None,
-    });
-}
-
-const CELERY: [&str; 2] = ["celery", "--app=report_celery"];
-/// It has one child, which gets its tasks by a pipe.
-const CELERY_PREFORK: Tasks =
-    Tasks { name: "Celery", worker: CELERY, arguments: &["worker", "--concurrency", "1"], send: CELERY };
-/// It does them itself.
-const CELERY_SOLO: Tasks =
-    Tasks { name: "Celery, solo", worker: CELERY, arguments: &["worker", "--pool", "solo"], send: CELERY };
-/// The worker class that works itself; the default's children end after one job each.
-const RQ: Tasks = Tasks {
-    name: "RQ",
-    worker: ["rq", "worker"],
-    arguments: &["--worker-class", "rq.worker.SimpleWorker"],
-    send: ["rq", "enqueue"],
-};
-
-#[test]
-fn a_task_of_celery() {
-    between_tasks(&CELERY_PREFORK, &["call", "report"], gives_back);
-}
-
-#[test]
-fn a_job_of_rq() {
-    between_tasks(&RQ, &["report.make"], gives_back);
-}
-
-#[test]
-fn a_message_of_dramatiq() {
-    let send = servers().join("report_dramatiq.py");
-    let tasks = Tasks {
-        name: "Dramatiq",
-        worker: ["dramatiq", "report_dramatiq"],
-        arguments: &["--processes", "1", "--threads", "2"],
-        send: ["python", send.to_str().expect("a path in UTF-8")],
-    };
-    between_tasks(&tasks, &[], gives_back);
-}
-
-/// Half of what a task has left as garbage.
-const GARBAGE_KB: u64 = 60 * 1024;
-
-/// What a task has left as garbage is collected while the worker waits for the next.
-fn gives_garbage_back(program: &Program) {
-    let running = Running::start(program, true);
-    let _kept = (program.work)(&running);
-    let is_told = || running.read("stderr").contains(" gc=python ");
-    let is_done = || is_told() && running.anonymous() < GARBAGE_KB;
-    let end = Instant::now() + LIMIT;
-    while !is_done() && Instant::now() < end {
-        std::thread::sleep(TRIM);
-    }
-    assert!(is_done(), "{}: {} KB\n{}", program.name, running.anonymous(), running.read("stderr"));
-}
-
-#[test]
-fn garbage_of_a_task_of_celery() {
-    between_tasks(&CELERY_PREFORK, &["call", "leave"], gives_garbage_back);
-}
-
-#[test]
-fn garbage_of_a_task_of_celery_that_its_worker_does_itself() {
-    between_tasks(&CELERY_SOLO, &["call", "leave"], gives_garbage_back);
-}
-
-#[test]
-fn garbage_of_a_job_of_rq() {
-    between_tasks(&RQ, &["report.leave"], gives_garbage_back);
 }
 
 /// A configuration file of tests/servers, each `{name}` replaced by its value; its path in the server's directory.
