@@ -5,22 +5,27 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueHint};
 
-use crate::failure::Failure;
 use crate::options::{Entry, Options, TABLE};
+use crate::tables;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 not done (no such process, no permission, no trim, something to put right); \
                           2 wrong usage, or a program that the library cannot be loaded into.";
 
 /// Give the free heap memory of unmodified servers back to the kernel, and see what that does.
 #[derive(Parser)]
-#[command(name = "autotrim", version, after_help = EXIT_CODES, max_term_width = 120)]
+#[command(
+    name = "autotrim",
+    version,
+    after_help = EXIT_CODES,
+    max_term_width = 120,
+    override_usage = "autotrim COMMAND [OPTIONS] [ARGUMENTS]"
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -51,6 +56,7 @@ pub enum Command {
 /// the library would not understand are told at once.
 #[derive(Args)]
 #[command(
+    override_usage = "autotrim run [OPTIONS] -- CMD...",
     after_help = "Exit codes: the program's own; 2 if the library cannot be loaded into it, 126 if it cannot be \
                         started, 127 if there is no such program."
 )]
@@ -61,7 +67,7 @@ pub struct Run {
     #[command(flatten)]
     pub settings: Settings,
     /// The program and its arguments
-    #[arg(trailing_var_arg = true, required = true, value_name = "CMD")]
+    #[arg(trailing_var_arg = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub program: Vec<OsString>,
 }
 
@@ -71,6 +77,7 @@ pub struct Run {
 /// memory is not permitted.
 #[derive(Args)]
 #[command(
+    override_usage = "autotrim status [OPTIONS] [PID]...",
     after_help = "Exit codes: 0 if there was something to show, 1 if not, or if one of the PIDs could not be shown."
 )]
 pub struct Status {
@@ -84,10 +91,10 @@ pub struct Status {
     #[arg(long, conflicts_with = "json")]
     pub plot: bool,
     /// Where processes write their metrics [default: their AUTOTRIM_METRICS_DIR, or else this command's]
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub metrics_dir: Option<PathBuf>,
     /// Only these processes
-    #[arg(value_name = "PID", value_parser = pid())]
+    #[arg(value_name = "PID", value_parser = pid)]
     pub pids: Vec<i32>,
 }
 
@@ -95,6 +102,10 @@ pub struct Status {
 ///
 /// The process must have been started with AUTOTRIM_SIGNAL: to any other the signal would be the end, so none is sent.
 #[derive(Args)]
+#[command(
+    override_usage = "autotrim trim [OPTIONS] PID",
+    after_help = "Exit codes: 0 if it has trimmed, 1 if not: there is no such process, it does not trim on a signal, or not in time."
+)]
 pub struct Trim {
     /// How long to wait for the trim: it happens when no request is in flight
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -103,13 +114,16 @@ pub struct Trim {
     #[arg(long)]
     pub json: bool,
     /// The process
-    #[arg(value_name = "PID", value_parser = pid())]
+    #[arg(value_name = "PID", value_parser = pid)]
     pub pid: i32,
 }
 
 /// Find out why the library does nothing in a process, or whether it will in a program
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 if all is well, 1 if something is to be put right.")]
+#[command(
+    override_usage = "autotrim doctor [OPTIONS] (PID | -- CMD...)",
+    after_help = "Exit codes: 0 if all is well, 1 if something is to be put right, 127 if there is no such program."
+)]
 pub struct Doctor {
     /// The library file that `doctor -- CMD` checks for
     #[arg(long, value_name = "PATH")]
@@ -118,7 +132,7 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
     /// The process
-    #[arg(value_name = "PID", value_parser = pid(), required_unless_present = "program", conflicts_with = "program")]
+    #[arg(value_name = "PID", value_parser = pid, required_unless_present = "program", conflicts_with = "program")]
     pub pid: Option<i32>,
     /// A program and its arguments, looked at without starting it
     #[arg(last = true, value_name = "CMD")]
@@ -127,17 +141,21 @@ pub struct Doctor {
 
 /// Plot RSS and the floor of a process over its requests
 #[derive(Args)]
+#[command(
+    override_usage = "autotrim plot [OPTIONS] PID",
+    after_help = "Exit codes: 0 if there is a picture, 1 if not."
+)]
 pub struct Plot {
     /// The process
-    #[arg(value_name = "PID", value_parser = pid())]
+    #[arg(value_name = "PID", value_parser = pid)]
     pub pid: i32,
     /// The picture: PNG or SVG, by the name's ending
     #[arg(long, short, value_name = "FILE", default_value = "rss.png")]
     pub output: PathBuf,
 }
 
-fn pid() -> clap::builder::RangedI64ValueParser<i32> {
-    clap::value_parser!(i32).range(1..)
+fn pid(text: &str) -> Result<i32, String> {
+    text.parse().ok().filter(|pid| *pid > 0).ok_or_else(|| format!("{text} is no process id"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -182,20 +200,74 @@ fn flag(entry: &'static Entry) -> Arg {
     Arg::new(entry.name)
         .long(long(entry.name))
         .value_name("VALUE")
-        .value_parser(OsStringValueParser::new().try_map(|value| {
-            let expected = || format!("expected {}", entry.expected);
-            is_valid(entry, &value).then_some(value).ok_or_else(expected)
-        }))
+        .value_parser(Value(entry))
+        .hide_possible_values(true)
         .allow_hyphen_values(true)
         .help(format!("{}{default}", meaning(entry.name).replace('`', "")))
+        .value_hint(hint(entry))
         .help_heading("Options of the library (AUTOTRIM_*)")
 }
 
+/// What a shell may complete where the value is a path.
+fn hint(entry: &Entry) -> ValueHint {
+    let is_path = entry.expected.contains("path");
+    if is_path && entry.name.ends_with("_DIR") {
+        ValueHint::DirPath
+    } else if is_path {
+        ValueHint::AnyPath
+    } else {
+        ValueHint::Other
+    }
+}
+
 /// What `docs/options.md` says of an option.
-fn meaning(name: &str) -> &'static str {
-    let row =
-        include_str!("../../docs/options.md").lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")));
-    row.and_then(|row| row.split_once('|')).map_or("", |(_, meaning)| meaning.trim_end_matches('|').trim())
+fn meaning(name: &str) -> String {
+    let row = tables::options().into_iter().find(|row| row[0] == format!("`{name}`"));
+    row.map_or(String::new(), |row| row[2].to_owned())
+}
+
+/// The value of an option: what the library takes, and for the shells' completions what it takes among other things.
+#[derive(Clone)]
+struct Value(&'static Entry);
+
+impl TypedValueParser for Value {
+    type Value = OsString;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<OsString, clap::Error> {
+        let entry = self.0;
+        let checked = OsStringValueParser::new().try_map(|value| {
+            let expected = || format!("expected {}", entry.expected);
+            is_valid(entry, &value).then_some(value).ok_or_else(expected)
+        });
+        checked.parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let suggested = suggested(self.0);
+        (!suggested.is_empty()).then(|| Box::new(suggested.into_iter().map(PossibleValue::new)) as _)
+    }
+}
+
+/// Values of an option, the default first: all words of what its complaint expects that the library would take. None where it takes
+/// any word, or a directory.
+fn suggested(entry: &'static Entry) -> Vec<&'static str> {
+    if is_valid(entry, OsStr::new("any-word")) || hint(entry) == ValueHint::DirPath {
+        return Vec::new();
+    }
+    let words = entry.expected.split_whitespace().map(|word| word.trim_end_matches(','));
+    let words = words.filter(|word| is_valid(entry, OsStr::new(word)));
+    let mut suggested = Vec::new();
+    for word in [entry.default].into_iter().filter(|default| !default.is_empty()).chain(words) {
+        if !suggested.contains(&word) {
+            suggested.push(word);
+        }
+    }
+    suggested
 }
 
 /// Whether the library will take this value.
@@ -214,21 +286,6 @@ pub fn parsed(program: &'static [u8], environment: impl IntoIterator<Item = OsSt
         options.take(assignment.into_vec().leak());
     }
     options
-}
-
-/// Writes the manual pages and the completions.
-pub fn generate(directory: &Path) -> Result<ExitCode, Failure> {
-    use clap_complete::Shell;
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(directory)?;
-        clap_mangen::generate_to(Arguments::command(), directory)?;
-        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-            clap_complete::generate_to(shell, &mut Arguments::command(), "autotrim", directory)?;
-        }
-        Ok(())
-    };
-    write().map_err(|error| Failure::not_done(format!("{}: {error}", directory.display())))?;
-    Ok(ExitCode::SUCCESS)
 }
 
 /// `NAME=value`.

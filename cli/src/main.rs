@@ -27,6 +27,7 @@ mod cgroup;
 mod doctor;
 mod environment;
 mod failure;
+mod generate;
 mod heaps;
 mod memory;
 mod metrics;
@@ -38,6 +39,7 @@ mod signal;
 mod sockets;
 mod status;
 mod symbols;
+mod tables;
 mod target;
 mod trim;
 mod units;
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         Command::Trim(arguments) => with_usual_pipes(|| trim::trim(&arguments)),
         Command::Doctor(arguments) => with_usual_pipes(|| doctor::doctor(&arguments)),
         Command::Plot(arguments) => with_usual_pipes(|| plot::plot(&arguments)),
-        Command::Generate { directory } => arguments::generate(&directory),
+        Command::Generate { directory } => generate::generate(&directory),
     };
     outcome.unwrap_or_else(|failure: Failure| {
         eprintln!("autotrim: {failure}");

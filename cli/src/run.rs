@@ -78,8 +78,11 @@ pub fn library(named: Option<&Path>) -> Result<(PathBuf, Architecture), Failure>
         None => {
             let places = places();
             places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| {
-                let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-                Failure::unsuitable(format!("{NAME} is not in {}: set --library or {VARIABLE}", places.join(", ")))
+                let places: String = places.iter().map(|place| format!("\n  {}", place.display())).collect();
+                Failure::unsuitable(format!(
+                    "there is no {NAME}; set --library or {VARIABLE}, or in the sources run `cargo build --release`. \
+                     Searched:{places}"
+                ))
             })?
         }
     };

@@ -1,4 +1,4 @@
-//! Manual pages, completions and help: made from the command line's own definition and the library's options.
+//! Help, the JSON's fields, and the pages that people read.
 
 mod support;
 
@@ -6,37 +6,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use support::autotrim_with;
 use support::common::root;
-use support::{autotrim, autotrim_with, finish, open_directory};
 
 /// The options in the table of `docs/options.md`.
 fn options() -> BTreeSet<String> {
     let page = std::fs::read_to_string(root().join("docs/options.md")).expect("docs/options.md");
     let names = page.lines().filter_map(|line| line.strip_prefix("| `AUTOTRIM_")?.split('`').next().map(str::to_owned));
     names.map(|name| format!("--{}", name.to_lowercase().replace('_', "-"))).collect()
-}
-
-#[test]
-fn manual_pages_and_completions_name_every_command_and_option() {
-    let directory = open_directory();
-    let made = finish(autotrim().arg("generate").arg(directory.path().join("man")));
-    assert_eq!((made.code, made.stderr.as_str()), (Some(0), ""));
-    let read = |name: &str| {
-        std::fs::read_to_string(directory.path().join("man").join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-    };
-    for command in ["run", "status", "trim", "doctor", "plot"] {
-        assert!(read(&format!("autotrim-{command}.1")).contains(".SH SYNOPSIS"), "{command}");
-        assert!(read("autotrim.1").contains(&format!("autotrim\\-{command}(1)")), "{command}");
-        assert!(["autotrim.bash", "autotrim.fish", "_autotrim"].iter().all(|shell| read(shell).contains(command)));
-    }
-    let options = options();
-    assert!(options.len() >= 12, "{options:?}");
-    // Plain troff reads nothing else.
-    assert!(read("autotrim.1").is_ascii() && read("autotrim-run.1").is_ascii());
-    for option in &options {
-        assert!(read("autotrim-run.1").contains(&option.replace('-', "\\-")), "{option}");
-        assert!(read("autotrim.bash").contains(option.as_str()), "{option}");
-    }
 }
 
 #[test]
@@ -117,4 +94,14 @@ fn every_link_between_pages_leads_somewhere() {
 fn the_readme_is_read_in_ten_minutes() {
     let lines = std::fs::read_to_string(root().join("README.md")).expect("README.md").lines().count();
     assert!(lines <= 200, "{lines} lines");
+}
+
+#[test]
+fn wrong_usage_is_answered_with_what_to_type() {
+    autotrim_with(["doctor"]).says(2, &["Usage: autotrim doctor [OPTIONS] (PID | -- CMD...)"]);
+    autotrim_with(["run"]).says(2, &["Usage: autotrim run [OPTIONS] -- CMD..."]);
+    for words in [["status", "gunicorn"], ["doctor", "gunicorn"], ["trim", "gunicorn"], ["plot", "gunicorn"]] {
+        autotrim_with(words).says(2, &["gunicorn is no process id"]);
+    }
+    autotrim_with(["status", "0"]).says(2, &["0 is no process id"]);
 }

@@ -231,7 +231,7 @@ fn a_command_built_from_the_sources_finds_the_library_built_from_them() {
         assert_eq!(finished.stdout.trim(), built.display().to_string(), "{}", finished.stderr);
     }
     let elsewhere = copy(Path::new(env!("CARGO_BIN_EXE_autotrim")), &place("src/my/tools/bin/autotrim"), 0o755);
-    preload(&elsewhere).says(2, &["libautotrim.so is not in"]);
+    preload(&elsewhere).says(2, &["there is no libautotrim.so"]);
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn the_library_is_found_where_it_is_installed() {
         variable.map(|path| installed.env("AUTOTRIM_LIBRARY", path));
         finish(&mut installed)
     };
-    preload(None).says(2, &["libautotrim.so is not in", "lib/autotrim/libautotrim.so", "AUTOTRIM_LIBRARY"]);
+    preload(None).says(2, &["there is no libautotrim.so", "\n  ", "lib/autotrim/libautotrim.so", "AUTOTRIM_LIBRARY"]);
     assert_eq!(
         preload(Some(&library())).stdout.trim(),
         std::path::absolute(library()).expect("a path").display().to_string()

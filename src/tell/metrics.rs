@@ -356,6 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_this_table() {
+        let mut table = String::from("| metric | type | meaning |\n|---|---|---|\n");
+        for metric in METRICS.lines().filter(|line| !line.starts_with(',')) {
+            let (name, meaning) = metric.split_once(' ').expect("a name and a meaning");
+            let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+            table += &format!("| `autotrim_{name}` | {kind} | {meaning} |\n");
+        }
+        let page = std::fs::read_to_string("docs/metrics.md").expect("docs/metrics.md");
+        assert!(page.contains(&table), "docs/metrics.md should contain this table:\n{table}");
+    }
+
+    #[test]
     fn every_layer_has_its_sample() {
         let labels: String = LAYERS.iter().map(|layer| format!(",layer=\"{layer}\"\n")).collect();
         assert!(METRICS.contains(&labels), "{labels}");
