@@ -53,7 +53,7 @@ fn kubernetes_understands_the_manifests() {
     check.arg(root().join("tests/manifests/check.py")).arg(system.join("lib64/ld-linux-x86-64.so.2"));
     check.arg("--library-path").arg(system.join("usr/lib/x86_64-linux-gnu"));
     check.arg(system.join("usr/bin/kubectl")).arg("kustomize");
-    assert_eq!(finish(&mut check).lines().count(), 5);
+    assert_eq!(finish(&mut check).lines().count(), 6);
 }
 
 #[test]

@@ -81,6 +81,23 @@ def check_components(kustomize):
         )
 
 
+def check_one_pod_beside_the_others(kustomize):
+    """What docs/rollout.md has applied: a Deployment of its own, whose pod the Service of the others finds."""
+    base = rendered(kustomize, "base")["Deployment"]
+    one = rendered(kustomize, "prove")["Deployment"]
+    assert (one["metadata"]["name"], one["spec"]["replicas"]) == ("app-autotrim", 1)
+    labels = one["spec"]["template"]["metadata"]["labels"]
+    assert base["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert one["spec"]["selector"]["matchLabels"] == labels != base["spec"]["selector"]
+    pod = one["spec"]["template"]["spec"]
+    assert [image["image"] for image in pod["initContainers"]] == [
+        "registry.example/autotrim-init:0.2.0"
+    ]
+    assert {"name": "AUTOTRIM_LOG", "value": "debug"} in pod["containers"][0]["env"]
+    assert all(preload(container) for container in pod["containers"])
+    print("example/prove: one more pod, which is of its own Deployment")
+
+
 def pods():
     """Pods as they come to the API server, each with what is to be preloaded in its containers; none = left alone."""
 
@@ -260,5 +277,6 @@ def check_kyverno():
 
 
 check_components(sys.argv[1:])
+check_one_pod_beside_the_others(sys.argv[1:])
 check_policy()
 check_kyverno()
