@@ -1,4 +1,4 @@
-"""One picture a workload: RSS over time of every variant, and bars."""
+"""One picture a workload: RSS over time of some variants, and bars of all."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from bench.variants import VARIANTS
 
 # Those that the picture is about differ for colour-blind readers too.
 COLORS = {"plain": "#d55e00", "defaults": "#0072b2"}
+# Over time these alone, where bars show all: more lines than that hide each other.
+OVER_TIME = {"plain", "defaults", "arenas-1", "trim-threshold", "jemalloc-tuned"}
 Bars = tuple[str, str]
 
 
@@ -24,10 +26,10 @@ def draw(results: Results, title: str, path: Path) -> None:
     figure = Figure(figsize=(11, 9 if bars else 5.5), dpi=90, layout="constrained")
     figure.suptitle(title)
     if not bars:
-        _lines(figure.subplots(), results, names)
+        _lines(figure.subplots(), results, names, set(names))
     else:
         upper, lower = figure.subfigures(2, 1, height_ratios=(6, 5))
-        _lines(upper.subplots(), results, names)
+        _lines(upper.subplots(), results, names, OVER_TIME)
         row = lower.subplots(1, len(bars), sharey=True, squeeze=False)[0]
         for axes, (figure_name, label) in zip(row, bars, strict=True):
             _bar(axes, results, names, figure_name, label)
@@ -56,8 +58,8 @@ def _color(name: str, names: list[str]) -> object:
     return colormaps["tab20"](4 + others.index(name) % 16)
 
 
-def _lines(axes: Axes, results: Results, names: list[str]) -> None:
-    for name in names:
+def _lines(axes: Axes, results: Results, names: list[str], drawn: set[str]) -> None:
+    for name in [name for name in names if name in drawn]:
         # The middle one of its runs, not a mean that no process ever had.
         runs = sorted(
             results.of(name), key=lambda run: run.get("mean_mib", run["repetition"])

@@ -72,7 +72,7 @@ def _into_readme(everything: dict[str, Results]) -> None:
     title = workloads.ALL[first].title
     lines = [
         *("", "## Against the alternatives", ""),
-        f"![{title}: RSS over time of every variant](docs/benchmarks/{first}.png)",
+        f"![{title}: RSS over time; mean RSS and CPU of every variant](docs/benchmarks/{first}.png)",
         "",
         *_in_short(everything),
         "",
@@ -193,7 +193,7 @@ def _workload(name: str, found: Results) -> Iterator[str]:
         yield f"\n**Not measured here:** {found.skipped}."
     if not found.good():
         return
-    yield f"\n![RSS over time of every variant]({results.directory(Path()).name}/{name}.png)\n"
+    yield f"\n![RSS over time; mean RSS and CPU of every variant]({results.directory(Path()).name}/{name}.png)\n"
     if name == "burst-then-quiet":
         yield from _burst(found)
     elif name == "oom":
