@@ -149,9 +149,9 @@ pub struct Plot {
     /// The process
     #[arg(value_name = "PID", value_parser = pid)]
     pub pid: i32,
-    /// The picture: PNG or SVG, by the name's ending
-    #[arg(long, short, value_name = "FILE", default_value = "rss.png")]
-    pub output: PathBuf,
+    /// The picture: PNG or SVG, by the name's ending [default: rss-PID.png]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 fn pid(text: &str) -> Result<i32, String> {

@@ -32,7 +32,9 @@ pub fn plot(arguments: &Plot) -> Result<ExitCode, Failure> {
     if points(&counters.ring).len() < 2 {
         return Err(Failure::not_done(format!("{name} has not trimmed often enough for a plot")));
     }
-    let (output, size) = (&arguments.output, SIZE);
+    // By default a name that no other picture has: nothing is written over unless it is named.
+    let own_name = || format!("rss-{}.png", target.pid).into();
+    let (output, size) = (&arguments.output.clone().unwrap_or_else(own_name), SIZE);
     let title = format!("{}, pid {}", target.name(), target.pid);
     // Brought along: a server or a container has no fonts.
     register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())

@@ -5,7 +5,7 @@ mod support;
 use support::common::gunicorn::{Gunicorn, Worker};
 use support::common::http::get;
 use support::common::{LIMIT, wait_within};
-use support::{autotrim, autotrim_with, finish_as_nobody, is_root, open_directory};
+use support::{autotrim, autotrim_with, finish, finish_as_nobody, is_root, open_directory};
 
 #[test]
 fn a_server_that_has_trimmed_is_drawn_as_png_and_svg() {
@@ -33,6 +33,10 @@ fn a_server_that_has_trimmed_is_drawn_as_png_and_svg() {
     assert_eq!(png[16..24], [960u32.to_be_bytes(), 540u32.to_be_bytes()].concat()[..], "its size");
     draw("rss.gif").says(2, &["neither .png nor .svg"]);
     draw("no/such/place.svg").says(1, &["place.svg"]);
+    // Without a name: one of its own, and nothing else is written over.
+    let unnamed = finish(autotrim().args(["plot", &pid]).current_dir(directory.path()));
+    assert_eq!((unnamed.code, unnamed.stdout), (Some(0), format!("rss-{pid}.png\n")));
+    assert_eq!(std::fs::read(output("rss.png")).expect("the PNG"), png);
 }
 
 #[test]
