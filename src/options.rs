@@ -144,8 +144,7 @@ pub const TABLE: &[Entry] = &[
         default: "1s",
         expected: DURATION,
         #[cfg(test)]
-        meaning: "trim when nothing came or went for so long after something did, if there may be something to give back; \
-                  0 = off",
+        meaning: "trim once nothing has been received or sent for this long, if there may be something to give back; 0 = off",
         set: |options, value| values::duration(value).map(|time| options.rules.idle = time),
         told: Always(|options, text| values::write_duration(text, options.rules.idle)),
     },
@@ -183,10 +182,11 @@ pub const TABLE: &[Entry] = &[
         default: "auto",
         expected: "auto or a size such as 8M or 1.5G",
         #[cfg(test)]
-        meaning: "M_TRIM_THRESHOLD, with M_MMAP_THRESHOLD kept high beside it; 0 = leave glibc's \
+        meaning: "M_TRIM_THRESHOLD, with M_MMAP_THRESHOLD kept high with it; 0 = leave glibc's \
                   dynamic rule, and the tops of arenas; a size is set at start, auto from a process's first answer on: \
                   64M in Ruby, and where `AUTOTRIM_ARENAS=auto` means one arena or one thread is there; 8M where it means more, \
-                  and 16M once page faults take a fifth of the CPU time; 0 without `AUTOTRIM_GROWTH`; where it means 0, 64M from the first trim beside threads on",
+                  and 16M once page faults take a fifth of the CPU time; 0 without `AUTOTRIM_GROWTH`; where it means 0, 64M from the first trim on in a \
+                  process with threads",
         set: |options, value| values::trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
         told: Changed(|options, text| values::write_threshold(text, options.trim_threshold)),
     },
@@ -195,8 +195,9 @@ pub const TABLE: &[Entry] = &[
         default: "1",
         expected: "a percentage from 0 to 100 such as 1 or 0.5",
         #[cfg(test)]
-        meaning: "most percent of wall time spent trimming, such as 1 or 0.5 (token bucket, 100 ms burst); of trims for requests \
-                  and growth, with the page faults that they cause, twice that of the process's own CPU time; 0 = no limit",
+        meaning: "upper limit on the time spent trimming, as a percentage of wall-clock time, such as 1 or 0.5 (bursts of up to 100 ms); \
+                  for trims that requests and growth ask for, including the page faults they cause, also twice this percentage of \
+                  the process's own CPU time; 0 = no limit",
         set: |options, value| {
             values::share(value).filter(|&share| share <= 100 * PERCENT).map(|share| options.rules.overhead = share)
         },
