@@ -72,10 +72,12 @@ pub fn why_unread(why: &Unread) -> String {
                 "" | "0" => String::new(),
                 scope => format!(" (kernel.yama.ptrace_scope is {scope})"),
             };
-            format!(
-                "not permitted to read its memory{scope}: run this as root, give it CAP_SYS_PTRACE, or start the process \
-                 with AUTOTRIM_METRICS_DIR"
-            )
+            // SAFETY: takes nothing and cannot fail.
+            let help = match unsafe { libc::geteuid() } {
+                0 => "start the container with --cap-add SYS_PTRACE",
+                _ => "run this as root, give it CAP_SYS_PTRACE",
+            };
+            format!("not permitted to read its memory{scope}: {help}, or start the process with AUTOTRIM_METRICS_DIR")
         }
         Unread::Gone => "it has ended".into(),
         Unread::NotBegun => "it has served no connection yet".into(),
@@ -136,6 +138,15 @@ fn look(arguments: &Status) -> Look {
 }
 
 impl Look {
+    /// Says something of a process: once, where it is the same of several.
+    fn say(&mut self, who: &str, what: &str) {
+        let end = format!(": {what}");
+        match self.notes.iter_mut().find(|note| note.ends_with(&end)) {
+            Some(note) => note.insert_str(note.len() - end.len(), &format!(", {who}")),
+            None => self.notes.push(format!("process {who}{end}")),
+        }
+    }
+
     fn add(&mut self, target: &Target, metrics: Option<&Path>) {
         let report = match target.files {
             Some(_) if target.library().is_some() => Report::of(target, metrics),
@@ -151,7 +162,8 @@ impl Look {
         };
         if let Some(note) = &report.note {
             self.complete &= report.is_known();
-            self.notes.push(format!("process {} ({}): {note}", report.pid, report.program));
+            let who = format!("{} ({})", report.pid, report.program);
+            self.say(&who, note);
         }
         self.reports.push(report);
     }

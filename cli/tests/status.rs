@@ -115,6 +115,26 @@ fn a_reader_without_permission_is_told_what_to_grant() {
     everything.says(1, &["no process has the library", "not permitted to look at", "CAP_SYS_PTRACE"]);
 }
 
+/// In a container: root without the capability. Once for all processes, and not that root should become root.
+#[test]
+fn root_without_the_capability_is_told_once_what_to_grant() {
+    if !is_root("giving up a capability") {
+        return;
+    }
+    let (one, other) = (server().start(), server().start());
+    let mut reader = Command::new("setpriv");
+    end_with_this_test(clean_environment(&mut reader)).args(["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
+    reader
+        .arg(env!("CARGO_BIN_EXE_autotrim"))
+        .arg("status")
+        .args([one.worker().to_string(), other.worker().to_string()]);
+    let finished = finish(&mut reader);
+    let both = format!("process {} (gunicorn), {} (gunicorn): not permitted", one.worker(), other.worker());
+    finished.says(1, &[&both, "--cap-add SYS_PTRACE"]);
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("as root"), "{}", finished.stderr);
+}
+
 #[test]
 fn without_permission_the_metrics_files_are_read() {
     if !is_root("looking as another user") {
