@@ -94,9 +94,10 @@ impl Place {
         command
     }
 
-    /// The command starts a gunicorn under the library, which counts and trims, and the command shows that.
+    /// The command starts a gunicorn under the library, which counts and trims, and the command shows that; and it goes on while the
+    /// package is installed anew.
     #[track_caller]
-    fn assert_serves(&self) {
+    fn assert_serves(&self, install_again: impl FnOnce()) {
         let directory = self.path().join("srv");
         std::fs::create_dir_all(&directory).expect("a directory");
         std::fs::copy(servers().join("hello.py"), directory.join("app.py")).expect("a copy");
@@ -117,6 +118,18 @@ impl Place {
         });
         let log = Log::read(server.stderr().as_bytes());
         assert_eq!(log.pids(), [worker.parse::<u32>().expect("a pid")], "{log:?}");
+        let replaced = || {
+            let shown = finish(self.command("autotrim").args(["status", "--json", &worker]));
+            serde_json::from_str::<Value>(&shown).expect("JSON")["processes"][0]["library_replaced"].clone()
+        };
+        assert_eq!(replaced(), false);
+        install_again();
+        // The old file is gone, and the process has what it had.
+        assert_eq!(replaced(), true);
+        for _ in 0..20 {
+            assert_eq!(get(server.port, "/").text(), "hello");
+        }
+        assert_eq!(children(server.child.id())[0].to_string(), worker, "it is the same worker");
     }
 }
 
@@ -163,10 +176,18 @@ fn assert_documented(prefix: &Path, files: &[&str]) {
     }
 }
 
-const MANUAL: [&str; 3] = [
+/// What .deb and .rpm have in the same places.
+const DOCUMENTATION: [&str; 10] = [
     "usr/share/man/man1/autotrim.1.gz",
     "usr/share/man/man1/autotrim-run.1.gz",
     "usr/share/man/man1/autotrim-status.1.gz",
+    "usr/share/man/man7/libautotrim.7.gz",
+    "usr/share/doc/autotrim/README.md",
+    "usr/share/doc/autotrim/CHANGELOG.md",
+    "usr/share/doc/autotrim/docs/options.md",
+    "usr/share/doc/autotrim/examples/systemd/gunicorn.service.d/autotrim.conf",
+    "usr/share/doc/autotrim/monitoring/rules.yaml",
+    "usr/share/doc/autotrim/monitoring/dashboard.json",
 ];
 
 #[test]
@@ -178,7 +199,7 @@ fn the_deb_is_installed_used_and_removed() {
     let before = files(debian.path());
     finish(debian.command("dpkg").args(["--install", "autotrim.deb"]));
     assert_eq!(finish(debian.command("dpkg").args(["--verify", "autotrim"])), "");
-    assert_documented(debian.path(), &MANUAL);
+    assert_documented(debian.path(), &DOCUMENTATION);
     assert_documented(
         debian.path(),
         &[
@@ -188,7 +209,9 @@ fn the_deb_is_installed_used_and_removed() {
             "usr/share/doc/autotrim/copyright",
         ],
     );
-    debian.assert_serves();
+    debian.assert_serves(|| {
+        finish(debian.command("dpkg").args(["--install", "autotrim.deb"]));
+    });
     // The dynamic linker finds it by its name alone.
     let maps = finish(debian.command("env").args(["LD_PRELOAD=libautotrim.so", "cat", "/proc/self/maps"]));
     assert!(maps.contains("/usr/lib/x86_64-linux-gnu/libautotrim.so"), "{maps}");
@@ -217,6 +240,15 @@ fn the_deb_has_nothing_that_lintian_complains_about() {
 }
 
 #[test]
+fn the_rpm_has_nothing_that_rpmlint_complains_about() {
+    let packages = Packages::make();
+    let mut rpmlint = Command::new("rpmlint");
+    rpmlint.arg("--config").arg(root().join("packaging/rpmlint.toml"));
+    let found = finish(rpmlint.arg(packages.with_ending(".rpm")));
+    assert!(found.contains(" 0 errors, 0 warnings"), "{found}");
+}
+
+#[test]
 fn the_rpm_is_installed_used_and_removed() {
     let packages = Packages::make();
     let debian = Place::debian();
@@ -226,12 +258,18 @@ fn the_rpm_is_installed_used_and_removed() {
     };
     let package = packages.with_ending(".rpm");
     // No RPM has brought glibc into a Debian system.
-    rpm(&["--install", "--nodeps", package.to_str().expect("UTF-8")]);
+    let package = package.to_str().expect("UTF-8");
+    rpm(&["--install", "--nodeps", package]);
     assert_eq!(rpm(&["--verify", "--nodeps", "autotrim"]), "");
     assert!(rpm(&["--query", "--requires", "autotrim"]).contains("glibc >= 2.17"));
-    assert_documented(debian.path(), &MANUAL.map(|page| page.trim_end_matches(".gz")));
+    assert_documented(debian.path(), &DOCUMENTATION);
     assert_documented(debian.path(), &["usr/lib64/libautotrim.so", "usr/share/licenses/autotrim/LICENSE-MIT"]);
-    debian.assert_serves();
+    let told =
+        rpm(&["--query", "--queryformat", "%{URL}|%{LICENSE}|%{GROUP}|%{PACKAGER}|%{CHANGELOGTEXT}", "autotrim"]);
+    assert!(!told.contains("(none)") && told.contains("|MIT OR Apache-2.0|Applications/System|The "), "{told}");
+    debian.assert_serves(|| {
+        rpm(&["--upgrade", "--nodeps", "--replacepkgs", package]);
+    });
     rpm(&["--erase", "autotrim"]);
     assert!(!debian.path().join("usr/bin/autotrim").exists());
     assert!(!debian.path().join("usr/lib64/libautotrim.so").exists());
@@ -244,9 +282,16 @@ fn the_wheel_is_installed_and_used_in_a_virtual_environment() {
     assert!(wheel.to_string_lossy().ends_with("-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"), "{wheel:?}");
     let environment = Place::environment();
     std::fs::create_dir(environment.path().join("srv")).expect("a directory");
-    finish(environment.command("pip").args(["install", "--quiet", "--no-index"]).arg(wheel));
+    finish(environment.command("pip").args(["install", "--quiet", "--no-index"]).arg(&wheel));
     finish(environment.command("pip").args(["install", "--quiet", "gunicorn==23.0.0"]));
-    environment.assert_serves();
+    environment.assert_serves(|| {
+        finish(environment.command("pip").args(["install", "--quiet", "--no-index", "--force-reinstall"]).arg(&wheel));
+    });
+    // Python ignores some signals; the program that is started does not.
+    for arguments in [&["--version"][..], &["run", "--", "grep", "SigIgn", "/proc/self/status"]] {
+        let as_module = finish(environment.command("python").args(["-m", "autotrim"]).args(arguments));
+        assert_eq!(as_module, finish(environment.command("autotrim").args(arguments)));
+    }
 }
 
 /// From scratch, in another directory: neither paths nor times are in them.

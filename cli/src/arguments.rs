@@ -81,7 +81,7 @@ pub struct Run {
     after_help = "Exit codes: 0 if there was something to show, 1 if not, or if one of the PIDs could not be shown."
 )]
 pub struct Status {
-    /// Show it again every so many seconds
+    /// Refresh it every so many seconds, 2 if none are given
     #[arg(long, short, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     pub watch: Option<Duration>,
     /// Write JSON: one document, with --watch one a line

@@ -148,6 +148,7 @@ fn completions_know_commands_flags_and_values() {
     }
     let commands = of(&["autotrim", ""]);
     assert!(COMMANDS.iter().all(|command| commands.contains(&(*command).to_owned())), "{commands:?}");
+    assert!(!commands.contains(&"generate".to_owned()), "it is for the packages");
     assert_eq!(of(&["autotrim", "run", "--log", "de"]), ["debug"]);
     assert_eq!(of(&["autotrim", "run", "--gc", "p"]), ["python"]);
     assert_eq!(of(&["autotrim", "run", "--pools", ""]), ["auto", "off"]);

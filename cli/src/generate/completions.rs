@@ -10,9 +10,13 @@ const ZSH: &str = include_str!("completions/processes.zsh");
 
 /// A file's name and its text, for each shell.
 pub fn scripts(command: &Command) -> [(String, String); 3] {
+    // Without the command that makes this, which nobody types.
+    let shown = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let typed =
+        Command::new("autotrim").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true).subcommands(shown);
     let made = |shell: Shell| {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut command.clone(), "autotrim", &mut text);
+        clap_complete::generate(shell, &mut typed.clone(), "autotrim", &mut text);
         String::from_utf8(text).expect("made of text")
     };
     [

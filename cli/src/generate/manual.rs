@@ -76,7 +76,7 @@ const PAGES: &[Page] = &[
         command: "autotrim-status",
         examples: &[
             ("autotrim status", "All processes."),
-            ("autotrim status --watch 5 4711", "One, again and again."),
+            ("autotrim status --watch 5 4711", "One, refreshed every five seconds."),
             ("autotrim status --json | jq '.processes[] | {pid, requests, verdict}'", "For programs."),
         ],
         environment: &[METRICS_DIR, NO_COLOR],
