@@ -1,9 +1,15 @@
 //! `autotrim doctor`: why the library does nothing in a process, or whether it will in a program; and where the memory is.
 
 mod activity;
+mod advice;
 mod arenas;
 mod findings;
+mod group;
+mod hidden;
+mod kernel;
+mod look;
 mod memory;
+mod probes;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -18,6 +24,7 @@ use crate::program::{Image, Program};
 use crate::target::{Target, read_file};
 use crate::{access, allocator, environment, run, sanitizer, status, units};
 use findings::{Findings, Level};
+use look::Look;
 
 /// `AT_SECURE` of getauxval(3).
 const AT_SECURE: u64 = 23;
@@ -31,8 +38,9 @@ pub fn doctor(arguments: &Doctor) -> Result<ExitCode, Failure> {
             program(name, arguments.library.as_deref())?
         }
     };
+    let code = u8::from(findings.any_problem());
     findings.show(arguments.json);
-    Ok(ExitCode::from(u8::from(findings.any_problem())))
+    Ok(ExitCode::from(code))
 }
 
 /// A program that is not started.
@@ -84,6 +92,7 @@ fn process(target: &Target) -> Findings {
         Image { path, secure: None, ..image }
     });
     image.iter().for_each(|image| findings.image(image));
+    let look = Look::at(target);
     if target.files.is_none() {
         findings.add("access", Level::Problem, status::why_unread(&Unread::NotPermitted));
     } else {
@@ -104,10 +113,16 @@ fn process(target: &Target) -> Findings {
             }
             None => findings.add("library", Level::Problem, why_not_loaded(target, image.as_ref())),
         }
-        arenas::of(target, &mut findings);
+        arenas::of(target, look.as_ref(), &mut findings);
     }
-    memory::of_process(target, &mut findings);
-    memory::of_cgroup(target, &mut findings);
+    memory::of(target, look.as_ref(), &mut findings);
+    if let Some(look) = &look {
+        advice::of(target, look, &mut findings);
+        hidden::of(target, look, &mut findings);
+        kernel::of(target, look, &mut findings);
+        probes::of(target, &mut findings);
+    }
+    group::of(target, &mut findings);
     findings
 }
 

@@ -5,8 +5,8 @@
 //! have to be those of a heap as well: which arena it is of, the heap before it, its size.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read, Result};
-use std::iter::Peekable;
+
+use crate::smaps::Mapping;
 
 /// The address space of each, and what its address is a multiple of.
 pub const HEAP: u64 = 64 << 20;
@@ -14,8 +14,6 @@ pub const HEAP: u64 = 64 << 20;
 pub const WORDS: usize = 3;
 /// glibc makes eight arenas for each CPU at most, and this is four terabytes of them.
 const MOST: usize = 1 << 16;
-/// No line is longer: a path of 4,096 bytes, in which each may be told by four.
-const LONGEST_LINE: u64 = 32 << 10;
 /// How far from its first heap's beginning an arena may begin.
 const NEAR: u64 = 4096;
 
@@ -23,31 +21,30 @@ const NEAR: u64 = 4096;
 pub type Beginning = [u64; WORDS];
 
 /// The secondary arenas of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arenas {
     /// How many there are.
     pub count: u64,
+    /// Their heaps, in the order of their addresses.
+    pub heaps: Vec<Heap>,
+}
+
+impl Arenas {
     /// What is resident of their heaps, in bytes.
-    pub resident: u64,
+    pub fn resident(&self) -> u64 {
+        self.heaps.iter().map(|heap| heap.resident).sum()
+    }
 }
 
-/// What may be a heap.
+/// A heap, or what may be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Candidate {
-    base: u64,
+pub struct Heap {
+    /// Its first address.
+    pub base: u64,
     /// Where the part ends that can be read and written.
-    end: u64,
+    pub end: u64,
     /// What is resident of that, in bytes.
-    resident: u64,
-}
-
-/// One mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mapping {
-    start: u64,
-    end: u64,
-    kind: Kind,
-    resident: u64,
+    pub resident: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,29 +57,27 @@ enum Kind {
     Other,
 }
 
-/// The secondary arenas of the process whose smaps these are; `begins` reads how the memory at an address begins, which is asked of
-/// what may be a heap. `None` where it cannot be told: smaps cannot be read, or there is more than any process has.
-pub fn arenas(smaps: impl BufRead, mut begins: impl FnMut(u64) -> Option<Beginning>) -> Option<Arenas> {
+/// The secondary arenas of the process whose mappings these are; `begins` reads how the memory at an address begins, which is asked of
+/// what may be a heap. `None` where there is more than any process has.
+pub fn arenas(mappings: &[Mapping], mut begins: impl FnMut(u64) -> Option<Beginning>) -> Option<Arenas> {
     let mut looked_at = 0;
-    // Of each heap its arena's address, and what is resident of it.
+    // Each heap with its arena's address.
     let mut heaps = BTreeMap::new();
-    candidates(smaps, |candidate| {
+    candidates(mappings, |candidate| {
         looked_at += 1;
         let beginning = begins(candidate.base).filter(|beginning| is_heap(&candidate, beginning));
-        heaps.extend(beginning.map(|[arena, ..]| (candidate.base, (arena, candidate.resident))));
+        heaps.extend(beginning.map(|[arena, ..]| (candidate.base, (arena, candidate))));
         looked_at <= MOST
     })?;
     let first = |arena: u64| arena - arena % HEAP;
     // An arena is in its first heap, which knows no other.
     let is_arena = |arena: u64| heaps.get(&first(arena)).is_some_and(|&(own, _)| own == arena);
-    let ours = heaps.iter().filter(|(_, (arena, _))| is_arena(*arena));
-    Some(ours.fold(Arenas::default(), |sum, (&base, &(arena, resident))| Arenas {
-        count: sum.count + u64::from(first(arena) == base),
-        resident: sum.resident + resident,
-    }))
+    let ours: Vec<_> = heaps.values().filter(|(arena, _)| is_arena(*arena)).collect();
+    let count = ours.iter().filter(|(arena, heap)| first(*arena) == heap.base).count() as u64;
+    Some(Arenas { count, heaps: ours.into_iter().map(|(_, heap)| *heap).collect() })
 }
 
-fn is_heap(candidate: &Candidate, &[arena, before, size]: &Beginning) -> bool {
+fn is_heap(candidate: &Heap, &[arena, before, size]: &Beginning) -> bool {
     let offset = arena % HEAP;
     let is_first = arena - offset == candidate.base;
     let is_linked = if is_first { before == 0 } else { before != 0 && before.is_multiple_of(HEAP) };
@@ -90,12 +85,11 @@ fn is_heap(candidate: &Candidate, &[arena, before, size]: &Beginning) -> bool {
     is_of_an_arena && is_linked && size > 0 && size <= candidate.end - candidate.base
 }
 
-/// Tells `found` of each, until that is false: then, and where smaps cannot be read, the answer is `None`.
-fn candidates(smaps: impl BufRead, mut found: impl FnMut(Candidate) -> bool) -> Option<()> {
-    let mut lines = lines(smaps).peekable();
-    let mut open: Option<Candidate> = None;
-    while let Some(mapping) = next_mapping(&mut lines)? {
-        let Mapping { mut start, end, kind, mut resident } = mapping;
+/// Tells `found` of each, until that is false: then the answer is `None`.
+fn candidates(mappings: &[Mapping], mut found: impl FnMut(Heap) -> bool) -> Option<()> {
+    let mut open: Option<Heap> = None;
+    for mapping in mappings {
+        let (mut start, end, kind, mut resident) = (mapping.start, mapping.end, kind(mapping), mapping.resident);
         // A heap that is full may go on in the next one without a seam.
         loop {
             if open.is_some_and(|heap| heap.end != start) {
@@ -106,7 +100,7 @@ fn candidates(smaps: impl BufRead, mut found: impl FnMut(Candidate) -> bool) -> 
                 // What is resident below the multiple is not known: as much as there is room for.
                 let Some(base) = base else { break };
                 resident = resident.saturating_sub(base - start);
-                open = Some(Candidate { base, end: base, resident: 0 });
+                open = Some(Heap { base, end: base, resident: 0 });
                 start = base;
             }
             let Some(heap) = &mut open else { break };
@@ -140,63 +134,20 @@ fn candidates(smaps: impl BufRead, mut found: impl FnMut(Candidate) -> bool) -> 
     Some(())
 }
 
-/// The next mapping, the outer `None` where its lines cannot be read, the inner one after the last.
-fn next_mapping<L: Iterator<Item = Result<String>>>(lines: &mut Peekable<L>) -> Option<Option<Mapping>> {
-    let mut mapping = loop {
-        match lines.next() {
-            None => return Some(None),
-            Some(line) => {
-                if let Some(mapping) = Mapping::of(&line.ok()?) {
-                    break mapping;
-                }
-            }
-        }
-    };
-    while let Some(line) = lines.next_if(|line| line.as_ref().is_ok_and(|line| Mapping::of(line).is_none())) {
-        if let Some(kilobytes) = line.ok()?.strip_prefix("Rss:").and_then(|rest| rest.trim().strip_suffix(" kB")) {
-            mapping.resident = kilobytes.parse::<u64>().ok()?.saturating_mul(1024).min(mapping.end - mapping.start);
-        }
+fn kind(mapping: &Mapping) -> Kind {
+    // From 2.39 on glibc may name what is its own.
+    let is_nameless = mapping.name.is_empty() || mapping.name == "[anon: glibc: malloc arena]";
+    match mapping.permissions.as_str() {
+        "rw-p" if mapping.inode == 0 && is_nameless => Kind::Open,
+        "---p" if mapping.inode == 0 && is_nameless => Kind::Closed,
+        _ => Kind::Other,
     }
-    Some(Some(mapping))
-}
-
-impl Mapping {
-    /// What a mapping's first line says; `None` = it is none.
-    fn of(line: &str) -> Option<Mapping> {
-        let (range, rest) = line.split_once(' ')?;
-        let (start, end) = range.split_once('-')?;
-        let number = |text| u64::from_str_radix(text, 16).ok();
-        let (start, end) = (number(start)?, number(end).filter(|&end| end > number(start).unwrap_or(u64::MAX))?);
-        let mut words = rest.split_ascii_whitespace();
-        let (permissions, inode) = (words.next()?, words.nth(2)?);
-        // From 2.39 on glibc may name what is its own.
-        let rest = words.next().unwrap_or_default();
-        let is_anonymous = inode == "0" && (rest.is_empty() || line.ends_with("[anon: glibc: malloc arena]"));
-        let kind = match permissions {
-            "rw-p" if is_anonymous => Kind::Open,
-            "---p" if is_anonymous => Kind::Closed,
-            _ => Kind::Other,
-        };
-        Some(Mapping { start, end, kind, resident: 0 })
-    }
-}
-
-/// Lines, none of which may be without end. What is not text is replaced.
-fn lines(mut text: impl BufRead) -> impl Iterator<Item = Result<String>> {
-    std::iter::from_fn(move || {
-        let mut line = Vec::new();
-        match text.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line) {
-            Ok(0) => None,
-            Ok(_) if line.len() as u64 == LONGEST_LINE => Some(Err(std::io::ErrorKind::InvalidData.into())),
-            Ok(_) => Some(Ok(String::from_utf8_lossy(line.trim_ascii_end()).into_owned())),
-            Err(error) => Some(Err(error)),
-        }
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::smaps::mappings;
 
     const BASE: u64 = 0x7f00_0000_0000;
     const KB: u64 = 1024;
@@ -221,7 +172,7 @@ mod tests {
     }
 
     fn found(smaps: &str) -> Option<(u64, u64)> {
-        arenas(smaps.as_bytes(), first).map(|arenas| (arenas.count, arenas.resident))
+        arenas(&mappings(smaps.as_bytes()).ok()?, first).map(|arenas| (arenas.count, arenas.resident()))
     }
 
     #[test]
@@ -284,7 +235,9 @@ mod tests {
             1 => Some([BASE + 0x30, BASE, 4096]),
             _ => Some([BASE + 9 * HEAP + 0x30, BASE, 4096]),
         };
-        assert_eq!(arenas(smaps.as_bytes(), begins), Some(Arenas { count: 1, resident: 3 * MB }));
+        let arenas = arenas(&mappings(smaps.as_bytes()).expect("mappings"), begins).expect("arenas");
+        assert_eq!((arenas.count, arenas.resident()), (1, 3 * MB));
+        assert_eq!(arenas.heaps.iter().map(|heap| heap.base).collect::<Vec<_>>(), [BASE, BASE + HEAP]);
     }
 
     #[test]
@@ -301,7 +254,8 @@ mod tests {
             Some([BASE + 0x10_0000, 0, 4096]),
             Some([u64::MAX; WORDS]),
         ] {
-            assert_eq!(arenas(smaps.as_bytes(), |_| beginning), Some(Arenas::default()), "{beginning:x?}");
+            let mappings = mappings(smaps.as_bytes()).expect("mappings");
+            assert_eq!(arenas(&mappings, |_| beginning), Some(Arenas::default()), "{beginning:x?}");
         }
     }
 
@@ -332,11 +286,9 @@ mod tests {
             for byte in [b' ', b'x', 0xff] {
                 let mut changed = smaps.clone().into_bytes();
                 changed[at] = byte;
-                let arenas = arenas(changed.as_slice(), first);
-                assert!(
-                    arenas.is_none_or(|arenas| arenas.count <= 2 && arenas.resident <= 2 * HEAP),
-                    "{at}: {arenas:?}"
-                );
+                let arenas = mappings(changed.as_slice()).ok().and_then(|mappings| arenas(&mappings, first));
+                let is_sound = arenas.as_ref().is_none_or(|arenas| arenas.count <= 2 && arenas.resident() <= 2 * HEAP);
+                assert!(is_sound, "{at}: {arenas:?}");
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::{memory, units};
 
 /// Where preloads are named for all programs (ld.so(8)).
-const SYSTEM_PRELOADS: &str = "/etc/ld.so.preload";
+pub const SYSTEM_PRELOADS: &str = "/etc/ld.so.preload";
 /// Of getauxval(3): the path that was executed.
 const AT_EXECFN: u64 = 31;
 

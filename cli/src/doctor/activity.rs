@@ -122,14 +122,14 @@ fn verdict(target: &Target, report: &Report, findings: &mut Findings) {
 
 /// A runtime whose garbage the library can have collected.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Runtime {
+pub enum Runtime {
     Python,
     Node,
     Ruby,
 }
 
 /// The program's, by its own name and those of its libraries.
-fn runtime(target: &Target) -> Option<Runtime> {
+pub fn runtime(target: &Target) -> Option<Runtime> {
     let program = target.process.exe().unwrap_or_default();
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let has = |name: &str, library: &str| {

@@ -43,17 +43,27 @@ pub struct Findings {
     about: String,
     pid: Option<i32>,
     list: Vec<Finding>,
+    /// Advice, each with the bytes that it is about.
+    advice: Vec<(u64, String)>,
 }
 
 impl Findings {
     /// None yet.
     pub fn of(about: String, pid: Option<i32>) -> Self {
-        Self { about: units::printable(&about), pid, list: Vec::new() }
+        Self { about: units::printable(&about), pid, list: Vec::new(), advice: Vec::new() }
     }
 
     /// One more. The text may have parts from outside.
     pub fn add(&mut self, subject: &'static str, level: Level, text: String) {
         self.list.push(Finding { subject, level, text: units::printable(&text) });
+    }
+
+    /// What one could do about `bytes` of memory. Told after all else, the most useful first; what is told already is not told again.
+    pub fn advise(&mut self, bytes: u64, text: String) {
+        let text = units::printable(&text);
+        if !self.advice.iter().any(|(_, told)| *told == text) {
+            self.advice.push((bytes, text));
+        }
     }
 
     /// What the ELF file says.
@@ -80,7 +90,10 @@ impl Findings {
     }
 
     /// Prints them all.
-    pub fn show(&self, as_json: bool) {
+    pub fn show(mut self, as_json: bool) {
+        self.advice.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let advice = self.advice.drain(..).map(|(_, text)| Finding { subject: "advice", level: Level::Info, text });
+        self.list.extend(advice);
         if as_json {
             println!("{}", json!({ "version": 1, "about": self.about, "pid": self.pid, "findings": self.list }));
             return;

@@ -1,77 +1,68 @@
-//! Where the memory is: of the process, and of the cgroup that it is in.
-
-use procfs::process::MMapPath;
+//! Where the memory of the process is: what RSS consists of, and what of it is locked, shared, swapped out or in huge pages.
 
 use super::findings::{Findings, Level};
-use crate::cgroup::Cgroup;
+use super::look::Look;
+use crate::composition::Part;
 use crate::target::Target;
-use crate::units;
+use crate::{allocator, units};
 
-/// From this share of the limit on, memory is short.
-const NEARLY_FULL: f64 = 0.9;
+/// Less than this is not worth a line.
+const WORTH_TELLING: u64 = 1 << 20;
 
 /// What RSS consists of.
-pub fn of_process(target: &Target, findings: &mut Findings) {
-    let status = &target.status;
-    let kilobytes = |size: Option<u64>| size.unwrap_or(0) * 1024;
-    let (anonymous, file, shared) = (kilobytes(status.rssanon), kilobytes(status.rssfile), kilobytes(status.rssshmem));
-    let heap = target.process.smaps().ok().map(|maps| {
-        let heap = maps.iter().filter(|map| matches!(map.pathname, MMapPath::Heap));
-        heap.filter_map(|map| map.extension.map.get("Anonymous")).sum::<u64>()
-    });
-    let parts = match heap {
-        Some(heap) => {
-            let other = anonymous.saturating_sub(heap);
-            format!("heap {} + other anonymous {}", units::bytes(heap), units::bytes(other))
+pub fn of(target: &Target, look: Option<&Look>, findings: &mut Findings) {
+    let Some(look) = look else { return by_status(target, findings) };
+    let malloc = allocator::name(target).unwrap_or_default();
+    let parts = look.composition.by_size().into_iter();
+    let parts: Vec<String> =
+        parts.map(|(part, bytes)| format!("{} {}", label(part, look, &malloc), units::bytes(bytes))).collect();
+    let text = format!("RSS {} = {}", units::bytes(look.composition.resident), parts.join(" + "));
+    findings.add("memory", Level::Info, text);
+    beside(look, findings);
+}
+
+/// What a part is called in a process with this malloc.
+fn label(part: Part, look: &Look, malloc: &str) -> String {
+    let is_glibc = malloc.starts_with(allocator::GLIBC);
+    match (part, look.arenas.as_ref().map(|arenas| arenas.count)) {
+        (Part::Arenas, Some(1)) => "one more arena".into(),
+        (Part::Arenas, Some(count)) => format!("{} more arenas", units::count(count)),
+        // Other allocators take theirs by mmap, which nothing tells apart.
+        (Part::Other, _) if allocator::is_known(malloc) => format!("{malloc} and other anonymous"),
+        (Part::MainHeap, _) if !is_glibc => "heap by brk".into(),
+        _ => part.name().into(),
+    }
+}
+
+/// What is true of some of it, whichever part that is in.
+fn beside(look: &Look, findings: &mut Findings) {
+    let sum = &look.composition;
+    let mut said = Vec::new();
+    let mut say = |bytes: u64, words: &str| {
+        if bytes >= WORTH_TELLING {
+            said.push(format!("{} {words}", units::bytes(bytes)));
         }
-        None => format!("anonymous {}", units::bytes(anonymous)),
     };
-    let total = units::bytes(anonymous + file + shared);
-    let (file, shared) = (units::bytes(file), units::bytes(shared));
-    findings.add("memory", Level::Info, format!("RSS {total} = {parts} + files {file} + shared {shared}"));
-}
-
-/// The cgroup beside the process: its growth may be something else altogether.
-pub fn of_cgroup(target: &Target, findings: &mut Findings) {
-    let Some(group) = Cgroup::of(target) else { return };
-    let limit = group.limit.map_or(", no limit".into(), |limit| format!(" of {}", units::bytes(limit)));
-    let part = |size: Option<u64>| size.map_or("?".into(), units::bytes);
-    let text = format!(
-        "{}{limit}: anonymous {}, page cache {}, kernel {}; {} (v{})",
-        units::bytes(group.current),
-        part(group.anonymous),
-        part(group.page_cache),
-        part(group.kernel),
-        group.path.display(),
-        group.version,
-    );
-    let full = group.limit.is_some_and(|limit| group.current as f64 > NEARLY_FULL * limit as f64);
-    findings.add("cgroup", if full { Level::Warning } else { Level::Info }, text);
-    others(&group, target.pid, findings);
-    if group.page_cache.is_some_and(|cache| cache > group.current / 2) {
-        let text = "most of it is page cache: files that were read or written, by whichever process; the kernel takes it \
-                    back when memory is short, and no trim changes it";
-        findings.add("cgroup", Level::Info, text.into());
+    say(sum.huge, "in transparent huge pages");
+    say(sum.locked, "locked");
+    say(sum.shared_anonymous, "shared with processes that were forked from it, or it from them");
+    say(sum.hugetlb, "beside RSS in pages of hugetlbfs");
+    say(sum.swapped, "swapped out");
+    if sum.proportional + WORTH_TELLING < sum.resident {
+        said.push(format!("PSS is {}", units::bytes(sum.proportional)));
     }
-    if group.kernel.is_some_and(|kernel| kernel > group.current / 2) {
-        let text = "most of it is the kernel's own: what it remembers of files, and of processes that come and go (exec \
-                    probes); no trim changes it";
-        findings.add("cgroup", Level::Info, text.into());
+    if !said.is_empty() {
+        findings.add("memory", Level::Info, format!("of it {}", said.join(", ")));
     }
 }
 
-/// The processes beside `pid`.
-fn others(group: &Cgroup, pid: i32, findings: &mut Findings) {
-    let (own, others): (Vec<_>, Vec<_>) = group.processes.iter().partition(|process| process.pid == pid);
-    let Some(largest) = others.iter().max_by_key(|process| process.anonymous) else { return };
-    let text = format!(
-        "{} processes with {} of anonymous RSS, this one {}; the largest other is {} ({}) with {}",
-        group.processes.len(),
-        units::bytes(group.processes.iter().map(|process| process.anonymous).sum()),
-        units::bytes(own.iter().map(|process| process.anonymous).sum()),
-        largest.pid,
-        largest.name,
-        units::bytes(largest.anonymous),
-    );
-    findings.add("cgroup", Level::Info, text);
+/// What everybody may know.
+fn by_status(target: &Target, findings: &mut Findings) {
+    let kilobytes = |size: Option<u64>| size.unwrap_or(0) * 1024;
+    let status = &target.status;
+    let parts = [status.rssanon, status.rssfile, status.rssshmem].map(kilobytes);
+    let [anonymous, files, shared] = parts.map(units::bytes);
+    let total = units::bytes(parts.iter().sum());
+    let text = format!("RSS {total} = anonymous {anonymous} + files {files} + shared {shared}");
+    findings.add("memory", Level::Info, text);
 }
