@@ -73,14 +73,18 @@ pub fn name(target: &Target) -> Option<String> {
     own.and_then(|file| cached(target, file, defined)).or_else(|| libc(target))
 }
 
+/// glibc, as it is mapped into a process.
+pub fn libc_file(target: &Target) -> Option<&Mapped> {
+    target.files.iter().flatten().find(|file| {
+        let name = file.name();
+        name == "libc.so.6" || (name.starts_with("libc-2.") && name.ends_with(".so"))
+    })
+}
+
 /// The libc of a process, such as `glibc-2.36` or `musl`.
 pub fn libc(target: &Target) -> Option<String> {
     let files = target.files.as_ref()?;
-    let glibc = files.iter().find(|file| {
-        let name = file.name();
-        name == "libc.so.6" || (name.starts_with("libc-2.") && name.ends_with(".so"))
-    });
-    if let Some(file) = glibc {
+    if let Some(file) = libc_file(target) {
         return Some(match cached(target, file, glibc_version) {
             Some(version) => format!("{GLIBC}-{version}"),
             None => GLIBC.to_owned(),

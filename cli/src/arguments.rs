@@ -131,6 +131,12 @@ pub struct Doctor {
     /// Write JSON
     #[arg(long)]
     pub json: bool,
+    /// Have the process, which needs no library for it, trim once, by gdb, and tell what that brought
+    #[arg(long = "try", requires = "pid", conflicts_with = "program")]
+    pub attempt: bool,
+    /// Do not ask before that
+    #[arg(long, requires = "attempt")]
+    pub yes: bool,
     /// The process
     #[arg(value_name = "PID", value_parser = pid, required_unless_present = "program", conflicts_with = "program")]
     pub pid: Option<i32>,

@@ -9,8 +9,11 @@ use crate::smaps::Mapping;
 
 /// What a page of any of these machines is a multiple of.
 const PAGE: u64 = 4096;
-/// Beginnings that are read of one process at most: those of a gigabyte of which nothing is known.
-const MOST_READ: usize = 1 << 18;
+/// So many places of one process are looked at: the pages of four gigabytes of which nothing is known.
+const MOST_LOOKS: u64 = 1 << 20;
+/// And of a mapping so many for each page that is in memory, some more for small ones: most of a large one may never have been touched.
+const LOOKS_A_PAGE: u64 = 16;
+const SOME_LOOKS: u64 = 256;
 /// HotSpot puts a heap that its compressed pointers can reach below this address (CompressedOops::ptrs_base, 32 GiB).
 const JAVA_HEAP_ENDS: u64 = 32 << 30;
 /// V8's pages begin at multiples of this (kPageSizeBits = 18), and what is too large for one does, too.
@@ -156,7 +159,7 @@ pub fn composition(
     facts: &Facts,
     read: impl FnMut(u64, &mut [u8]) -> bool,
 ) -> Composition {
-    let mut look = Look { heaps, facts, read, left: MOST_READ };
+    let mut look = Look { heaps, facts, read, left: MOST_LOOKS };
     let mut sum = Composition::default();
     for mapping in mappings {
         sum.resident += mapping.resident;
@@ -185,8 +188,8 @@ struct Look<'a, R> {
     heaps: &'a [Heap],
     facts: &'a Facts,
     read: R,
-    /// How many beginnings may still be read.
-    left: usize,
+    /// How many places may still be looked at.
+    left: u64,
 }
 
 impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
@@ -231,7 +234,10 @@ impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
     /// Goes through private memory of no file, in which the kernel may have joined what belongs to several.
     fn walk(&mut self, mapping: &Mapping, sum: &mut Composition) {
         let (mut at, mut rest) = (mapping.start, mapping.resident);
-        while at < mapping.end {
+        let mut looks =
+            (mapping.resident / PAGE).saturating_mul(LOOKS_A_PAGE).saturating_add(SOME_LOOKS).min(self.left);
+        while at < mapping.end && looks > 0 {
+            (looks, self.left) = (looks - 1, self.left - 1);
             let (part, length) = self.begins(at, mapping.end).unwrap_or((Part::Other, PAGE));
             if part != Part::Other {
                 let share = u128::from(mapping.resident) * u128::from(length) / u128::from(mapping.size());
@@ -280,7 +286,6 @@ impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
     }
 
     fn words<const N: usize>(&mut self, at: u64) -> Option<[u64; N]> {
-        self.left = self.left.checked_sub(1)?;
         let mut bytes = [[0; 8]; N];
         (self.read)(at, bytes.as_flattened_mut()).then(|| bytes.map(u64::from_ne_bytes))
     }
@@ -322,4 +327,96 @@ fn v8_page(&[size, _, heap, first, last]: &[u64; 5], at: u64, end: u64) -> Optio
     let is_page = size >= PAGE && size.is_multiple_of(PAGE) && size <= end - at;
     let is_sound = heap > PAGE && first > at && first < at + V8_PAGE && first < last && last <= at + size;
     (at.is_multiple_of(V8_PAGE) && is_page && is_sound).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+    const BASE: u64 = 0x7f00_0000_0000;
+
+    fn mapping(start: u64, size: u64, resident: u64) -> Mapping {
+        let (permissions, end) = ("rw-p".into(), start + size);
+        Mapping { start, end, permissions, resident, anonymous: resident, ..Mapping::default() }
+    }
+
+    fn of(mapping: Mapping, facts: &Facts, read: impl FnMut(u64, &mut [u8]) -> bool) -> Vec<(Part, u64)> {
+        composition(&[mapping], &[], facts, read).by_size()
+    }
+
+    /// Blocks of a megabyte, one behind the other, from `BASE` on.
+    fn blocks(at: u64, bytes: &mut [u8]) -> bool {
+        bytes.fill(0);
+        if (at - BASE).is_multiple_of(MB) {
+            bytes[8..16].copy_from_slice(&(MB | 2).to_ne_bytes());
+        }
+        true
+    }
+
+    #[test]
+    fn blocks_that_the_kernel_has_joined_are_told_from_the_rest() {
+        let facts = Facts { glibc: true, ..Facts::default() };
+        let joined = mapping(BASE, 4 * MB + PAGE, 4 * MB + PAGE);
+        assert_eq!(of(joined.clone(), &facts, blocks), [(Part::Blocks, 4 * MB), (Part::Other, PAGE)]);
+        // A block that does not end in the mapping is none, and other programs have none.
+        let short = of(mapping(BASE, MB - PAGE, MB - PAGE), &facts, blocks);
+        assert_eq!(short, [(Part::Other, MB - PAGE)]);
+        assert_eq!(of(joined, &Facts::default(), blocks), [(Part::Other, 4 * MB + PAGE)]);
+    }
+
+    #[test]
+    fn a_mapping_has_what_is_resident_of_it_and_no_more() {
+        let facts = Facts { glibc: true, ..Facts::default() };
+        assert_eq!(of(mapping(BASE, 2 * MB, MB), &facts, blocks), [(Part::Blocks, MB)]);
+        assert_eq!(of(mapping(BASE, 2 * MB, MB), &facts, |_, _| false), [(Part::Other, MB)]);
+    }
+
+    #[test]
+    fn names_and_places_are_known() {
+        let named = |name: &str| Mapping { name: name.into(), ..mapping(BASE, MB, MB) };
+        let java = Facts { java: true, ..Facts::default() };
+        let threads = Facts { stacks: vec![BASE + 5000], ..Facts::default() };
+        let of_file = Mapping { inode: 7, anonymous: PAGE, name: "/lib/x".into(), ..mapping(BASE, MB, MB) };
+        let shared =
+            Mapping { permissions: "rw-s".into(), inode: 7, name: "/dev/zero (deleted)".into(), ..of_file.clone() };
+        let code = Mapping { permissions: "rwxp".into(), ..mapping(BASE, MB, MB) };
+        for (mapping, facts, expected) in [
+            (named("[heap]"), Facts::default(), vec![(Part::MainHeap, MB)]),
+            (named("[stack]"), Facts::default(), vec![(Part::Stacks, MB)]),
+            (named("[anon: glibc: pthread stack: 7]"), Facts::default(), vec![(Part::Stacks, MB)]),
+            (mapping(BASE, MB, MB), threads, vec![(Part::Stacks, MB)]),
+            (mapping(0x7000_0000, MB, MB), java.clone(), vec![(Part::Java, MB)]),
+            (mapping(0x7000_0000, MB, MB), Facts::default(), vec![(Part::Other, MB)]),
+            (mapping(JAVA_HEAP_ENDS, MB, MB), java, vec![(Part::Other, MB)]),
+            (code, Facts::default(), vec![(Part::Code, MB)]),
+            (of_file, Facts::default(), vec![(Part::Files, MB - PAGE), (Part::Data, PAGE)]),
+            (shared, Facts::default(), vec![(Part::Shared, MB)]),
+        ] {
+            let what = format!("{mapping:?} {facts:?}");
+            assert_eq!(of(mapping, &facts, |_, _| false), expected, "{what}");
+        }
+    }
+
+    /// Reserved memory may be larger than what there is in the world.
+    #[test]
+    fn there_is_an_end_to_it() {
+        let facts = Facts { glibc: true, python: true, v8: true, ruby: true, ..Facts::default() };
+        let mut looked = 0;
+        let vast = mapping(BASE, 64 << 40, 8 * MB);
+        let found = of(vast, &facts, |_, bytes| {
+            looked += 1;
+            bytes.fill(0);
+            true
+        });
+        assert_eq!(found, [(Part::Other, 8 * MB)]);
+        assert!(looked < 1 << 20, "{looked}");
+        let vast: Vec<_> = (0..64).map(|number| mapping(BASE + (number << 38), 1 << 38, 1 << 38)).collect();
+        let mut looked = 0;
+        composition(&vast, &[], &facts, |_, _| {
+            looked += 1;
+            false
+        });
+        assert!(looked <= 8 * MOST_LOOKS, "{looked}");
+    }
 }

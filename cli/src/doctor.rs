@@ -15,8 +15,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::arguments::{Doctor, assignment, parsed};
+use crate::attempt::{Outcome, attempt};
 use crate::block::Unread;
 use crate::failure::Failure;
 use crate::options::{Options, TABLE};
@@ -26,12 +28,15 @@ use crate::{access, allocator, environment, run, sanitizer, status, units};
 use findings::{Findings, Level};
 use look::Look;
 
+/// Less than this, or a tenth of all, is not worth a library.
+const WORTH_TRIMMING: u64 = 4 << 20;
 /// `AT_SECURE` of getauxval(3).
 const AT_SECURE: u64 = 23;
 
 /// Examines a process or a program.
 pub fn doctor(arguments: &Doctor) -> Result<ExitCode, Failure> {
     let findings = match arguments.pid {
+        Some(pid) if arguments.attempt => tried(&Target::open(pid)?, arguments.yes)?,
         Some(pid) => process(&Target::open(pid)?),
         None => {
             let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
@@ -75,6 +80,38 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
         },
         Err(failure) => findings.add("library", Level::Problem, failure.to_string()),
     }
+    Ok(findings)
+}
+
+/// What one trim brings in a process.
+fn tried(target: &Target, is_agreed: bool) -> Result<Findings, Failure> {
+    let Outcome { before: [rss, anonymous], after: [rss_after, anonymous_after], took, stood } =
+        attempt(target, is_agreed)?;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
+    let mut findings = Findings::of(format!("process {} ({})", target.pid, target.name()), Some(target.pid));
+    let text = format!(
+        "RSS {} → {}, by malloc_trim(0) in {:.1} ms; with gdb the process stood still for {:.0} ms",
+        units::bytes(rss),
+        units::bytes(rss_after),
+        milliseconds(took),
+        milliseconds(stood)
+    );
+    findings.add("try", Level::Info, text);
+    let gain = anonymous.saturating_sub(anonymous_after);
+    let text = if gain >= WORTH_TRIMMING.max(anonymous / 10) {
+        format!(
+            "{} were free and held by malloc: the library gives back as much by itself, and the tops of arenas, which \
+             malloc_trim leaves (autotrim run -- CMD)",
+            units::bytes(gain)
+        )
+    } else {
+        format!(
+            "little was free that malloc_trim reaches: what is left is in use, at the tops of arenas, or not malloc's \
+             (autotrim doctor {})",
+            target.pid
+        )
+    };
+    findings.add("try", Level::Info, text);
     Ok(findings)
 }
 

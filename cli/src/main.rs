@@ -3,7 +3,8 @@
 //! - [`run`] starts a program with the library; [`program`] and [`access`] tell beforehand whether that can work.
 //! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
 //!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes; [`heaps`] knows the arenas of
-//!   glibc's malloc.
+//!   glibc's malloc, [`composition`] what else memory consists of, as [`smaps`] and [`pages`] show it.
+//! - [`attempt`] has a process trim that was not prepared for it, by a [`debugger`].
 //!
 //! What the library defines is included from its own source and not repeated: options, policy, the layout of the block.
 #![deny(missing_docs)]
@@ -18,13 +19,19 @@ mod options;
 #[allow(dead_code)]
 #[path = "../../src/pure.rs"]
 mod pure;
+// Pure but for registers.
+#[allow(dead_code, unused_imports)]
+#[path = "../../src/sys/handler/frame.rs"]
+mod frame;
 
 mod access;
 mod allocator;
 mod arguments;
+mod attempt;
 mod block;
 mod cgroup;
 mod composition;
+mod debugger;
 mod doctor;
 mod environment;
 mod failure;
@@ -44,7 +51,9 @@ mod status;
 mod symbols;
 mod tables;
 mod target;
+mod texts;
 mod trim;
+mod tunables;
 mod units;
 mod waits;
 

@@ -1,5 +1,7 @@
 //! The threads of a process, and what each waits for.
 
+use crate::frame;
+
 /// A thread, as `/proc/PID/task/TID/syscall` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thread {
@@ -11,6 +13,44 @@ pub struct Thread {
     pub arguments: [u64; 6],
     /// Where its stack ends; `None` while it runs.
     pub stack: Option<u64>,
+}
+
+impl Thread {
+    /// Whether it waits in a system call that malloc does not make.
+    pub fn waits(&self) -> bool {
+        let Some(call) = self.call else { return false };
+        // A lock of malloc's is waited for without a bit set, a condition or a semaphore with one (nptl/futex-internal.c).
+        let command = self.arguments[1] as i32 & libc::FUTEX_CMD_MASK;
+        match call {
+            libc::SYS_futex => command == libc::FUTEX_WAIT_BITSET,
+            // Which goes on with a poll, a sleep, or a futex until a time, where something has interrupted that (restart_syscall(2)).
+            libc::SYS_restart_syscall => true,
+            libc::SYS_nanosleep | libc::SYS_clock_nanosleep | libc::SYS_rt_sigtimedwait | libc::SYS_waitid => true,
+            call => frame::is_wait(call),
+        }
+    }
+}
+
+/// Whether a thread of process `pid` waits for something that no signal interrupts, as all of a frozen one do: it would not stop.
+pub fn is_stuck(pid: i32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut states = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        // Its name, in parentheses, may have any letters.
+        stat.rsplit_once(") ")?.1.chars().next()
+    });
+    states.any(|state| state == 'D')
+}
+
+/// Where the mapping ends that has this address.
+pub fn stack_end(pid: i32, address: u64) -> Option<u64> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    maps.lines().find_map(|line| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        let (start, end) = (number(start)?, number(end)?);
+        (start..end).contains(&address).then_some(end)
+    })
 }
 
 /// The threads of process `pid`, those that can be read, the first one first.
@@ -52,6 +92,31 @@ mod tests {
         let expected =
             Thread { id: 7, call: Some(281), arguments: [3, 0x7f1, 0x80, 0xffff_ffff, 0, 8], stack: Some(0x7ffd_1234) };
         assert_eq!(parse(7, line), expected);
+    }
+
+    #[test]
+    fn a_lock_of_malloc_is_no_wait() {
+        let futex = |command: u64| Thread {
+            id: 7,
+            call: Some(libc::SYS_futex),
+            arguments: [0, command, 2, 0, 0, 0],
+            stack: None,
+        };
+        // FUTEX_WAIT_PRIVATE, as malloc does; FUTEX_WAIT_BITSET_PRIVATE, with and without FUTEX_CLOCK_REALTIME.
+        assert!(!futex(0x80).waits());
+        assert!(futex(0x89).waits() && futex(0x189).waits());
+        let call = |number| Thread { id: 7, call: Some(number), arguments: [0; 6], stack: None };
+        assert!(
+            call(libc::SYS_restart_syscall).waits()
+                && call(libc::SYS_epoll_wait).waits()
+                && call(libc::SYS_clock_nanosleep).waits()
+        );
+        for number in
+            [libc::SYS_madvise, libc::SYS_brk, libc::SYS_mmap, libc::SYS_munmap, libc::SYS_vfork, libc::SYS_write]
+        {
+            assert!(!call(number).waits(), "{number}");
+        }
+        assert!(!Thread { id: 7, call: None, arguments: [0; 6], stack: None }.waits());
     }
 
     #[test]

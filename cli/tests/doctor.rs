@@ -4,43 +4,21 @@ mod support;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use procfs::process::Process;
-use serde_json::Value;
 use support::common::gunicorn::{Gunicorn, Worker};
 use support::common::http::{Connection, get};
 use support::common::process::{children, clean_environment};
 use support::common::{LIMIT, library, python, root, servers, wait_within};
+use support::findings::{doctor, found, has};
+use support::group::Group;
 use support::{
     Finished, NO_USER, Running, as_another_user, autotrim, autotrim_with, copy, finish, finish_as_nobody, is_root,
     open_copy, open_directory, script, waiting_program,
 };
-
-/// The findings on one subject: level and text.
-fn found(finished: &Finished, subject: &str) -> Vec<(String, String)> {
-    let document = finished.json();
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    let all = document["findings"].as_array().expect("findings");
-    let matching = all.iter().filter(|finding| finding["subject"] == subject);
-    matching.map(|finding| (text(&finding["level"]), text(&finding["text"]))).collect()
-}
-
-#[track_caller]
-fn has(finished: &Finished, subject: &str, level: &str, words: &str) {
-    let found = found(finished, subject);
-    assert!(
-        found.iter().any(|(l, text)| l == level && text.contains(words)),
-        "{subject} {found:?}\n{}",
-        finished.stdout
-    );
-}
-
-fn doctor(pid: u32) -> Finished {
-    autotrim_with(["doctor", "--json", &pid.to_string()])
-}
 
 fn doctor_of_program(program: impl AsRef<Path>) -> Finished {
     finish(autotrim().args(["doctor", "--json", "--library"]).arg(library()).arg("--").arg(program.as_ref()))
@@ -93,35 +71,6 @@ fn what_becomes_of_garbage_is_told() {
     }
 }
 
-/// A cgroup of its own for memory, at the root of the hierarchy; `None` where there can be none.
-struct Group(PathBuf);
-
-impl Group {
-    fn new() -> Option<Group> {
-        let name = format!("autotrim-test-{}", std::process::id());
-        let of = |root: &str| {
-            let group = Path::new(root).join(&name);
-            std::fs::create_dir(&group).ok()?;
-            // Not there where the hierarchy does not account memory.
-            let group = Group(group);
-            group.0.join("memory.stat").exists().then_some(group)
-        };
-        of("/sys/fs/cgroup/memory").or_else(|| of("/sys/fs/cgroup"))
-    }
-
-    /// Runs a command in it.
-    fn start(&self, command: &str) -> Running {
-        let line = format!("echo $$ > {}/cgroup.procs && {command}", self.0.display());
-        Running::start(Command::new("sh").args(["-c", &line]))
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        wait_within(LIMIT, "the end of its processes", || std::fs::remove_dir(&self.0).ok());
-    }
-}
-
 /// Its processes have little, and a limit would be reached all the same.
 #[test]
 fn a_cgroup_full_of_page_cache_is_told_from_a_process_that_grows() {
@@ -139,7 +88,7 @@ fn a_cgroup_full_of_page_cache_is_told_from_a_process_that_grows() {
             .any(|(_, text)| text.starts_with("most of it is page cache"))
             .then_some(finished)
     });
-    has(&finished, "cgroup", "info", &format!("{} (v", group.0.display()));
+    has(&finished, "cgroup", "info", &format!("{} (v", group.path().display()));
     has(&finished, "cgroup", "info", "of anonymous RSS, this one ");
     has(&finished, "cgroup", "info", " the largest other is ");
 }

@@ -4,8 +4,15 @@
 #[path = "unit/pure.rs"]
 mod pure;
 
+// Pure but for registers.
+#[allow(unused_imports)]
+#[path = "../../src/sys/handler/frame.rs"]
+mod frame;
+
 #[path = "../src/composition.rs"]
 mod composition;
+#[path = "../src/debugger.rs"]
+mod debugger;
 #[path = "../src/heaps.rs"]
 mod heaps;
 #[path = "../src/memory.rs"]
@@ -14,6 +21,8 @@ mod memory;
 mod pages;
 #[path = "../src/smaps.rs"]
 mod smaps;
+#[path = "../src/texts.rs"]
+mod texts;
 #[path = "../src/waits.rs"]
 mod waits;
 

@@ -9,7 +9,7 @@ use crate::composition::Part;
 use crate::pages::Pages;
 use crate::smaps::Mapping;
 use crate::target::Target;
-use crate::units;
+use crate::{texts, units};
 
 /// How one is known.
 enum Mark {
@@ -54,7 +54,7 @@ const KNOWN: [Known; 8] = [
         holder: "mimalloc is the program's malloc",
         is_malloc: true,
         variable: "MIMALLOC_PURGE_DELAY",
-        switch: "MIMALLOC_PURGE_DELAY=0 has it give back at once what is freed, which costs CPU time",
+        switch: "MIMALLOC_PURGE_DELAY=0 (before 2.1 MIMALLOC_RESET_DELAY=0) has it give back at once what is freed, which costs CPU time",
     },
     Known {
         mark: Mark::File("libtcmalloc"),
@@ -82,7 +82,7 @@ const KNOWN: [Known; 8] = [
         holder: "{file} has a mimalloc of its own",
         is_malloc: false,
         variable: "MIMALLOC_PURGE_DELAY",
-        switch: "MIMALLOC_PURGE_DELAY=0 has it give back at once what is freed, which costs CPU time",
+        switch: "MIMALLOC_PURGE_DELAY=0 (before 2.1 MIMALLOC_RESET_DELAY=0) has it give back at once what is freed, which costs CPU time",
     },
     Known {
         mark: Mark::Program("mariadbd"),
@@ -102,13 +102,12 @@ const KNOWN: [Known; 8] = [
 
 /// Less than this in memory of which nothing is known is not worth an advice.
 const WORTH_ADVICE: u64 = 4 << 20;
-/// The end of the variable's name, with what ends the text.
-const CONFIGURATION: &[u8] = b"MALLOC_CONF\0";
 /// So much of files is looked through at a time, and the next time so much of it again, for what lies across.
 const PIECE: usize = 256 << 10;
 const AGAIN: usize = 64;
-/// And so much of a process at most.
+/// And so much of a process at most, of its memory and of its address space.
 const MOST: usize = 1 << 30;
+const MOST_SPACE: u64 = 16 << 30;
 
 /// What was found: who, and what helps; the variable that has been set already.
 struct Found {
@@ -149,8 +148,8 @@ fn found(target: &Target, mappings: &[Mapping]) -> Vec<Found> {
     let program = program.file_name().unwrap_or_default().to_string_lossy();
     let of_program = KNOWN.iter().filter(|known| matches!(known.mark, Mark::Program(name) if name == program));
     let of_program: Vec<Found> = of_program.map(|known| tell(known, "", "")).collect();
-    let texts = texts(target.pid, mappings);
-    let of_files = texts.iter().filter_map(|(file, texts)| {
+    let of_files = texts_of(target.pid, mappings);
+    let of_files = of_files.iter().filter_map(|(file, texts)| {
         KNOWN.iter().find_map(|known| {
             let variable = match known.mark {
                 Mark::File(prefix) => file.starts_with(prefix).then_some(""),
@@ -177,25 +176,28 @@ impl Texts {
         for known in &KNOWN {
             if let Mark::Text(text) = known.mark
                 && !self.marks.contains(&text)
-                && contains(piece, text)
+                && texts::contains(piece, text)
             {
                 self.marks.push(text);
             }
         }
-        self.variable = self.variable.take().or_else(|| variable(piece));
+        self.variable = self.variable.take().or_else(|| texts::jemalloc_variable(piece));
     }
 }
 
 /// By name, what stands in the files that a process has mapped for itself, as far as they are in memory.
-fn texts(pid: i32, mappings: &[Mapping]) -> BTreeMap<String, Texts> {
+fn texts_of(pid: i32, mappings: &[Mapping]) -> BTreeMap<String, Texts> {
     let mut found: BTreeMap<String, Texts> = BTreeMap::new();
     let (mut pages, mut left, mut piece) = (Pages::of(pid), MOST, vec![0; PIECE]);
     let is_file =
         |mapping: &&Mapping| mapping.inode != 0 && mapping.permissions.starts_with("r-") && mapping.resident > 0;
+    let mut space = MOST_SPACE;
     for mapping in mappings.iter().filter(is_file) {
+        let size = mapping.size().min(space);
+        space -= size;
         let name = mapping.name.rsplit('/').next().unwrap_or_default();
         let texts = found.entry(units::printable(name)).or_default();
-        for run in pages.present(mapping.start, mapping.end) {
+        for run in pages.present(mapping.start, mapping.start + size) {
             let mut at = run.start;
             while at < run.end && left > 0 {
                 let length = PIECE.min((run.end - at) as usize);
@@ -209,26 +211,4 @@ fn texts(pid: i32, mappings: &[Mapping]) -> BTreeMap<String, Texts> {
         }
     }
     found
-}
-
-fn contains(piece: &[u8], text: &[u8]) -> bool {
-    positions(piece, text).next().is_some()
-}
-
-fn positions<'a>(piece: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = text[0];
-    let starts = piece.iter().enumerate().filter(move |(_, byte)| **byte == first).map(|(at, _)| at);
-    starts.filter(move |&at| piece[at..].starts_with(text))
-}
-
-/// The variable of a jemalloc with a prefix, or without one.
-fn variable(piece: &[u8]) -> Option<String> {
-    positions(piece, CONFIGURATION).find_map(|at| {
-        let prefix = piece[..at].iter().rev().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'_').count();
-        let begins = at - prefix;
-        // A text of its own, and not the end of a sentence.
-        let is_whole = begins > 0 && piece[begins - 1] == 0;
-        let name = &piece[begins..at + CONFIGURATION.len() - 1];
-        is_whole.then(|| String::from_utf8_lossy(name).into_owned())
-    })
 }

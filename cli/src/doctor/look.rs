@@ -1,9 +1,7 @@
 //! One look at the memory of a process, which several findings are drawn from.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
-use std::os::unix::ffi::OsStrExt;
 
 use super::activity::{self, Runtime};
 use crate::allocator;
@@ -12,10 +10,7 @@ use crate::heaps::{self, Arenas, WORDS};
 use crate::pages::Pages;
 use crate::smaps::{self, Mapping};
 use crate::target::Target;
-use crate::waits;
-
-/// The tunable that may make heaps of another size.
-const HUGETLB: &[u8] = b"glibc.malloc.hugetlb=";
+use crate::{tunables, waits};
 
 /// What was seen.
 pub struct Look {
@@ -43,7 +38,7 @@ impl Look {
             stacks: waits::threads(target.pid).iter().filter_map(|thread| thread.stack).collect(),
         };
         let mut pages = Pages::of(target.pid);
-        let arenas = if facts.glibc && has_usual_heaps(target)? {
+        let arenas = if facts.glibc && !tunables::has_huge_heaps(target)? {
             heaps::arenas(&mappings, |address| {
                 let mut bytes = [[0; 8]; WORDS];
                 pages.read(address, bytes.as_flattened_mut()).then(|| bytes.map(u64::from_ne_bytes))
@@ -55,12 +50,4 @@ impl Look {
         let composition = composition(&mappings, heaps, &facts, |at, bytes| pages.read(at, bytes));
         Some(Look { mappings, arenas, composition })
     }
-}
-
-/// Whether glibc's malloc makes heaps of the usual size (manual/tunables.texi: with 0 and 1 it does); `None` where that cannot be read.
-fn has_usual_heaps(target: &Target) -> Option<bool> {
-    let environment = target.environment()?;
-    let tunables = environment.get(OsStr::new("GLIBC_TUNABLES")).map(|value| value.as_bytes()).unwrap_or_default();
-    let mut sizes = tunables.split(|&byte| byte == b':').filter_map(|tunable| tunable.strip_prefix(HUGETLB));
-    Some(sizes.all(|size| matches!(size, b"" | b"0" | b"1")))
 }

@@ -3,6 +3,8 @@
 
 #[path = "../../../tests/common/mod.rs"]
 pub mod common;
+pub mod findings;
+pub mod group;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
