@@ -5,6 +5,7 @@
 //!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes; [`heaps`] knows the arenas of
 //!   glibc's malloc, [`composition`] what else memory consists of, as [`smaps`] and [`pages`] show it.
 //! - [`attempt`] has a process trim that was not prepared for it, by a [`debugger`].
+//! - [`generate`] writes the manual pages and the completions, from the command line and the [`tables`] of `docs/`.
 //!
 //! What the library defines is included from its own source and not repeated: options, policy, the layout of the block.
 #![deny(missing_docs)]

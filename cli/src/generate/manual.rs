@@ -100,8 +100,8 @@ const PAGES: &[Page] = &[
     Page {
         command: "autotrim-plot",
         examples: &[("autotrim plot 4711 -o rss.svg", "RSS and floor over the requests of a process, as SVG.")],
-        environment: &[METRICS_DIR],
-        files: &[METRICS_FILE],
+        environment: &[],
+        files: &[("rss-PID.png", "the picture, where no other is named")],
     },
 ];
 
