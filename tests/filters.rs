@@ -8,12 +8,13 @@ mod fixture;
 use common::http::get;
 use common::log::Log;
 use common::opened::{open_copy, open_directory};
-use common::process::{children, clean_environment, end_with_this_test, send_signal};
+use common::process::{children, clean_environment, end_with_this_test, own_threads, send_signal};
 use common::stats::counts;
 use common::{LIMIT, free_port, library, python, servers, wait_within};
 use fixture::Fixture;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -188,6 +189,20 @@ fn is_unharmed_by_its_own_list(command: &[OsString], port: u16, signal: i32, cli
         // How many come depends on who is faster: a process that has its next request already does not wait.
         assert!(!Log::read(&stderr).event("trim").lines.is_empty(), "{action}: {text}");
     }
+}
+
+/// What an option asks for by name needs calls of its own, which nearly every filter allows: one thread, and no more of them with each wait.
+#[test]
+fn a_process_has_one_thread_for_its_period() {
+    let command = [python().into(), servers().join("worker.py").into(), "compute".into()];
+    let mut worker = filtered("kill", "refuse", [libc::SYS_ptrace], &command);
+    worker.env("AUTOTRIM_PERIOD", "1s").stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = worker.spawn().expect("filter_before_exec");
+    let mut lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
+    let running = Running { pid: child.id(), child };
+    assert!(lines.any(|line| line.expect("a line") == "computing"), "it has waited for six seconds, a tenth at a time");
+    wait_within(LIMIT, "a thread", || (!own_threads(running.pid).is_empty()).then_some(()));
+    assert_eq!(own_threads(running.pid).len(), 1);
 }
 
 fn gunicorn(worker: &str) {

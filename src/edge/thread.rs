@@ -162,7 +162,7 @@ pub fn resume(options: &Options) {
 extern "C" fn run(mask: *mut c_void) -> *mut c_void {
     threads::set_name(c"autotrim");
     process::with(|process| {
-        let (Some(runtime), thread) = (runtime(), sys::thread()) else { return };
+        let (Some(runtime), thread) = (runtime(), threads::own_id()) else { return };
         if process.outside.thread.compare_exchange(NO_MORE, thread, Relaxed, Relaxed).is_ok() {
             look_after(process, runtime);
         }
