@@ -54,6 +54,7 @@ use options::Options;
 use own::process;
 use own::runtime::{self, Runtime};
 use reclaim::duty;
+use sys::java::Java;
 use sys::node::Node;
 use sys::python::Python;
 use sys::ruby::Ruby;
@@ -90,10 +91,11 @@ fn start() {
     let python = if gc.auto || gc.python || has_pools { Python::find() } else { None };
     let node = if gc.auto || gc.node { Node::find() } else { None };
     let ruby = if gc.auto || gc.ruby { Ruby::find() } else { None };
+    let java = if gc.java { Java::find() } else { None };
     if node.is_some() {
         reclaim::node::begin();
     }
-    runtime::begin(Runtime { options, allocator, libc, python, node, ruby, stderr: files::stderr_identity() });
+    runtime::begin(Runtime { options, allocator, libc, python, node, ruby, java, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);
 }

@@ -235,11 +235,12 @@ pub const TABLE: &[Entry] = &[
     Entry {
         name: "AUTOTRIM_GC",
         default: "auto",
-        expected: "off, auto, or names of python, node and ruby, separated by commas",
+        expected: "off, auto, or names of python, node, ruby and java, separated by commas",
         #[cfg(test)]
         meaning: "auto = when it is quiet and a trim has left AUTOTRIM_GROWTH more than the last collection did, have CPython collect its \
-                  cyclic garbage, or Node or Ruby its garbage; python = before each trim; node, ruby = before each trim in quiet; names are \
-                  separated by commas; all as AUTOTRIM_OVERHEAD can pay for the pause",
+                  cyclic garbage, or Node or Ruby its garbage; python = before each trim; node, ruby = before each trim in quiet; java = \
+                  Java its garbage when auto would, on a thread of our own; names are separated by commas; all as \
+                  AUTOTRIM_OVERHEAD can pay for the pause",
         set: |options, value| values::gc(value).map(|gc| options.gc = gc),
         told: Never,
     },
@@ -299,7 +300,7 @@ impl Options {
     pub fn new(program: &'static [u8]) -> Options {
         let mut options = Options {
             rules: Rules::default(),
-            gc: Gc { auto: false, python: false, node: false, ruby: false },
+            gc: Gc::default(),
             pools: false,
             pressure: Setting::Off,
             watch: Watch::Unset,

@@ -229,11 +229,13 @@ fn garbage_is_collected_of_runtimes_by_their_names() {
         gc(value).gc.write(&mut line);
         String::from_utf8(line.as_bytes().to_vec()).expect("UTF-8")
     };
-    for value in ["off", "auto", "python", "node", "ruby", "python,node", "auto,ruby", "auto,python,node,ruby"] {
+    for value in
+        ["off", "auto", "python", "node", "ruby", "java", "python,node", "auto,java", "auto,python,node,ruby,java"]
+    {
         assert_eq!((invalid(&gc(value)), told(value)), (vec![], value.to_owned()));
     }
     assert_eq!(gc("Node, PYTHON").gc, Gc { python: true, node: true, ..Gc::default() });
-    for value in ["perl", "java", "python,", ",", "node,off", "on,node", "python node"] {
+    for value in ["perl", "javac", "python,", ",", "node,off", "on,node", "python node"] {
         assert_eq!(invalid(&gc(value)).len(), 1, "{value}");
     }
 }

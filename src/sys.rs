@@ -10,6 +10,7 @@ pub mod errno;
 pub mod files;
 pub mod filter;
 pub mod handler;
+pub mod java;
 pub mod memory;
 pub mod next;
 pub mod node;
@@ -173,7 +174,7 @@ pub fn is_set(name: &[u8]) -> bool {
 }
 
 /// The address of `name` as the program itself resolves it; null where nothing defines it. For the
-/// constructor: a look-up that fails allocates an error text, which is dropped at once.
+/// constructor, and a thread of our own: a look-up that fails allocates an error text, which is dropped at once.
 pub fn symbol(name: &CStr) -> *const c_void {
     // SAFETY: the name is a C string; dlerror clears what a failed look-up left for the program to find.
     unsafe {

@@ -55,9 +55,9 @@ fn retire() {
 /// It could not: all goes on.
 fn resume() {
     runtime::resume();
-    if let Some(runtime) = runtime::runtime() {
+    if runtime::runtime().is_some() {
         metrics::resume();
-        thread::resume(&runtime.options);
+        thread::resume();
         log::resumed();
     }
 }

@@ -1,10 +1,11 @@
-//! The triggers that need no request, and the thread that looks after them: a period, memory pressure, a signal.
+//! The triggers that need no request, and the thread that looks after them: a period, memory pressure, a signal. It
+//! also has Java collect its garbage ([`java`]), where that is asked for.
 //!
-//! There is no thread unless an option asks for one of them. A process starts its own at a wait point or a read, once it is
+//! There is no thread unless an option asks for one of these. A process starts its own at a wait point or a read, once it is
 //! five seconds old (a forked child: one) and has forked no child: a master that is about to fork has none, its workers
 //! have one each. Until then, and in a process that forks, the triggers are looked after at wait points alone.
 //!
-//! The thread has all signals blocked. It makes a trim due; the next wait point of another thread may take it, or the
+//! The thread has all signals blocked but faults. It makes a trim due; the next wait point of another thread may take it, or the
 //! thread itself does, when nothing is in flight or `AUTOTRIM_DEFER` is over.
 
 use core::ffi::c_void;
@@ -17,7 +18,7 @@ use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::{Runtime, runtime};
 use crate::pure::pressure::{Setting, Watch as Manager};
-use crate::reclaim::{duty, trim};
+use crate::reclaim::{duty, java, trim};
 use crate::sys;
 use crate::sys::signals::{self, Info, Shield};
 use crate::sys::threads::{self, Company};
@@ -44,7 +45,7 @@ static SIGNAL_IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// In the constructor: prepares what the options ask for.
 pub fn prepare(options: &Options) {
-    if !options.needs_thread() {
+    if !is_wanted() {
         return;
     }
     threads::resolve();
@@ -101,13 +102,15 @@ pub fn at_wait_point(process: &Process, shield: &Shield) -> Option<u64> {
         return None;
     }
     // Set before the thread runs: this wait is already one that the signal need not interrupt.
-    let listens = runtime()?.options.signal != 0;
+    let runtime = runtime()?;
+    let listens = runtime.options.signal != 0;
     state.listens.store(listens, Relaxed);
     if listens {
         process.hints.add(Reason::Signal);
     }
     descriptors::unmark();
-    if !threads::start(run, signals::word(&shield.mask)) {
+    let stack = if runtime.java.is_some() { sys::java::STACK } else { threads::STACK };
+    if !threads::start(run, signals::word(&shield.mask), stack) {
         state.listens.store(false, Relaxed);
         log::lack(process, Lack::Thread);
     }
@@ -147,8 +150,8 @@ pub fn stop(options: &Options) {
 }
 
 /// After [`stop`]: a wait point or a read may start a thread again.
-pub fn resume(options: &Options) {
-    if options.needs_thread() {
+pub fn resume() {
+    if is_wanted() {
         process::with(|process| {
             process.outside.thread.store(0, Relaxed);
             process.hints.now();
@@ -189,6 +192,7 @@ fn look_after(process: &Process, runtime: &Runtime) {
             Company::First => LOOK_FOR_OTHERS,
             Company::Others => LOOK_FOR_LAST,
         };
+        java::work(process);
         let again = trim::in_background(process).map_or(company, |again| again.min(company));
         let (told, signalled) = watch.wait(Some(again));
         if told == Told::Pressure {

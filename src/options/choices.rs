@@ -32,7 +32,7 @@ pub enum Arenas {
 /// `AUTOTRIM_GC`: whose garbage is collected. Nothing = nobody's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gc {
-    /// Whichever runtime the program has: in quiet, where a trim leaves more than the last collection did.
+    /// Whichever runtime the program has, but Java: in quiet, where a trim leaves more than the last collection did.
     pub auto: bool,
     /// CPython's, before each trim.
     pub python: bool,
@@ -40,6 +40,8 @@ pub struct Gc {
     pub node: bool,
     /// Ruby's, before each trim in quiet.
     pub ruby: bool,
+    /// Java's, in quiet, where a trim leaves more than the last collection did.
+    pub java: bool,
 }
 
 impl Gc {
@@ -50,12 +52,18 @@ impl Gc {
 
     /// Whether a runtime is asked for by its name.
     pub const fn names_any(self) -> bool {
-        self.python || self.node || self.ruby
+        self.python || self.node || self.ruby || self.java
     }
 
     /// As it is read.
     pub fn write(self, line: &mut Line) {
-        let words = [(self.auto, "auto"), (self.python, "python"), (self.node, "node"), (self.ruby, "ruby")];
+        let words = [
+            (self.auto, "auto"),
+            (self.python, "python"),
+            (self.node, "node"),
+            (self.ruby, "ruby"),
+            (self.java, "java"),
+        ];
         let mut some = false;
         for (_, word) in words.into_iter().filter(|(is_meant, _)| *is_meant) {
             line.text(if some { "," } else { "" }).text(word);

@@ -157,8 +157,13 @@ pub fn gc(value: &[u8]) -> Option<Gc> {
     let mut gc = Gc::default();
     for name in value.split(|&byte| byte == b',') {
         let name = name.trim_ascii();
-        let names =
-            [("auto", &mut gc.auto), ("python", &mut gc.python), ("node", &mut gc.node), ("ruby", &mut gc.ruby)];
+        let names = [
+            ("auto", &mut gc.auto),
+            ("python", &mut gc.python),
+            ("node", &mut gc.node),
+            ("ruby", &mut gc.ruby),
+            ("java", &mut gc.java),
+        ];
         let (_, meant) = names.into_iter().find(|(word, _)| is(name, word))?;
         *meant = true;
     }

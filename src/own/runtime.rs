@@ -4,6 +4,7 @@ use crate::allocator::{Allocator, Refusal};
 use crate::options::Options;
 use crate::sys::cell::Late;
 use crate::sys::files::Identity;
+use crate::sys::java::Java;
 use crate::sys::node::Node;
 use crate::sys::python::Python;
 use crate::sys::ruby::Ruby;
@@ -23,6 +24,8 @@ pub struct Runtime {
     pub node: Option<Node>,
     /// The same of Ruby.
     pub ruby: Option<Ruby>,
+    /// The same of Java.
+    pub java: Option<Java>,
     /// The file that descriptor 2 was at start: log lines go there or nowhere.
     pub stderr: Option<Identity>,
 }
@@ -30,15 +33,21 @@ pub struct Runtime {
 impl Runtime {
     /// Whether the program has an interpreter that may be asked for something.
     pub const fn has_interpreter(&self) -> bool {
-        self.python.is_some() || self.node.is_some() || self.ruby.is_some()
+        self.python.is_some() || self.node.is_some() || self.ruby.is_some() || self.java.is_some()
+    }
+
+    /// Whether anything is asked for that needs a thread of our own.
+    pub fn needs_thread(&self) -> bool {
+        self.options.needs_thread() || self.java.is_some()
     }
 
     /// Whose garbage is collected, in log lines; of two in one program the one that is asked first.
     pub const fn collector(&self) -> &'static str {
-        match (&self.node, &self.ruby) {
-            (Some(_), _) => "node",
-            (None, Some(_)) => "ruby",
-            (None, None) => "python",
+        match (&self.node, &self.ruby, &self.java) {
+            (Some(_), ..) => "node",
+            (None, Some(_), _) => "ruby",
+            (None, None, Some(_)) => "java",
+            (None, None, None) => "python",
         }
     }
 }

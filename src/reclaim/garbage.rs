@@ -1,8 +1,9 @@
 //! `AUTOTRIM_GC`: a runtime's garbage is collected before a trim, or in quiet where a trim has left much, so that the trim has more to
-//! give back. [`super::python`] knows when CPython's may be, [`super::node`] Node's and [`super::ruby`] Ruby's.
+//! give back. [`super::python`] knows when CPython's may be, [`super::node`] Node's, [`super::ruby`] Ruby's and [`super::java`] Java's.
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use super::java;
 use crate::decide::collection::Collects;
 use crate::options::Gc;
 use crate::own::process::{self, Process};
@@ -55,7 +56,8 @@ pub fn went_without(process: &Process) {
     let gc = runtime.options.gc;
     let is_there = gc.python && state.main_waits.load(Relaxed)
         || gc.node && runtime.node.is_some()
-        || gc.ruby && process.ruby.waits.load(Relaxed);
+        || gc.ruby && process.ruby.waits.load(Relaxed)
+        || gc.java && java::may_collect(process);
     if gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
         log::unavailable("gc");
     }
@@ -72,6 +74,11 @@ pub fn collect(pauses: &Pauses, collect: impl FnOnce() -> bool) -> bool {
     }
     // What was switched off took no time, however long this thread has waited for a processor.
     let took = if collected { sys::now().saturating_sub(began) } else { 0 };
-    pauses.took.fetch_add(took.max(1), Relaxed);
+    note(pauses, took);
     true
+}
+
+/// A collection that was asked for is done, and took so many nanoseconds; 0 = there was none, but nobody is to wait for it any more.
+pub fn note(pauses: &Pauses, took: u64) {
+    pauses.took.fetch_add(took.max(1), Relaxed);
 }

@@ -1,10 +1,10 @@
-//! The runtimes whose garbage is collected before a trim: CPython ([`python`]), Node ([`node`]) and Ruby ([`ruby`]). A
-//! program has one of them, as a rule.
+//! The runtimes whose garbage is collected before a trim: CPython ([`python`]), Node ([`node`]), Ruby ([`ruby`]) and
+//! Java ([`java`]). A program has one of them, as a rule.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
-use super::{garbage, node, python, ruby};
+use super::{garbage, java, node, python, ruby};
 use crate::decide::collection::Collects;
 use crate::decide::rules::Decision;
 use crate::own::process::Process;
@@ -15,17 +15,20 @@ use crate::sys::signals::Shield;
 
 /// When garbage is collected, for which a trim waits then, as it is for the calling thread at `point`.
 pub fn collects(process: &Process, point: Option<Point>) -> Collects {
-    node::collects(point).or_else(|| ruby::collects(process)).unwrap_or_else(|| python::collects(process))
+    node::collects(point)
+        .or_else(|| ruby::collects(process))
+        .or_else(|| java::collects(process))
+        .unwrap_or_else(|| python::collects(process))
 }
 
 /// Whether it may be collected in quiet, unasked.
 pub fn may_collect() -> bool {
-    runtime().is_some_and(|runtime| runtime.node.is_some()) || garbage::may_be_collected()
+    runtime().is_some_and(|runtime| runtime.node.is_some() || runtime.java.is_some()) || garbage::may_be_collected()
 }
 
-/// Whether one is asked at the wait itself: Node or Ruby, and CPython beside it perhaps.
+/// Whether one is asked at the wait itself: Node, Ruby or Java, and CPython beside it perhaps.
 pub const fn is_asked_at_wait(runtime: &Runtime) -> bool {
-    runtime.node.is_some() || runtime.ruby.is_some()
+    runtime.node.is_some() || runtime.ruby.is_some() || runtime.java.is_some()
 }
 
 /// What was decided to be asked is, where that is so. Apart, for the sake of the stack.
@@ -39,10 +42,20 @@ pub fn ask(
 ) {
     let is_garbage = matches!(decision, Decision::Ask { garbage: true, .. });
     let is_asked = is_garbage
-        && (node::ask(process, shield, point, somebody_waits) || ruby::ask(process, shield, point, somebody_waits));
+        && (node::ask(process, shield, point, somebody_waits)
+            || ruby::ask(process, shield, point, somebody_waits)
+            || java::ask(process, somebody_waits));
     if !is_asked {
         python::ask(process, decision);
         python::ask_at_wait(process, shield, caller, decision, somebody_waits);
+    }
+}
+
+/// The same on the thread of our own, where Java alone can be asked at once.
+pub fn ask_in_background(process: &Process, decision: Decision) {
+    let is_garbage = matches!(decision, Decision::Ask { garbage: true, .. });
+    if !(is_garbage && java::ask(process, &mut || false)) {
+        python::ask(process, decision);
     }
 }
 

@@ -1,6 +1,6 @@
-//! What one process asks of CPython, Node and Ruby before its trims, in its page. All zeros = nothing yet.
+//! What one process asks of CPython, Node, Ruby and Java before its trims, in its page. All zeros = nothing yet.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
 
 /// Collections of one interpreter. All zeros = there was none.
 pub struct Pauses {
@@ -58,6 +58,18 @@ pub struct Collected {
     pub waits: AtomicBool,
     /// The thread that is to collect when it has left its wait; 0 = none.
     pub asked: AtomicI32,
+    /// Its collections.
+    pub pauses: Pauses,
+}
+
+/// What the thread of our own is to have Java do. All zeros = nothing, and none was seen.
+pub struct Attached {
+    /// From when on the virtual machine is taken to be complete; 0 = none was seen.
+    pub complete_at: AtomicU64,
+    /// Since when the thread of our own is to collect; 0 = it is not.
+    pub asked_at: AtomicU64,
+    /// How many collections in a row the machine has not made.
+    pub refusals: AtomicU32,
     /// Its collections.
     pub pauses: Pauses,
 }

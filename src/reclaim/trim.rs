@@ -59,7 +59,7 @@ pub fn in_background(process: &Process) -> Option<u64> {
             metrics::update(runtime, process, policy, || true);
             (decision, next) = policy.decide_in_background(rules, self::moment(process, false, None));
         }
-        python::ask(process, decision);
+        runtimes::ask_in_background(process, decision);
         if policy.is_due() {
             // The next wait point may come sooner.
             process.hints.now();
@@ -151,7 +151,8 @@ fn moment(process: &Process, learns: bool, point: Option<Point>) -> Moment {
         collects: runtimes::collects(process, point),
         collected: garbage::take(&process.python.pauses)
             .saturating_add(node::take(process, now))
-            .saturating_add(garbage::take(&process.ruby.pauses)),
+            .saturating_add(garbage::take(&process.ruby.pauses))
+            .saturating_add(garbage::take(&process.java.pauses)),
         has_pools: python::has_pools(process),
         released: pools::take(process),
     }

@@ -81,7 +81,7 @@ impl Node {
             return false;
         }
         let message = Message { node: *self, isolate, is_delivered: AtomicU32::new(0) };
-        if !threads::start(deliver, (&raw const message) as u64) {
+        if !threads::start(deliver, (&raw const message) as u64, threads::STACK) {
             return false;
         }
         while message.is_delivered.load(Ordering::Acquire) == 0 {

@@ -43,6 +43,10 @@ optional! {
     node = "_ZN4node21LowMemoryNotificationEv",
     /// Ruby's start.
     ruby = "ruby_init",
+    /// Java's launcher.
+    java_launcher = "JLI_Launch",
+    /// Java itself, linked into another program.
+    java = "JNI_GetCreatedJavaVMs",
     /// jemalloc's, as malloc.
     jemalloc = "mallctl",
     /// jemalloc's under its own prefix, beside whatever malloc is.

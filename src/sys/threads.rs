@@ -22,7 +22,7 @@ static SET_STACK_SIZE: Next<SetStackSize> = unsafe { Next::new(c"pthread_attr_se
 static SET_DETACH_STATE: Next<SetDetachState> = unsafe { Next::new(c"pthread_attr_setdetachstate") };
 
 /// More than any PTHREAD_STACK_MIN (128 KB on aarch64); of it, what is touched takes memory.
-const STACK: usize = 192 * 1024;
+pub const STACK: usize = 192 * 1024;
 
 const FUTEX_WAIT: c_int = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
 const FUTEX_WAKE: c_int = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
@@ -32,9 +32,9 @@ pub fn resolve() {
     let _ = (INIT.get(), SET_STACK_SIZE.get(), SET_DETACH_STATE.get());
 }
 
-/// Starts a detached thread that runs `run` on `argument`, with the calling thread's signal mask; whether it did. Takes malloc's
-/// and the dynamic linker's locks for a moment.
-pub fn start(run: Run, argument: u64) -> bool {
+/// Starts a detached thread that runs `run` on `argument`, with a stack of so many bytes and the calling thread's signal mask; whether it did.
+/// Takes malloc's and the dynamic linker's locks for a moment.
+pub fn start(run: Run, argument: u64, stack: usize) -> bool {
     let (Some(create), Some(init), Some(set_stack_size), Some(set_detach_state)) =
         (real::pthread_create.known(), INIT.known(), SET_STACK_SIZE.known(), SET_DETACH_STATE.known())
     else {
@@ -47,7 +47,7 @@ pub fn start(run: Run, argument: u64) -> bool {
         init(attributes.as_mut_ptr());
         set_detach_state(attributes.as_mut_ptr(), libc::PTHREAD_CREATE_DETACHED);
         // A program with much thread-local storage needs a larger one (EINVAL).
-        [STACK, 16 * STACK].into_iter().any(|size| {
+        [stack, 16 * stack].into_iter().any(|size| {
             set_stack_size(attributes.as_mut_ptr(), size);
             create(thread.as_mut_ptr(), attributes.as_ptr(), run, argument as *mut c_void) == 0
         })

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use crate::decide::rules::{Asked, Rules};
 use crate::options::Options;
 use crate::own::process::{self, Process};
-use crate::own::runtime::runtime;
+use crate::own::runtime::{Runtime, runtime};
 use crate::sys::signals::{self, Mask, Shield};
 use crate::sys::threads;
 
@@ -18,9 +18,9 @@ pub const SIGNAL: u8 = 2;
 /// Instead of the thread's id: there will be none, or it has not yet begun.
 pub const NO_MORE: i32 = -1;
 
-/// Whether an option asks for any of this: wait points matter before the first request too.
+/// Whether an option asks for any of this, or for the thread: wait points matter before the first request too.
 pub fn is_wanted() -> bool {
-    runtime().is_some_and(|runtime| runtime.options.needs_thread())
+    runtime().is_some_and(Runtime::needs_thread)
 }
 
 /// The rules as a wait point sees them: time is the thread's to watch where there is one.
@@ -72,7 +72,7 @@ pub fn ask(process: &Process, what: u8) {
 }
 
 /// Wakes the thread, if there is one.
-fn wake(process: &Process) {
+pub fn wake(process: &Process) {
     let thread = process.outside.thread.load(Relaxed);
     if let Some(runtime) = runtime().filter(|_| thread > 0) {
         threads::signal(thread, signal_of_thread(&runtime.options));

@@ -126,6 +126,7 @@ pub enum Runtime {
     Python,
     Node,
     Ruby,
+    Java,
 }
 
 /// The program's, by its own name and those of its libraries.
@@ -139,6 +140,7 @@ pub fn runtime(target: &Target) -> Option<Runtime> {
         (Runtime::Python, "python", "libpython"),
         (Runtime::Node, "node", "libnode.so"),
         (Runtime::Ruby, "ruby", "libruby"),
+        (Runtime::Java, "java", "libjvm.so"),
     ];
     known.into_iter().find(|(_, name, library)| has(name, library)).map(|(runtime, ..)| runtime)
 }
@@ -151,13 +153,19 @@ fn garbage(target: &Target, report: &Report, findings: &mut Findings) {
         Runtime::Python => ("CPython", gc.python),
         Runtime::Node => ("Node", gc.node),
         Runtime::Ruby => ("Ruby", gc.ruby),
+        Runtime::Java => ("Java", gc.java),
     };
     let text = match report.collections {
+        _ if runtime == Runtime::Java && !is_named => {
+            format!("of {name}, left to the program: AUTOTRIM_GC=java has it collected in quiet")
+        }
         _ if !gc.auto && !is_named => format!("of {name}, left to the program: AUTOTRIM_GC says so"),
         Some(count @ 1..) => {
             format!("of {name}, collected {} times; AUTOTRIM_LOG=debug tells each pause (gc_us)", units::count(count))
         }
-        _ if is_named => format!("of {name}, not collected yet: AUTOTRIM_GC asks for it before trims"),
+        _ if is_named && runtime != Runtime::Java => {
+            format!("of {name}, not collected yet: AUTOTRIM_GC asks for it before trims")
+        }
         _ => format!("of {name}, not collected yet: that comes in quiet, where a trim has left much"),
     };
     findings.add("garbage", Level::Info, text);
