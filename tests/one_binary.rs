@@ -52,6 +52,8 @@ const IMPORTS: &[&str] = &[
     "PyInit__ssl",
     "ruby_init",
     "_ZN4node21LowMemoryNotificationEv",
+    "JLI_Launch",
+    "JNI_GetCreatedJavaVMs",
     "mallctl",
     "je_mallctl",
     "MallocExtension_ReleaseFreeMemory",

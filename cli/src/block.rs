@@ -153,14 +153,15 @@ impl Block {
         let places = (done.saturating_sub(RING as u64)..done).map(|number| number as usize % RING);
         let ring = places.map(|place| trim(&stats.ring[place], &stats.tops[place]));
         let reclaimed = stats.reclaimed.load(Relaxed);
-        let (tops, pools) = (stats.reclaimed_tops.load(Relaxed), stats.reclaimed_pools.load(Relaxed));
-        let malloc = reclaimed.saturating_sub(tops).saturating_sub(pools);
+        let [tops, pools, java] = [&stats.reclaimed_tops, &stats.reclaimed_pools, &stats.reclaimed_java]
+            .map(|reclaimed| reclaimed.load(Relaxed));
+        let malloc = reclaimed.saturating_sub(tops).saturating_sub(pools).saturating_sub(java);
         Ok(Counters {
             requests: stats.requests.load(Relaxed),
             in_flight: stats.in_flight.load(Relaxed).max(0).unsigned_abs(),
             trims,
             reclaimed,
-            layers: tells_tops.then_some([malloc, tops, pools]),
+            layers: tells_tops.then_some([malloc, tops, pools, java]),
             arenas: known(&stats.arenas),
             trim_time: nanoseconds(&stats.trim_time),
             longest_trim: nanoseconds(&stats.longest_trim),

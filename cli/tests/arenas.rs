@@ -103,7 +103,7 @@ fn each_layer_tells_what_it_gave_back_and_a_forked_child_begins_anew() {
     let process = status(running.pid()).expect("a process");
     let layers = |process: &Value| {
         let layers = process["reclaimed_by_layer"].as_object().expect("layers").clone();
-        assert_eq!(layers.keys().collect::<Vec<_>>(), ["malloc", "pools", "tops"]);
+        assert_eq!(layers.keys().collect::<Vec<_>>(), ["java", "malloc", "pools", "tops"]);
         assert_eq!(layers.values().filter_map(Value::as_u64).sum::<u64>(), process["reclaimed_bytes"], "{process}");
         layers["tops"].as_u64().expect("bytes")
     };

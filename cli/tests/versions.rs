@@ -9,7 +9,7 @@ use serde_json::Value;
 use support::{Running, autotrim_with, open_directory, waiting_program};
 
 /// A library with a block of so many bytes, in which each counter is 1 but for some at its end: what the tops gave (2), what pools
-/// gave (3), how many arenas there are (7), and what the tops gave in the first trim (5).
+/// gave (3), how many arenas there are (7), what the tops gave in the first trim (5), and what Java gave (1).
 const LIBRARY: &str = r#"
 #include <stdint.h>
 #include <string.h>
@@ -28,13 +28,16 @@ __attribute__((constructor)) static void begin(void)
     word[4] = 1;              /* trims */
     word[10] = 10 << 20;      /* reclaimed */
     memcpy(&word[344], (uint64_t[]){2 << 20, 3 << 20, 7, 5 << 20}, 32);
+    word[344 + 3 + 64] = 1 << 20;
 }
 "#;
 
 /// The block of the library that had no layers.
 const OLD: usize = 2760;
+/// That of one that knew nothing of Java.
+const WITHOUT_JAVA: usize = OLD + 8 * (3 + 64);
 /// The present one's, and that of one with more.
-const PRESENT: usize = OLD + 8 * (3 + 64);
+const PRESENT: usize = WITHOUT_JAVA + 8;
 const LATER: usize = PRESENT + 64;
 
 /// A process with such a library.
@@ -56,7 +59,7 @@ fn status(size: usize) -> Value {
 
 #[test]
 fn an_older_library_is_read_without_what_it_lacks() {
-    for size in [OLD, PRESENT - 8] {
+    for size in [OLD, WITHOUT_JAVA - 8] {
         let process = status(size);
         assert_eq!((process["requests"].as_u64(), process["reclaimed_bytes"].as_u64()), (Some(41), Some(10 << 20)));
         assert_eq!(process["reclaimed_by_layer"], serde_json::json!({}), "{size}");
@@ -67,10 +70,12 @@ fn an_older_library_is_read_without_what_it_lacks() {
 
 #[test]
 fn the_present_library_and_a_later_one_are_read_as_far_as_they_are_known() {
-    for size in [PRESENT, LATER] {
+    for (size, java) in [(WITHOUT_JAVA, 0), (PRESENT, 1), (LATER, 1)] {
         let process = status(size);
         assert_eq!(process["requests"], 41, "{process}");
-        let expected = serde_json::json!({"malloc": 5 << 20, "tops": 2 << 20, "pools": 3 << 20});
+        let expected = serde_json::json!({
+            "malloc": (5 - java) << 20, "tops": 2 << 20, "pools": 3 << 20, "java": java << 20
+        });
         assert_eq!(process["reclaimed_by_layer"], expected, "{size}");
         assert_eq!((&process["arenas"], &process["recent_trims"][0]["tops_bytes"]), (&7.into(), &(5 << 20).into()));
     }

@@ -41,6 +41,8 @@ pub struct Outcome {
     pub pause: u64,
     /// What was given back of CPython's pools since the last one, in bytes, and how long that took, in nanoseconds.
     pub pools: (u64, u64),
+    /// What Java gave back of its heap in collections since the last one, in bytes.
+    pub java: u64,
 }
 
 /// The way in for a reader from outside.
@@ -75,10 +77,12 @@ impl Stats {
             if let Some(count) = self.trims.get(outcome.trigger as usize) {
                 add(count, 1);
             }
-            let [malloc, tops, pools] = layers::split(outcome.rss, outcome.after, outcome.tops, outcome.pools.0);
-            add(&self.reclaimed, malloc.saturating_add(tops).saturating_add(pools));
+            let layers = layers::split(outcome.rss, outcome.after, outcome.tops, outcome.pools.0, outcome.java);
+            let [_, tops, pools, java] = layers;
+            add(&self.reclaimed, layers.iter().sum());
             add(&self.reclaimed_tops, tops);
             add(&self.reclaimed_pools, pools);
+            add(&self.reclaimed_java, java);
             add(&self.trim_time, outcome.took);
             self.longest_trim.fetch_max(outcome.took, Relaxed);
             if outcome.pause != 0 {

@@ -84,6 +84,8 @@ pub struct Stats {
     pub arenas: AtomicU64,
     /// What the tops gave in each of the trims of `ring`.
     pub tops: [AtomicU64; RING],
+    /// Of `reclaimed`, what Java gave back of its heap in collections.
+    pub reclaimed_java: AtomicU64,
 }
 
 /// One trim.

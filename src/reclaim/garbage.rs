@@ -3,7 +3,6 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::java;
 use crate::decide::collection::Collects;
 use crate::options::Gc;
 use crate::own::process::{self, Process};
@@ -57,7 +56,7 @@ pub fn went_without(process: &Process) {
     let is_there = gc.python && state.main_waits.load(Relaxed)
         || gc.node && runtime.node.is_some()
         || gc.ruby && process.ruby.waits.load(Relaxed)
-        || gc.java && java::may_collect(process);
+        || gc.java && runtime.java.is_some() && !process.java.refuses();
     if gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
         log::unavailable("gc");
     }

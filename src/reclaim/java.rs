@@ -6,7 +6,6 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::garbage;
-use super::state::Attached;
 use crate::decide::collection::{COLLECTED_WITHIN, Collects};
 use crate::decide::rules::NOISE;
 use crate::decide::{MILLISECOND, SECOND};
@@ -19,8 +18,6 @@ use crate::watch::outside;
 
 /// A virtual machine that was seen for so long is complete: before JDK 21 it is shown while it is being created (JDK-8308341).
 const COMPLETE_AFTER: u64 = 5 * SECOND;
-/// So many collections in a row that the machine did not make mean that it makes none. One it may put off, for native code that keeps an object where it is.
-const MOST_REFUSALS: u32 = 3;
 /// The serial collector gives its heap back in so many steps (`ShrinkHeapInSteps`), the others in one, or not at all.
 const STEPS: usize = 4;
 /// After a collection that took more CPU time, of all threads, there is no other.
@@ -38,17 +35,8 @@ fn java() -> Option<Java> {
 pub fn collects(process: &Process) -> Option<Collects> {
     let state = &process.java;
     let complete_at = state.complete_at.load(Relaxed);
-    let is_up = java().is_some() && complete_at != 0 && sys::now() >= complete_at && !refuses(state);
+    let is_up = java().is_some() && complete_at != 0 && sys::now() >= complete_at && !state.refuses();
     is_up.then_some(Collects::InQuiet)
-}
-
-/// Whether garbage may be collected one day.
-pub fn may_collect(process: &Process) -> bool {
-    java().is_some() && !refuses(&process.java)
-}
-
-fn refuses(state: &Attached) -> bool {
-    state.refusals.load(Relaxed) >= MOST_REFUSALS
 }
 
 /// Has the thread of our own collect, unless somebody waits for the calling thread; false where there is no Java.
@@ -59,6 +47,11 @@ pub fn ask(process: &Process, somebody_waits: &mut dyn FnMut() -> bool) -> bool 
         outside::wake(process);
     }
     is_there
+}
+
+/// What collections gave back since the last call, in bytes.
+pub fn take_given(process: &Process) -> u64 {
+    process.java.gave.swap(0, Relaxed)
 }
 
 /// On the thread of our own, whenever it comes by: does what it was asked for.
@@ -78,26 +71,27 @@ fn collect(process: &Process, java: Java) {
     let state = &process.java;
     let requests = process.stats.requests.load(Relaxed);
     let is_quiet = || process.in_flight() == 0 && process.stats.requests.load(Relaxed) == requests;
-    let mut took = 0;
-    for step in 0..STEPS {
+    let mut took: u64 = 0;
+    for step in (0..STEPS).take_while(|_| is_quiet() && !state.refuses()) {
         let (before, began, cpu) = (memory::anonymous_rss().unwrap_or(0), sys::now(), sys::cpu_time(Clock::Process));
-        if !is_quiet() {
-            break;
-        }
-        let has_collected = java.collect(c"autotrim") == Some(true);
+        let has_collected = java.collect(c"autotrim");
         let pause = sys::now().saturating_sub(began);
         let is_short = sys::cpu_time(Clock::Process).saturating_sub(cpu) <= SHORT;
-        let has_brought = before >= NOISE.limit(settle(before));
-        if has_collected {
-            state.refusals.store(0, Relaxed);
-            took += pause;
-            if !is_short || step > 0 && !has_brought {
-                break;
-            }
-        } else if state.refusals.fetch_add(1, Relaxed) + 1 >= MOST_REFUSALS {
-            garbage::went_without(process);
+        let after = settle(before);
+        let has_brought = before >= NOISE.limit(after);
+        if !has_collected {
+            state.refusals.fetch_add(1, Relaxed);
+            continue;
+        }
+        state.refusals.store(0, Relaxed);
+        state.gave.fetch_add(before.saturating_sub(after), Relaxed);
+        took = took.saturating_add(pause);
+        if !is_short || step > 0 && !has_brought {
             break;
         }
+    }
+    if state.refuses() {
+        garbage::went_without(process);
     }
     garbage::note(&state.pauses, took);
     // What was asked for meanwhile is done.

@@ -1,6 +1,6 @@
 //! What one process asks of CPython, Node, Ruby and Java before its trims, in its page. All zeros = nothing yet.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Collections of one interpreter. All zeros = there was none.
 pub struct Pauses {
@@ -68,8 +68,20 @@ pub struct Attached {
     pub complete_at: AtomicU64,
     /// Since when the thread of our own is to collect; 0 = it is not.
     pub asked_at: AtomicU64,
+    /// What collections gave back that no trim has told of, in bytes.
+    pub gave: AtomicU64,
     /// How many collections in a row the machine has not made.
     pub refusals: AtomicU32,
     /// Its collections.
     pub pauses: Pauses,
+}
+
+impl Attached {
+    /// So many refusals mean that the machine makes no collections. One it may put off, for native code that keeps an object where it is.
+    const MOST_REFUSALS: u32 = 3;
+
+    /// Whether it makes none.
+    pub fn refuses(&self) -> bool {
+        self.refusals.load(Relaxed) >= Self::MOST_REFUSALS
+    }
 }

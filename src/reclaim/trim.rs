@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, node, pools, python, runtimes};
+use super::{duty, garbage, java, node, pools, python, runtimes};
 use crate::allocator::Allocator;
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
@@ -199,9 +199,9 @@ fn release(
 ) -> Done {
     let cpu = sys::cpu_time(Clock::Thread);
     let (requests, in_flight) = (process.stats.requests.load(Relaxed), process.stats.in_flight());
-    // Those that were released for this trim are a part of it.
-    let rss = memory::anonymous_rss();
-    let before = rss.map(|rss| rss.max(policy.pools().before()));
+    // What was released for this trim, and what Java gave back, is a part of it.
+    let (rss, java) = (memory::anonymous_rss(), java::take_given(process));
+    let before = rss.map(|rss| rss.saturating_add(java).max(policy.pools().before()));
     let release = sys::now();
     duty::plant(point);
     let tops = allocator.release(runtime.options.pad, rss);
@@ -220,7 +220,8 @@ fn release(
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome = Outcome { trigger, point, requests, in_flight, before, after, rss, tops, took, cost, pause, pools };
+    let outcome =
+        Outcome { trigger, point, requests, in_flight, before, after, rss, tops, took, cost, pause, pools, java };
     Done { outcome, end, collected, locked: effect.locked }
 }
 

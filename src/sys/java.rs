@@ -95,9 +95,9 @@ impl Java {
     }
 
     /// Calls `System.gc()` as a daemon that is called `name` for so long, and says whether that has collected: not where the program has switched it off
-    /// (`-XX:+DisableExplicitGC`), or another thread keeps objects from being moved just now. `None` = the virtual machine did not want this thread.
-    pub fn collect(self, name: &CStr) -> Option<bool> {
-        let machine = self.machine()?;
+    /// (`-XX:+DisableExplicitGC`), another thread keeps objects from being moved just now, or the virtual machine does not want this thread.
+    pub fn collect(self, name: &CStr) -> bool {
+        let Some(machine) = self.machine() else { return false };
         let arguments = Arguments { version: VERSION, name: name.as_ptr(), group: ptr::null() };
         let mut environment: Interface = ptr::null();
         // SAFETY: the machine is one that was created, and is never unmapped; the arguments outlive the call. This thread is of our own, runs no Java yet,
@@ -105,12 +105,12 @@ impl Java {
         unsafe {
             let attach = function!(machine, ATTACH_CURRENT_THREAD_AS_DAEMON as Attach);
             if attach(machine, &mut environment, &arguments) != OK || environment.is_null() {
-                return None;
+                return false;
             }
             let collected = collect_in(environment);
             // An attached thread outside of Java holds up the program's end by 0.3 s (VM_Exit::wait_for_threads_in_native_to_block).
             function!(machine, DETACH_CURRENT_THREAD as Detach)(machine);
-            collected
+            collected == Some(true)
         }
     }
 }

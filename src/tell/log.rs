@@ -196,6 +196,9 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     if outcome.pause != 0 {
         line.text(" gc=").text(runtime.collector()).text(" gc_us=").number(outcome.pause / 1_000);
     }
+    if outcome.java != 0 {
+        line.text(" gc_kb=").number(outcome.java / 1024);
+    }
     if let (bytes, took @ 1..) = outcome.pools {
         line.text(" pools_kb=").number(bytes / 1024).text(" pools_us=").number(took / 1_000);
     }

@@ -41,8 +41,8 @@ const METRICS: &str = concat!(
     "trims_total Trims, by what asked for them.\n",
     ",trigger=\"requests\"\n,trigger=\"growth\"\n,trigger=\"idle\"\n",
     ",trigger=\"period\"\n,trigger=\"pressure\"\n,trigger=\"signal\"\n",
-    "reclaimed_bytes_total Anonymous memory given back, by what held it: malloc, the tops of its arenas, CPython's pools.\n",
-    ",layer=\"malloc\"\n,layer=\"tops\"\n,layer=\"pools\"\n",
+    "reclaimed_bytes_total Anonymous memory given back, by what held it: malloc, the tops of its arenas, CPython's pools, Java's heap.\n",
+    ",layer=\"malloc\"\n,layer=\"tops\"\n,layer=\"pools\"\n,layer=\"java\"\n",
     "trim_seconds_total Time spent in trims.\n,\n",
     "trim_max_seconds The longest trim.\n,\n",
     "deferred_total Due trims that waited for requests in flight.\n,\n",
@@ -248,7 +248,8 @@ impl Page {
         let stats = &process.stats;
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         let [by_requests, by_growth, by_idle, by_period, by_pressure, by_signal] = stats.trims.each_ref().map(load);
-        let (tops, pools) = (load(&stats.reclaimed_tops), load(&stats.reclaimed_pools));
+        let (tops, pools, java) =
+            (load(&stats.reclaimed_tops), load(&stats.reclaimed_pools), load(&stats.reclaimed_java));
         // In the order of METRICS; what has only labels to tell is 1.
         let values = [
             1,
@@ -260,9 +261,10 @@ impl Page {
             by_period,
             by_pressure,
             by_signal,
-            load(&stats.reclaimed).saturating_sub(tops).saturating_sub(pools),
+            load(&stats.reclaimed).saturating_sub(tops).saturating_sub(pools).saturating_sub(java),
             tops,
             pools,
+            java,
             load(&stats.trim_time),
             load(&stats.longest_trim),
             load(&stats.deferred),

@@ -95,7 +95,7 @@ fn requests(target: &Target, report: &Report, findings: &mut Findings) {
 
 /// What of that came from elsewhere than malloc_trim.
 fn by_layer(report: &Report) -> String {
-    let layers = [("tops", "the tops of arenas"), ("pools", "CPython's pools")];
+    let layers = [("tops", "the tops of arenas"), ("pools", "CPython's pools"), ("java", "Java's heap")];
     let gave = layers.into_iter().filter_map(|(layer, name)| {
         let bytes = report.reclaimed_by_layer.get(layer).filter(|&&bytes| bytes > 0)?;
         Some(format!("{} from {name}", units::bytes(*bytes)))
