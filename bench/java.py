@@ -50,7 +50,7 @@ def held(pid: int) -> float:
 
 def work(port: int) -> None:
     """Have the server answer a burst of large answers, on eight connections."""
-    phase = Phase(port, ["/rows?first=1&count=4000"] * 60, 8, 120, keep_alive=False)
+    phase = Phase(port, ["/rows?count=20000"] * 60, 8, 120, keep_alive=False)
     outcome = client.send(phase)
     if outcome.failed or outcome.answered < len(phase.targets):
         raise SystemExit(f"requests failed: {outcome.errors}")
@@ -61,7 +61,7 @@ def measured(
 ) -> list[float]:
     """Return MiB before the work, right after it, and so many seconds later each."""
     port = free_port()
-    classes = ["-cp", str(services.java_classes), "Compressed", str(port)]
+    classes = ["-cp", str(services.java_classes), "Rows", str(port)]
     launch = Launch([*command, *classes], port, forks=False)
     variant = VARIANTS[register(setting) if "=" in setting else setting]
     log = services.scratch / f"server-{time.monotonic_ns()}.log"

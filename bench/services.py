@@ -102,10 +102,10 @@ class Services:
 
     @functools.cached_property
     def java_classes(self) -> Path:
-        """Where Java finds the server that compresses."""
+        """Where Java finds its servers."""
         output = self.scratch / "java"
-        source = str(ROOT / "bench" / "apps" / "Compressed.java")
-        subprocess.run(["javac", "-d", str(output), source], check=True)
+        sources = map(str, (ROOT / "bench" / "apps").glob("*.java"))
+        subprocess.run(["javac", "-d", str(output), *sources], check=True)
         return output
 
     @functools.cached_property
