@@ -87,6 +87,25 @@ fn memory_of_node_is_told_apart() {
     has(&finished, "advice", "info", "the V8 heap is its collector's");
 }
 
+/// A part of its heap that is full, in a heap that is larger.
+#[test]
+fn memory_of_java_is_told_apart() {
+    const SOURCE: &str = "public class Holds { static byte[][] all = new byte[48][];\n\
+                          public static void main(String[] none) throws Exception {\n\
+                          for (int i = 0; i < all.length; i++) all[i] = new byte[1 << 20];\n\
+                          Thread.sleep(600000); } }\n";
+    let directory = open_directory();
+    let source = directory.path().join("Holds.java");
+    std::fs::write(&source, SOURCE).expect("the source");
+    let running = holding(Command::new("java").args(["-Xmx256m", "-Xshare:off"]).arg(&source), 48 << 10);
+    let finished = wait_within(LIMIT, "its heap", || {
+        let finished = doctor(running.pid());
+        (part(&finished, "Java heap") > 48 * MB).then_some(finished)
+    });
+    assert!(part(&finished, "Java heap") <= 260 * MB, "{}", finished.stdout);
+    has(&finished, "advice", "info", "AUTOTRIM_GC=java");
+}
+
 /// Files and shared memory are no memory of its own.
 #[test]
 fn what_is_shared_or_of_a_file_is_told_apart() {

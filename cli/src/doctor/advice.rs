@@ -20,8 +20,8 @@ struct Advice {
 const BY_PART: [Advice; 5] = [
     Advice {
         part: Part::Java,
-        text: "the Java heap is its collector's, which no trim reaches: -Xmx bounds it, and from JDK 12 on \
-               -XX:G1PeriodicGCInterval=60000 has an idle G1 give back what is free",
+        text: "the Java heap is its collector's: with the library AUTOTRIM_GC=java has Java collect in quiet; -Xmx bounds it, and \
+               from JDK 12 on -XX:G1PeriodicGCInterval=60000 has an idle G1 give back what is free",
     },
     Advice {
         part: Part::V8,
