@@ -387,12 +387,12 @@ impl Options {
     }
 }
 
-/// The option that a variable of this name was most likely meant to be.
+/// The option, or the command's variable, that one of this name was most likely meant to be.
 pub fn nearest(name: &[u8]) -> Option<&'static str> {
     let word = after(PREFIX, name)?;
-    let names = TABLE.iter().filter_map(|entry| entry.name.strip_prefix(PREFIX));
-    let nearest = spelling::nearest(word, names)?;
-    TABLE.iter().map(|entry| entry.name).find(|name| name.strip_prefix(PREFIX) == Some(nearest))
+    let names = || TABLE.iter().map(|entry| entry.name).chain([LIBRARY]);
+    let nearest = spelling::nearest(word, names().filter_map(|name| name.strip_prefix(PREFIX)))?;
+    names().find(|name| name.strip_prefix(PREFIX) == Some(nearest))
 }
 
 fn excerpt(value: &[u8]) -> Excerpt {

@@ -379,6 +379,7 @@ fn a_misspelt_option_has_a_nearest() {
         ("AUTOTRIM_THRESHOLD", Some("AUTOTRIM_TRIM_THRESHOLD")),
         ("AUTOTRIM_PROGRAM", Some("AUTOTRIM_PROGRAMS")),
         ("AUTOTRIM_OVERHED", Some("AUTOTRIM_OVERHEAD")),
+        ("AUTOTRIM_LIBARY", Some("AUTOTRIM_LIBRARY")),
         // The opposite is nothing to suggest.
         ("AUTOTRIM_ENABLE", None),
         ("AUTOTRIM_FOO", None),
