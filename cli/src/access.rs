@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display};
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -57,12 +58,12 @@ impl Display for Closed {
     }
 }
 
-/// The first part of an absolute path that keeps `user` from the file at its end; `reached` is how we reach a path.
-pub fn closed(file: &Path, user: &User, reached: impl Fn(&Path) -> PathBuf) -> Option<Closed> {
+/// The first part of an absolute path that keeps `user` from the file at its end; `look` is how we look at a path.
+pub fn closed(file: &Path, user: &User, look: impl Fn(&Path) -> io::Result<Metadata>) -> Option<Closed> {
     let mut parts: Vec<&Path> = file.ancestors().collect();
     parts.reverse();
     parts.into_iter().find_map(|part| {
-        let found = reached(part).metadata().ok()?;
+        let found = look(part).ok()?;
         let bit = if found.is_dir() { SEARCH } else { READ };
         (!user.may(bit, &found)).then(|| Closed { path: part.to_owned(), mode: found.permissions().mode() })
     })
@@ -77,7 +78,7 @@ pub fn closed_to_others(library: &Path) -> Option<String> {
     }
     // The path as it is named, and where links in it lead.
     let paths = [Some(library.to_owned()), library.canonicalize().ok()];
-    let closed = paths.iter().flatten().find_map(|path| closed(path, &User::Any, Path::to_path_buf))?;
+    let closed = paths.iter().flatten().find_map(|path| closed(path, &User::Any, |part| part.metadata()))?;
     let library = library.display();
     Some(format!(
         "other users may not read {library} ({closed}): what is executed after a change of the user goes without it"

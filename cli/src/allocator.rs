@@ -2,13 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 
-use object::elf::DT_NEEDED;
-use object::read::elf::{Dyn, ElfFile64};
-use object::{Object, ObjectSymbol};
-
-use crate::target::{Mapped, Target, read_file};
+use crate::elf::Elf;
+use crate::glibc;
+use crate::maps::{Identity, Mapped};
+use crate::target::{Target, preload_names};
+use crate::texts;
 
 /// Libraries that replace malloc: what their files' names begin with, and what to call them.
 const REPLACEMENTS: [(&str, &str); 5] = [
@@ -41,32 +43,46 @@ pub fn is_known(name: &str) -> bool {
     KNOWN.iter().any(|(known, _)| *known == name)
 }
 
-/// The allocator that a program file brings or asks for itself; `None` where it takes the libc's.
-pub fn of_program(path: &Path) -> Option<String> {
-    let content = read_file(path).ok()?;
-    let needed = needed_libraries(&content)?;
-    let is_needed = |prefix: &str| needed.iter().any(|name| name.starts_with(prefix.as_bytes()));
-    let replaced = REPLACEMENTS.iter().find(|(prefix, _)| is_needed(prefix)).map(|(_, name)| (*name).to_owned());
-    replaced.or_else(|| defined(&content))
+/// The allocator that a program file brings or asks for itself, or that is preloaded into it from here; `None` where it takes
+/// the libc's.
+pub fn of_program(file: &Elf<File>) -> Option<String> {
+    let preload = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    let preloaded = preload_names(preload.as_bytes());
+    let preloaded = preloaded.iter().filter_map(|path| path.file_name()).map(OsStr::as_bytes);
+    let needed = file.needed()?;
+    let mut names = preloaded.chain(needed.iter().map(Vec::as_slice));
+    names.find_map(replacement).map(str::to_owned).or_else(|| defined(file))
 }
 
-/// The libraries that a program file is linked with, in their order (DT_NEEDED); `None` where it is not a dynamic one.
-pub fn needed_libraries(content: &[u8]) -> Option<Vec<&[u8]>> {
-    let file = ElfFile64::<object::NativeEndian>::parse(content).ok()?;
-    let endian = file.endian();
-    let sections = file.elf_section_table();
-    let (dynamic, link) = sections.dynamic(endian, content).ok()??;
-    let strings = sections.strings(endian, content, link).ok()?;
-    let needed = dynamic.iter().filter(|entry| entry.d_tag(endian) == u64::from(DT_NEEDED));
-    Some(needed.filter_map(|entry| entry.string(endian, strings).ok()).collect())
+/// What helps against an allocator inside a program, beside its malloc, that no trim reaches: for each that is there. One with a
+/// function that the library calls is none of these.
+pub fn beside(file: &Elf<File>) -> Vec<String> {
+    const AT_ONCE: &str = "has it give back at once what is freed, which costs CPU time";
+    let (mut jemalloc, mut mimalloc) = (None, false);
+    file.pieces(|piece| {
+        jemalloc = jemalloc.take().or_else(|| texts::jemalloc_variable(piece));
+        mimalloc = mimalloc || texts::contains(piece, b"mimalloc: warning: ");
+    });
+    let is_called = |functions: &[&str]| functions.iter().any(|function| file.exports(function));
+    let jemalloc = jemalloc.filter(|_| !is_called(&["mallctl", "je_mallctl"]));
+    let jemalloc = jemalloc.map(|variable| {
+        format!("a jemalloc of its own, which no trim reaches: {variable}=dirty_decay_ms:0,muzzy_decay_ms:0 {AT_ONCE}")
+    });
+    let mimalloc = (mimalloc && !is_called(&["mi_collect"]))
+        .then(|| format!("a mimalloc of its own, which no trim reaches: MIMALLOC_PURGE_DELAY=0 {AT_ONCE}"));
+    jemalloc.into_iter().chain(mimalloc).collect()
+}
+
+/// What a library of this name replaces malloc by.
+fn replacement(name: &[u8]) -> Option<&'static str> {
+    REPLACEMENTS.iter().find(|(prefix, _)| name.starts_with(prefix.as_bytes())).map(|(_, name)| *name)
 }
 
 /// The allocator of a process, such as `glibc-2.36` or `jemalloc`; `None` where its mappings cannot be read.
 pub fn name(target: &Target) -> Option<String> {
     let files = target.files.as_ref()?;
-    let named = |prefix: &str| files.iter().any(|file| file.name().starts_with(prefix));
-    if let Some((_, name)) = REPLACEMENTS.iter().find(|(prefix, _)| named(prefix)) {
-        return Some((*name).to_owned());
+    if let Some(name) = files.iter().find_map(|file| replacement(file.name().as_bytes())) {
+        return Some(name.to_owned());
     }
     let program = target.process.exe().ok();
     let own = program.and_then(|path| files.iter().find(|file| file.path == path));
@@ -85,7 +101,7 @@ pub fn libc_file(target: &Target) -> Option<&Mapped> {
 pub fn libc(target: &Target) -> Option<String> {
     let files = target.files.as_ref()?;
     if let Some(file) = libc_file(target) {
-        return Some(match cached(target, file, glibc_version) {
+        return Some(match cached(target, file, glibc::version) {
             Some(version) => format!("{GLIBC}-{version}"),
             None => GLIBC.to_owned(),
         });
@@ -98,30 +114,16 @@ pub fn libc(target: &Target) -> Option<String> {
     Some(if files.iter().any(is_musl) { MUSL } else { NONE }.to_owned())
 }
 
-/// glibc's version, from the text that it prints when it is run as a program.
-fn glibc_version(content: &[u8]) -> Option<String> {
-    const BEFORE: &[u8] = b"GNU C Library ";
-    const VERSION: &[u8] = b"release version ";
-    let at = content.windows(BEFORE.len()).position(|bytes| bytes == BEFORE)?;
-    let text = content.get(at..at + 200)?;
-    let at = text.windows(VERSION.len()).position(|bytes| bytes == VERSION)? + VERSION.len();
-    let version = text.get(at..)?.split(|byte| !byte.is_ascii_digit() && *byte != b'.').next()?;
-    Some(String::from_utf8_lossy(version.strip_suffix(b".").unwrap_or(version)).into_owned())
-}
-
 /// The malloc that a program brings, such as a jemalloc linked into it.
-fn defined(content: &[u8]) -> Option<String> {
-    let file = ElfFile64::<object::NativeEndian>::parse(content).ok()?;
-    let defines = |name: &str| file.dynamic_symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok(name));
-    let known = KNOWN.iter().find(|(_, function)| defines(function)).map_or(OWN, |(known, _)| known);
-    defines("malloc").then(|| known.to_owned())
+fn defined(file: &Elf<File>) -> Option<String> {
+    let known = || KNOWN.iter().find(|(_, function)| file.exports(function)).map_or(OWN, |(known, _)| known);
+    file.exports("malloc").then(|| known().to_owned())
 }
 
-/// What `find` says of a file's content; read once, however many processes share it.
-fn cached(target: &Target, file: &Mapped, find: fn(&[u8]) -> Option<String>) -> Option<String> {
-    type Found = HashMap<((i32, i32), u64), Option<String>>;
+/// What `find` says of a file; looked at once, however many processes share it.
+fn cached(target: &Target, file: &Mapped, find: fn(&Elf<File>) -> Option<String>) -> Option<String> {
+    type Found = HashMap<Identity, Option<String>>;
     thread_local!(static FOUND: RefCell<Found> = RefCell::default());
-    FOUND.with_borrow_mut(|found| {
-        found.entry(file.identity()).or_insert_with(|| find(&target.content(file).ok()?)).clone()
-    })
+    let look = || find(&Elf::read(target.open_mapped(file).ok()?).ok()??);
+    FOUND.with_borrow_mut(|found| found.entry(file.identity).or_insert_with(look).clone())
 }

@@ -15,7 +15,7 @@ use crate::options::{Entry, Options, TABLE};
 use crate::tables;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 not done (no such process, no permission, no trim, something to put right); \
-                          2 wrong usage, or a program that the library cannot be loaded into.";
+                          2 wrong usage, or a program that the library cannot be loaded into, or would do nothing in.";
 
 /// Give the free heap memory of unmodified servers back to the kernel, and see what that does.
 #[derive(Parser)]
@@ -48,8 +48,10 @@ pub enum Command {
 
 /// Start a program with the library
 ///
-/// The command becomes the program: no process of its own remains, and signals and exit codes are the program's. An
-/// LD_PRELOAD that is set already is kept, and the library joined to it.
+/// The command becomes the program, which is found as env(1) finds it: no process of its own remains, and signals and exit codes are
+/// the program's. An LD_PRELOAD that is set already is kept, and the library joined to it. A program is refused where nothing can
+/// come of it: static ones, those of musl and Go, those built with a sanitizer, and what an env(1) on the way takes LD_PRELOAD from. Go is
+/// not refused with --period, --pressure or --signal, which give back what C libraries in it free.
 ///
 /// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib64, ../lib and its own directory (and
 /// where cargo builds it, if this command is where cargo builds that); and at AUTOTRIM_LIBRARY. Options in the environment that
@@ -57,8 +59,8 @@ pub enum Command {
 #[derive(Args)]
 #[command(
     override_usage = "autotrim run [OPTIONS] -- CMD...",
-    after_help = "Exit codes: the program's own; 2 if the library cannot be loaded into it, 126 if it cannot be \
-                        started, 127 if there is no such program."
+    after_help = "Exit codes: the program's own; 2 if the library cannot be loaded into it or would do nothing in it, \
+                        126 if it cannot be started, 127 if there is no such program."
 )]
 pub struct Run {
     /// The library file, wherever this command is installed
@@ -288,8 +290,7 @@ fn is_valid(entry: &Entry, value: &OsStr) -> bool {
 pub fn parsed(program: &'static [u8], environment: impl IntoIterator<Item = OsString>) -> Options {
     let mut options = Options::new(program);
     for assignment in environment {
-        // A few short strings for the rest of a short life: the library's options may refer to the environment.
-        options.take(assignment.into_vec().leak());
+        options.take(&assignment.into_vec());
     }
     options
 }

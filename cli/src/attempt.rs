@@ -1,16 +1,17 @@
 //! `autotrim doctor --try`: one malloc_trim in a process that was not prepared for it, by a debugger.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
 use crate::debugger::{self, Session};
+use crate::elf::Elf;
 use crate::failure::Failure;
 use crate::frame::{self, Frame};
 use crate::target::Target;
 use crate::waits::{self, Thread};
-use crate::{allocator, memory, symbols, tunables, units};
+use crate::{allocator, memory, terminal, tunables, units};
 
 /// How often a process is stopped in search of a thread that waits.
 const TRIES: u32 = 5;
@@ -101,8 +102,10 @@ fn trim_of(target: &Target) -> Result<u64, String> {
         return Err("it has a shadow stack, of which debuggers may not know".into());
     }
     let libc = allocator::libc_file(target).ok_or("no libc is mapped")?;
-    let found = symbols::find(target.pid, libc.base, "malloc_trim").map_err(|error| error.to_string())?;
-    found.ok_or_else(|| "its libc has no malloc_trim".into())
+    let image =
+        Elf::read(memory::Image { pid: target.pid, base: libc.first.start }).map_err(|error| error.to_string())?;
+    let found = image.map(|image| image.symbol("malloc_trim")).transpose().map_err(|error| error.to_string())?;
+    found.flatten().ok_or_else(|| "its libc has no malloc_trim".into())
 }
 
 /// A thread in which the call can be made: it waits in a system call that malloc does not make, and in no signal handler, which might have
@@ -145,14 +148,13 @@ fn ask(name: &str, target: &Target) -> Result<(), Failure> {
     } else {
         ""
     };
-    eprint!(
+    terminal::ask(&format!(
         "{name}, RSS {rss}:\n  gdb stops its threads, has one that waits in a system call call malloc_trim(0), and lets go.\n  \
          It stands still meanwhile: about a second, and longer with a heap of many gigabytes.\n  System calls that \
          wait may end early, with EINTR, as under any debugger.\n{filter}Do it? [y/N] "
-    );
-    let _ = std::io::stderr().flush();
+    ));
     if !std::io::stdin().is_terminal() {
-        eprintln!();
+        terminal::ask("\n");
         return Err(Failure::unsuitable("nobody is there to agree: --yes does it without a question"));
     }
     let mut answer = String::new();
@@ -165,7 +167,7 @@ fn ask(name: &str, target: &Target) -> Result<(), Failure> {
 
 /// RSS, and of it what is of no file.
 fn resident(target: &Target) -> [u64; 2] {
-    let status = target.process.status().ok();
+    let status = target.status_now().ok();
     let bytes = |kilobytes: Option<u64>| kilobytes.unwrap_or(0) * 1024;
     status.map_or([0; 2], |status| [bytes(status.vmrss), bytes(status.rssanon)])
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::decide::rules::Trigger;
 use crate::decide::verdict::Verdict;
+use crate::elf::Elf;
+use crate::memory;
 use crate::pure::layers::LAYERS;
 use crate::pure::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
-use crate::{memory, symbols};
 
 /// What asks for trims, in the order of the block's counters.
 pub const TRIGGERS: [Trigger; Trigger::COUNT] =
@@ -108,7 +109,8 @@ pub struct Block {
 impl Block {
     /// The block of the library that is mapped at `base` in process `pid`.
     pub fn find(pid: i32, base: u64) -> Result<Block, Unread> {
-        let at = symbols::find(pid, base, "autotrim_stats")?.ok_or(Unread::NoBlock)?;
+        let library = Elf::read(memory::Image { pid, base })?.ok_or(Unread::NoBlock)?;
+        let at = base.wrapping_add(library.symbol("autotrim_stats")?.ok_or(Unread::NoBlock)?);
         let directory = memory::read(pid, at, size_of::<Directory>())?;
         let number = |field: usize| field_of::<4>(&directory, field).map(u32::from_ne_bytes);
         let address = |field: usize| field_of::<8>(&directory, field).map(u64::from_ne_bytes).ok_or(Unread::NoBlock);
@@ -149,7 +151,7 @@ impl Block {
             seconds: nanoseconds(&record.took).as_secs_f64(),
             ago_seconds: since(record.time.load(Relaxed)).as_secs_f64(),
         };
-        let done: u64 = trims.iter().sum();
+        let done = trims.iter().fold(0u64, |sum, count| sum.wrapping_add(*count));
         let places = (done.saturating_sub(RING as u64)..done).map(|number| number as usize % RING);
         let ring = places.map(|place| trim(&stats.ring[place], &stats.tops[place]));
         let reclaimed = stats.reclaimed.load(Relaxed);

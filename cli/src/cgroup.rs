@@ -1,11 +1,13 @@
 //! The memory of the cgroup that a process is in: what the OOM killer of a container goes by.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
 
-use procfs::process::Process;
+use procfs::process::{Process, Status};
 
-use crate::target::Target;
+use crate::target::{Target, text};
 use crate::units;
 
 /// A limit above this is none (cgroup v1 has no word for it).
@@ -67,13 +69,8 @@ pub struct Member {
 impl Cgroup {
     /// The cgroup that accounts the memory of `target`.
     pub fn of(target: &Target) -> Option<Cgroup> {
-        let groups = target.process.cgroups().ok()?.0;
-        let v1 = groups.iter().find(|group| group.controllers.iter().any(|name| name == "memory"));
-        let (version, group) = match v1 {
-            Some(group) => (1, group),
-            None => (2, groups.iter().find(|group| group.hierarchy == 0)?),
-        };
-        let path = directory(version, &group.pathname)?;
+        let (version, group) = group(&target.read("cgroup")?)?;
+        let path = directory(version, &group)?;
         let number = |name: &str| number(&path.join(name));
         let statistics = table(&path.join("memory.stat"));
         let [current, limit, anonymous, page_cache] = match version {
@@ -139,14 +136,30 @@ fn table(path: &Path) -> HashMap<String, u64> {
     pairs.filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?))).collect()
 }
 
-/// Where we see the cgroup `name`: below its hierarchy's mount, of which a container may see a part only.
-fn directory(version: u8, name: &str) -> Option<PathBuf> {
+/// The cgroup for memory in `/proc/PID/cgroup`, and its version. Its name is of whatever bytes who made it liked.
+fn group(text: &[u8]) -> Option<(u8, PathBuf)> {
+    let fields = |line: &[u8]| -> Option<(Vec<u8>, Vec<u8>, PathBuf)> {
+        let mut fields = line.splitn(3, |&byte| byte == b':');
+        let mut next = || fields.next();
+        let (hierarchy, controllers, name) = (next()?, next()?, next()?);
+        Some((hierarchy.to_vec(), controllers.to_vec(), PathBuf::from(OsStr::from_bytes(name))))
+    };
+    let lines = || text.split(|&byte| byte == b'\n').filter_map(fields);
+    let v1 = lines().find(|(_, controllers, _)| controllers.split(|&byte| byte == b',').any(|name| name == b"memory"));
+    let v2 = || lines().find(|(hierarchy, ..)| hierarchy == b"0");
+    v1.map(|(.., name)| (1, name)).or_else(|| v2().map(|(.., name)| (2, name)))
+}
+
+/// Where we see a cgroup: below its hierarchy's mount, of which a container may see a part only.
+fn directory(version: u8, name: &Path) -> Option<PathBuf> {
     let mounts = Process::myself().ok()?.mountinfo().ok()?;
     let mount = mounts.0.into_iter().find(|mount| match version {
         1 => mount.fs_type == "cgroup" && mount.super_options.contains_key("memory"),
         _ => mount.fs_type == "cgroup2",
     })?;
-    let below = Path::new(name).strip_prefix(&mount.root).unwrap_or(Path::new(name));
+    let below = name.strip_prefix(&mount.root).unwrap_or(name);
+    // One that is not below the part that we see begins with `/..`.
+    let below = if below.components().any(|part| part == Component::ParentDir) { Path::new("") } else { below };
     let path = mount.mount_point.join(below.strip_prefix("/").unwrap_or(below));
     Some(if path.is_dir() { path } else { mount.mount_point })
 }
@@ -154,7 +167,7 @@ fn directory(version: u8, name: &str) -> Option<PathBuf> {
 fn processes(path: &Path) -> Vec<Member> {
     let list = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     let member = |pid| {
-        let status = Process::new(pid).ok()?.status().ok()?;
+        let status: Status = text(&Process::new(pid).ok()?, "status").ok()?;
         Some(Member { pid, name: units::printable(&status.name), anonymous: status.rssanon? * 1024 })
     };
     list.lines().filter_map(|pid| member(pid.parse().ok()?)).collect()

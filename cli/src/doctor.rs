@@ -11,8 +11,8 @@ mod look;
 mod memory;
 mod probes;
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,9 +21,10 @@ use crate::arguments::{Doctor, assignment, parsed};
 use crate::attempt::{Outcome, attempt};
 use crate::block::Unread;
 use crate::failure::Failure;
+use crate::image::Image;
 use crate::options::{Options, TABLE};
-use crate::program::{Image, Program};
-use crate::target::{Target, read_file};
+use crate::program::Program;
+use crate::target::Target;
 use crate::{access, allocator, environment, run, sanitizer, status, units};
 use findings::{Findings, Level};
 use look::Look;
@@ -38,10 +39,7 @@ pub fn doctor(arguments: &Doctor) -> Result<ExitCode, Failure> {
     let findings = match arguments.pid {
         Some(pid) if arguments.attempt => tried(&Target::open(pid)?, arguments.yes)?,
         Some(pid) => process(&Target::open(pid)?),
-        None => {
-            let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
-            program(name, arguments.library.as_deref())?
-        }
+        None => program(&arguments.program, arguments.library.as_deref())?,
     };
     let code = u8::from(findings.any_problem());
     findings.show(arguments.json);
@@ -49,8 +47,8 @@ pub fn doctor(arguments: &Doctor) -> Result<ExitCode, Failure> {
 }
 
 /// A program that is not started.
-fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
-    let program = Program::find(name)?;
+fn program(arguments: &[OsString], library: Option<&Path>) -> Result<Findings, Failure> {
+    let program = Program::find(arguments)?;
     let mut findings = Findings::of(format!("program {}", program.path.display()), None);
     for script in &program.scripts {
         findings.add("program", Level::Info, format!("{} is a script", script.display()));
@@ -58,14 +56,21 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
     match &program.image {
         Some(image) => {
             findings.image(image);
-            if let Some(name) = allocator::of_program(&image.path) {
-                malloc(&name, &mut findings);
+            match sanitizer::of_program(&image.elf) {
+                Some(name) => findings.add("malloc", Level::Problem, format!("{name}'s, which keeps what is freed")),
+                None => allocator::of_program(&image.elf).iter().for_each(|name| malloc(name, &mut findings)),
+            }
+            for text in allocator::beside(&image.elf) {
+                findings.add("allocator", Level::Warning, format!("{} has {text}", image.path.display()));
             }
         }
         None => findings.add("program", Level::Info, "what it executes cannot be read".into()),
     }
+    // It would be started with this command's own environment.
+    let own = std::env::vars_os().map(|(name, value)| assignment(&name, &value));
+    let options = parsed(b"", own);
     match run::library(library) {
-        Ok((path, architecture)) => match program.unsuitable(architecture).or_else(|| sanitizer::refusal(&program)) {
+        Ok((path, architecture)) => match run::refusal(&program, architecture, &options) {
             Some(why) => findings.add("library", Level::Problem, why),
             None => {
                 findings.add("library", Level::Good, format!("{} can be preloaded into it", path.display()));
@@ -73,9 +78,7 @@ fn program(name: &OsStr, library: Option<&Path>) -> Result<Findings, Failure> {
                     findings.add("library", Level::Warning, closed);
                 }
                 findings.add("start", Level::Info, "autotrim run -- CMD".into());
-                // It would be started with this command's own environment.
-                let own = std::env::vars_os().map(|(name, value)| assignment(&name, &value));
-                complaints(&parsed(b"", own), &mut findings);
+                complaints(&options, &mut findings);
             }
         },
         Err(failure) => findings.add("library", Level::Problem, failure.to_string()),
@@ -178,8 +181,9 @@ fn malloc(name: &str, findings: &mut Findings) {
 fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
     const START: &str = "start it with: autotrim run -- CMD";
     if let Some(image) = image {
-        let own = std::fs::read("/proc/self/exe").ok().and_then(|content| crate::program::headers(&content));
-        if let Some(why) = own.and_then(|(architecture, _)| image.unsuitable(architecture)) {
+        let own = Image::read(Path::new("/proc/self/exe")).ok().flatten().map(|own| own.elf.architecture);
+        let unsuitable = own.and_then(|architecture| image.unsuitable(architecture));
+        if let Some(why) = unsuitable.or_else(|| image.useless(false).map(str::to_owned)) {
             return format!("not loaded: the program {why}");
         }
     }
@@ -194,12 +198,11 @@ fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
         return format!("not loaded: {set} when the process started; {START}");
     };
     let user = access::User::of(&target.status);
-    if let Some(closed) = access::closed(named, &user, |part| target.path_in_root(part)) {
+    if let Some(closed) = access::closed(named, &user, |part| target.root()?.metadata(part)) {
         let (named, id) = (named.display(), target.status.fuid);
         return format!("not loaded: the process's user (id {id}) may not read {named}: {closed}");
     }
-    let path = target.path_in_root(named);
-    match read_file(&path) {
+    match target.root().and_then(|root| root.open(named)) {
         Err(error) => format!("not loaded: {} cannot be read where the process looks for it: {error}", named.display()),
         Ok(_) => {
             format!("not loaded, though LD_PRELOAD names {}: it came later, or the loader refused it", named.display())
@@ -222,9 +225,9 @@ fn options(target: &Target, findings: &mut Findings) {
         findings.add("options", Level::Problem, text.into());
     }
     let mut set: Vec<String> = environment
-        .into_iter()
-        .filter(|(name, _)| TABLE.iter().any(|entry| name == entry.name))
-        .map(|(name, value)| units::printable(&String::from_utf8_lossy(&assignment(&name, &value).into_vec())))
+        .iter()
+        .filter(|(name, _)| TABLE.iter().any(|entry| *name == entry.name))
+        .map(|(name, value)| assignment(name, value).to_string_lossy().into_owned())
         .collect();
     set.sort_unstable();
     let text = if set.is_empty() { "defaults".into() } else { set.join(" ") };

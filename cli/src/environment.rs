@@ -3,6 +3,11 @@
 use crate::options::{Options, TABLE, nearest};
 use crate::units::printable;
 
+/// All that is wrong with options.
+pub fn complaints(options: &Options) -> impl Iterator<Item = String> {
+    invalid(options).into_iter().chain(unknown(options))
+}
+
 /// The values that do not parse, each with what is used in its place.
 pub fn invalid(options: &Options) -> Vec<String> {
     let values = TABLE.iter().zip(&options.invalid).filter_map(|(entry, value)| Some((entry, value.as_ref()?)));

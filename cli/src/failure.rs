@@ -1,7 +1,11 @@
 //! Why the command ends without having done what it was asked for.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 use std::process::ExitCode;
+
+/// As of env(1) and nohup(1), where there is no such program.
+const NOT_FOUND: u8 = 127;
 
 /// A message for stderr, and the exit code that goes with it.
 #[derive(Debug)]
@@ -28,7 +32,17 @@ impl Failure {
 
     /// There is no such program, as in env(1) and nohup(1).
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 127 }
+        Self { message: message.into(), code: NOT_FOUND }
+    }
+
+    /// The same, said of a file.
+    pub fn about(self, file: &Path) -> Self {
+        Self { message: format!("{}: {}", file.display(), self.message), ..self }
+    }
+
+    /// Whether something is not there, and not just closed.
+    pub fn is_missing(&self) -> bool {
+        self.code == NOT_FOUND
     }
 
     /// What the command exits with.

@@ -1,14 +1,16 @@
 //! `autotrim`: starts servers under `libautotrim.so`, and shows from outside what it does in them.
 //!
-//! - [`run`] starts a program with the library; [`program`] and [`access`] tell beforehand whether that can work.
+//! - [`run`] starts a program with the library; [`program`], [`image`] and [`access`] tell beforehand whether that can work.
 //! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
 //!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes; [`heaps`] knows the arenas of
 //!   glibc's malloc, [`composition`] what else memory consists of, as [`smaps`] and [`pages`] show it.
 //! - [`attempt`] has a process trim that was not prepared for it, by a [`debugger`].
 //! - [`generate`] writes the manual pages and the completions, from the command line and the [`tables`] of `docs/`.
+//! - What processes have and say of themselves is not trusted: [`maps`], [`elf`], [`root`] and [`variables`] read it, a little at
+//!   a time, and [`terminal`] is the only way out.
 //!
 //! What the library defines is included from its own source and not repeated: options, policy, the layout of the block.
-#![deny(missing_docs)]
+#![deny(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 
 // The library's own, all of it pure: no copy that could drift.
 #[allow(dead_code)]
@@ -34,28 +36,34 @@ mod cgroup;
 mod composition;
 mod debugger;
 mod doctor;
+mod elf;
 mod environment;
 mod failure;
 mod generate;
+mod glibc;
 mod heaps;
+mod image;
+mod maps;
 mod memory;
 mod metrics;
 mod pages;
 mod plot;
 mod program;
+mod root;
 mod run;
 mod sanitizer;
 mod signal;
 mod smaps;
 mod sockets;
 mod status;
-mod symbols;
 mod tables;
 mod target;
+mod terminal;
 mod texts;
 mod trim;
 mod tunables;
 mod units;
+mod variables;
 mod waits;
 
 use std::process::ExitCode;
@@ -65,7 +73,8 @@ use clap::Parser;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| terminal::usage(&error));
+    let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Status(arguments) => with_usual_pipes(|| status::status(&arguments)),
         Command::Trim(arguments) => with_usual_pipes(|| trim::trim(&arguments)),
@@ -74,7 +83,7 @@ fn main() -> ExitCode {
         Command::Generate { directory } => generate::generate(&directory),
     };
     outcome.unwrap_or_else(|failure: Failure| {
-        eprintln!("autotrim: {failure}");
+        terminal::complain(&failure.to_string());
         failure.code()
     })
 }

@@ -6,12 +6,36 @@ use nix::errno::Errno;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use crate::elf::Source;
+
+/// What is mapped at an address of a process.
+pub struct Image {
+    /// The process.
+    pub pid: i32,
+    /// The address.
+    pub base: u64,
+}
+
+impl Source for Image {
+    fn read_some(&self, at: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        read_part(self.pid, self.base.wrapping_add(at), bytes)
+    }
+
+    fn base(&self) -> Option<u64> {
+        Some(self.base)
+    }
+}
+
 /// Fills `bytes` from `address` on in process `pid`.
 pub fn read_into(pid: i32, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
     let length = bytes.len();
-    let remote = RemoteIoVec { base: address as usize, len: length };
-    let read = process_vm_readv(Pid::from_raw(pid), &mut [IoSliceMut::new(bytes)], &[remote])?;
-    if read == length { Ok(()) } else { Err(Errno::EFAULT) }
+    if read_part(pid, address, bytes)? == length { Ok(()) } else { Err(Errno::EFAULT) }
+}
+
+/// The same as far as there is memory; returns how far.
+fn read_part(pid: i32, address: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let remote = RemoteIoVec { base: address as usize, len: bytes.len() };
+    process_vm_readv(Pid::from_raw(pid), &mut [IoSliceMut::new(bytes)], &[remote])
 }
 
 /// `length` bytes from `address` on in process `pid`.
@@ -40,7 +64,7 @@ pub fn read_string(pid: i32, address: u64, longest: usize) -> Result<Vec<u8>, Er
         if end.is_some() {
             break;
         }
-        at += part.len() as u64;
+        at = at.saturating_add(part.len() as u64);
     }
     string.truncate(longest);
     Ok(string)

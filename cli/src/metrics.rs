@@ -3,19 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::root;
 use crate::target::Target;
 use crate::units;
 
 /// Where processes write them.
 pub const VARIABLE: &str = "AUTOTRIM_METRICS_DIR";
-
-/// A process writes a few kilobytes; what is larger is no file of the library.
-const LARGEST: u64 = 1 << 20;
 
 /// The samples of one file.
 #[derive(Debug, Default)]
@@ -31,17 +26,16 @@ struct Sample {
 impl Metrics {
     /// What `target` has written, into `directory` if that is given, else where its environment or our own says.
     pub fn of(target: &Target, directory: Option<&Path>) -> Option<Metrics> {
-        let variable = OsStr::new(VARIABLE);
-        let its = || Some(target.path_in_root(Path::new(target.environment()?.get(variable)?)));
-        let ours = || std::env::var_os(variable).map(PathBuf::from);
-        let directory = directory.map(PathBuf::from).or_else(its).or_else(ours)?;
+        let name = format!("autotrim-{}.prom", target.own_pid());
         // Anybody may have put something else there: no link, no FIFO, nothing without an end.
-        let path = directory.join(format!("autotrim-{}.prom", target.own_pid()));
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
-        let mut text = String::new();
-        file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        file.take(LARGEST).read_to_string(&mut text).ok()?;
-        Some(Metrics::parse(&text)).filter(|metrics| metrics.may_be_of(target))
+        let here = |directory: &Path| root::open_no_link(&directory.join(&name)).and_then(root::beginning);
+        let its = target.environment().and_then(|environment| environment.get(OsStr::new(VARIABLE)).map(PathBuf::from));
+        let text = match (directory, its) {
+            (Some(directory), _) => here(directory),
+            (None, Some(directory)) => target.root().and_then(|root| root.read(&directory.join(&name))),
+            (None, None) => here(&PathBuf::from(std::env::var_os(VARIABLE)?)),
+        };
+        Some(Metrics::parse(&String::from_utf8_lossy(&text.ok()?))).filter(|metrics| metrics.may_be_of(target))
     }
 
     /// Whether the file was written in the pid namespace of `target`, as far as one can tell: containers that share a

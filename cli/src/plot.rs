@@ -12,6 +12,7 @@ use crate::block::{Counters, Trim};
 use crate::failure::Failure;
 use crate::status::why_unread;
 use crate::target::Target;
+use crate::terminal;
 
 const SIZE: (u32, u32) = (960, 540);
 const BEFORE: RGBColor = RGBColor(0xd6, 0x5f, 0x5f);
@@ -45,14 +46,22 @@ pub fn plot(arguments: &Plot) -> Result<ExitCode, Failure> {
         _ => return Err(Failure::unsuitable(format!("{}: neither .png nor .svg", output.display()))),
     };
     drawn.map_err(|error| Failure::not_done(format!("{}: {error}", output.display())))?;
-    println!("{}", output.display());
+    terminal::say(&output.display().to_string());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Requests, and MiB before and after, of each trim that was measured.
+/// Requests, and MiB before and after, of each trim that was measured: in their order, and as many as can be drawn, whatever
+/// the process says.
 fn points(ring: &[Trim]) -> Vec<(f64, f64, f64)> {
+    const MOST: u64 = 1 << 40;
+    let mebibytes = |bytes: u64| bytes.min(MOST << 20) as f64 / MEBIBYTE;
+    let mut latest = 0;
     let point = |trim: &Trim| {
-        Some((trim.requests as f64, trim.before_bytes? as f64 / MEBIBYTE, trim.after_bytes? as f64 / MEBIBYTE))
+        let requests = trim.requests.min(MOST);
+        let (before, after) = (mebibytes(trim.before_bytes?), mebibytes(trim.after_bytes?));
+        let is_next = requests >= latest;
+        latest = latest.max(requests);
+        is_next.then_some((requests as f64, before, after))
     };
     ring.iter().filter_map(point).collect()
 }

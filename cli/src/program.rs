@@ -1,245 +1,197 @@
-//! A program file, looked at without starting it: can the library be loaded into what it would become?
+//! What a command starts, found out without starting it: as execvp(3) would, from script to interpreter and past env(1).
 
-use std::ffi::{CString, OsStr};
-use std::fmt::{self, Display};
+mod env;
+mod script;
+
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use object::elf::{
-    EM_386, EM_AARCH64, EM_ARM, EM_PPC64, EM_RISCV, EM_S390, EM_X86_64, FileHeader32, FileHeader64, PT_INTERP,
-};
-use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, FileKind};
-
+use crate::elf::Architecture;
 use crate::failure::Failure;
-use crate::target::read_file;
+use crate::image::Image;
 
-/// The kernel follows so many interpreters of interpreters (fs/exec.c); env(1) makes it a few more.
+/// The kernel follows five interpreters of interpreters (fs/exec.c); env(1) makes it a few more.
 const LONGEST_CHAIN: usize = 8;
-/// How much of a script the kernel reads for its first line (BINPRM_BUF_SIZE).
-const FIRST_LINE: u64 = 256;
 /// Where execvp looks without a PATH.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
+/// A value, to see whether it is kept.
+const KEPT: &str = "kept";
+/// What execvp has read a file that the kernel does not know.
+pub const SHELL: &str = "/bin/sh";
 
 /// A program as it was named, and what is executed for it: a script's interpreters in turn, the ELF file last.
-#[derive(Debug)]
 pub struct Program {
-    /// The scripts on the way, each with its interpreter's name for messages.
+    /// The scripts on the way.
     pub scripts: Vec<PathBuf>,
     /// The file that the process runs in the end; `None` where that cannot be told.
     pub image: Option<Image>,
     /// What the name means: the first file.
     pub path: PathBuf,
+    /// Whether an env(1) on the way takes LD_PRELOAD away.
+    pub loses_preload: bool,
 }
 
-/// An ELF file.
-#[derive(Debug)]
-pub struct Image {
-    pub path: PathBuf,
-    pub architecture: Architecture,
-    /// The dynamic linker; `None` = static.
-    pub interpreter: Option<String>,
-    /// Why the kernel starts it in secure mode, where environment and preloads are ignored.
-    pub secure: Option<&'static str>,
-}
-
-/// What a file is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Architecture {
-    bits: u8,
-    machine: u16,
-}
-
-impl Display for Architecture {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.machine {
-            EM_X86_64 => "x86-64",
-            EM_386 => "i386",
-            EM_AARCH64 => "aarch64",
-            EM_ARM => "arm",
-            EM_PPC64 => "ppc64",
-            EM_RISCV => "riscv",
-            EM_S390 => "s390",
-            other => return write!(formatter, "machine {other}, {}-bit", self.bits),
-        };
-        write!(formatter, "{name}, {}-bit", self.bits)
-    }
-}
-
-impl Image {
-    /// Whether it is dynamically linked to musl.
-    pub fn is_musl(&self) -> bool {
-        self.interpreter.as_ref().is_some_and(|path| path.contains("ld-musl"))
-    }
-
-    /// Why a library for `architecture` cannot be loaded into it.
-    pub fn unsuitable(&self, architecture: Architecture) -> Option<String> {
-        if self.architecture != architecture {
-            return Some(format!(
-                "is for another architecture ({}) than the library ({architecture})",
-                self.architecture
-            ));
-        }
-        if self.interpreter.is_none() && !is_loader(&self.path) {
-            return Some("is statically linked: no library can be preloaded into it".into());
-        }
-        self.secure.map(|why| format!("{why}: the loader ignores preloads outside the system's directories"))
-    }
-
-    /// Looks at an ELF file; `None` where it is none.
-    pub fn read(path: &Path) -> std::io::Result<Option<Image>> {
-        let content = read_file(path)?;
-        let Some((architecture, interpreter)) = headers(&content) else { return Ok(None) };
-        Ok(Some(Image { architecture, interpreter, secure: secure(path)?, path: path.to_owned() }))
-    }
+/// What is to be started, and from where.
+struct Command {
+    arguments: Vec<OsString>,
+    /// Its PATH.
+    path: Option<OsString>,
+    /// Its directory, if that is not ours.
+    directory: PathBuf,
+    /// How many more programs may be started for it.
+    left: usize,
 }
 
 impl Program {
-    /// What `name` would start.
-    pub fn find(name: &OsStr) -> Result<Program, Failure> {
-        let path = resolve(name)?;
-        let (mut scripts, mut current) = (Vec::new(), path.clone());
-        for _ in 0..LONGEST_CHAIN {
-            let unreadable = |error: std::io::Error| Failure::not_executable(format!("{}: {error}", current.display()));
-            // A program that may be executed but not read.
-            let file = match File::open(&current) {
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => break,
-                other => other.map_err(unreadable)?,
-            };
-            let mut line = Vec::new();
-            file.take(FIRST_LINE).read_to_end(&mut line).map_err(unreadable)?;
-            let Some(line) = line.strip_prefix(b"#!") else {
-                let image = Image::read(&current).map_err(unreadable)?;
-                let image = image.ok_or_else(|| {
-                    Failure::not_executable(format!("{}: neither an ELF file nor a script", current.display()))
-                })?;
-                return Ok(Program { scripts, image: Some(image), path });
-            };
-            let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
-            let next = interpreter(line)
-                .ok_or_else(|| Failure::not_executable(format!("{}: names no interpreter", current.display())))?;
-            let found =
-                resolve(next).map_err(|failure| Failure::not_found(format!("{}: {failure}", current.display())));
-            scripts.push(std::mem::replace(&mut current, found?));
-        }
-        Ok(Program { scripts, image: None, path })
+    /// What these arguments would start: the first, with the others as its own.
+    pub fn find(arguments: &[OsString]) -> Result<Program, Failure> {
+        let (path, arguments) = (std::env::var_os("PATH"), arguments.to_vec());
+        Command { arguments, path, directory: PathBuf::new(), left: LONGEST_CHAIN }.program()
     }
 
-    /// Why a library for `architecture` cannot be loaded into it.
+    /// Why a library for `architecture` would not come into it.
     pub fn unsuitable(&self, architecture: Architecture) -> Option<String> {
-        let image = self.image.as_ref()?;
-        let why = image.unsuitable(architecture)?;
+        if self.loses_preload {
+            let path = self.scripts.first().unwrap_or(&self.path);
+            return Some(format!("{}: env takes LD_PRELOAD away, by which the library would come", path.display()));
+        }
+        self.about(self.image.as_ref()?.unsuitable(architecture)?)
+    }
+
+    /// Why the library would do nothing in it; `by_itself` = it is to trim without requests, too.
+    pub fn useless(&self, by_itself: bool) -> Option<String> {
+        self.about(self.image.as_ref()?.useless(by_itself)?)
+    }
+
+    fn about(&self, why: impl std::fmt::Display) -> Option<String> {
+        let image = self.image.as_ref()?.path.display();
         Some(match self.scripts.first() {
-            Some(script) => format!("{}: its interpreter {} {why}", script.display(), image.path.display()),
-            None => format!("{} {why}", image.path.display()),
+            Some(script) => format!("{}: its interpreter {image} {why}", script.display()),
+            None => format!("{image} {why}"),
         })
     }
 }
 
-/// The program that a script's first line names; of `env NAME` it is NAME that matters.
-fn interpreter(line: &[u8]) -> Option<&OsStr> {
-    let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty());
-    let first = words.next()?;
-    let is_name = |word: &&[u8]| !word.starts_with(b"-") && !word.contains(&b'=');
-    let named = if first.ends_with(b"/env") { words.find(is_name) } else { None };
-    Some(OsStr::from_bytes(named.unwrap_or(first)))
-}
-
-/// The file that execvp would start for `name`.
-fn resolve(name: &OsStr) -> Result<PathBuf, Failure> {
-    if name.as_bytes().contains(&b'/') {
-        let path = PathBuf::from(name);
-        return match std::fs::metadata(&path) {
-            Ok(_) if is_executable(&path) => Ok(path),
-            Ok(_) => Err(Failure::not_executable(format!("{}: not executable", path.display()))),
-            Err(error) => Err(match error.kind() {
-                std::io::ErrorKind::PermissionDenied => Failure::not_executable(format!("{}: {error}", path.display())),
-                _ => Failure::not_found(format!("{}: not found", path.display())),
-            }),
-        };
-    }
-    let list = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-    let mut present = std::env::split_paths(&list).map(|directory| directory.join(name)).filter(|path| path.is_file());
-    let mut first = None;
-    match present.find(|path| {
-        is_executable(path) || {
-            first.get_or_insert_with(|| path.clone());
-            false
+impl Command {
+    /// The first of the files it may mean that can be executed, and all that it needs.
+    fn program(&self) -> Result<Program, Failure> {
+        let name = self.arguments.first().map(OsString::as_os_str).unwrap_or_default();
+        let mut failed: Option<Failure> = None;
+        for path in self.places(name) {
+            let place = self.directory.join(&path);
+            if place.metadata().is_err_and(|error| error.kind() != ErrorKind::PermissionDenied) {
+                continue;
+            }
+            match executable(&place).and_then(|()| self.program_at(path)) {
+                Ok(program) => return Ok(program),
+                // One that may not be executed is told before one that lacks something.
+                Err(failure) => {
+                    let is_better = |failed: &Failure| failed.is_missing() && !failure.is_missing();
+                    failed = Some(failed.filter(|failed| !is_better(failed)).unwrap_or(failure));
+                }
+            }
         }
-    }) {
-        Some(path) => Ok(path),
-        None => Err(match first {
-            Some(path) => Failure::not_executable(format!("{}: not executable", path.display())),
-            None => Failure::not_found(format!("{}: not found", name.display())),
-        }),
+        Err(failed.unwrap_or_else(|| Failure::not_found(format!("{}: not found", name.display()))))
+    }
+
+    /// Where it may be, in the order of PATH.
+    fn places(&self, name: &OsStr) -> Vec<PathBuf> {
+        match name.as_bytes() {
+            [] => Vec::new(),
+            bytes if bytes.contains(&b'/') => vec![PathBuf::from(name)],
+            _ => {
+                let list = self.path.as_deref().unwrap_or(OsStr::new(DEFAULT_PATH));
+                std::env::split_paths(list).map(|directory| directory.join(name)).collect()
+            }
+        }
+    }
+
+    /// What executing `path` comes to.
+    fn program_at(&self, path: PathBuf) -> Result<Program, Failure> {
+        let mut program = Program { scripts: Vec::new(), image: None, path: path.clone(), loses_preload: false };
+        // What env(1) is given if the next is one.
+        let (mut current, mut arguments) = (path.clone(), self.arguments[1..].to_vec());
+        for _ in 0..self.left {
+            let place = self.directory.join(&current);
+            let unreadable = |error: std::io::Error| Failure::not_executable(format!("{}: {error}", current.display()));
+            // A program that may be executed but not read.
+            let file = match File::open(&place) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
+                other => other.map_err(unreadable)?,
+            };
+            let mut beginning = Vec::new();
+            file.take(script::LONGEST as u64).read_to_end(&mut beginning).map_err(unreadable)?;
+            let script = script::interpreter(&beginning);
+            if script.is_none()
+                && let Some(image) = Image::read(&place).map_err(unreadable)?
+            {
+                let image = Image { path: current.clone(), ..image };
+                return self.past_env(Program { image: Some(image), ..program }, &current, &arguments);
+            }
+            let (next, argument) = match script {
+                Some(found) => {
+                    arguments.insert(0, current.clone().into());
+                    (OsStr::from_bytes(found.path), found.argument)
+                }
+                // Whatever the kernel does not know, at whichever end of a chain: the shell has the file itself.
+                None => {
+                    arguments = [&[path.clone().into()], &self.arguments[1..]].concat();
+                    (OsStr::new(SHELL), None)
+                }
+            };
+            arguments.splice(0..0, argument.map(|argument| OsStr::from_bytes(argument).to_owned()));
+            let next = PathBuf::from(next);
+            executable(&self.directory.join(&next)).map_err(|failure| failure.about(&current))?;
+            program.scripts.push(std::mem::replace(&mut current, next));
+        }
+        Ok(program)
+    }
+
+    /// The program itself, or what it starts if it is an env(1).
+    fn past_env(&self, program: Program, path: &Path, arguments: &[OsString]) -> Result<Program, Failure> {
+        let is_env = path.file_name() == Some(OsStr::new("env"));
+        let started = if is_env { env::started(arguments, |name| std::env::var_os(name)) } else { None };
+        let Some(started) = started else { return Ok(program) };
+        let loses_preload = started.value("LD_PRELOAD", Some(KEPT.into())) != Some(KEPT.into());
+        let next = Command {
+            path: started.value("PATH", self.path.clone()),
+            directory: self.directory.join(started.directory.unwrap_or_default()),
+            arguments: started.arguments,
+            left: self.left - 1,
+        };
+        if next.left == 0 {
+            return Ok(Program { image: None, ..program });
+        }
+        let next = next.program().map_err(|failure| match program.scripts.first() {
+            Some(script) => failure.about(script),
+            None => failure,
+        })?;
+        Ok(Program {
+            scripts: [program.scripts, next.scripts].concat(),
+            image: next.image,
+            path: program.path,
+            loses_preload: loses_preload || next.loses_preload,
+        })
     }
 }
 
-fn is_executable(path: &Path) -> bool {
-    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return false };
-    // SAFETY: a C string.
-    path.is_file() && unsafe { libc::access(name.as_ptr(), libc::X_OK) } == 0
-}
-
-/// What an ELF file is for, and its dynamic linker.
-pub fn headers(content: &[u8]) -> Option<(Architecture, Option<String>)> {
-    fn of<H: FileHeader<Endian = Endianness>>(content: &[u8], bits: u8) -> Option<(Architecture, Option<String>)> {
-        let header = H::parse(content).ok()?;
-        let endian = header.endian().ok()?;
-        let programs = header.program_headers(endian, content).ok()?;
-        let interpreter = programs.iter().find(|program| program.p_type(endian) == PT_INTERP);
-        let interpreter = interpreter.and_then(|program| program.data(endian, content).ok());
-        let interpreter = interpreter.map(|path| String::from_utf8_lossy(path).trim_end_matches('\0').to_owned());
-        Some((Architecture { bits, machine: header.e_machine(endian) }, interpreter))
+/// Whether the kernel would execute this file for us.
+fn executable(path: &Path) -> Result<(), Failure> {
+    let shown = path.display();
+    let refused = || Failure::not_executable(format!("{shown}: not executable"));
+    match std::fs::metadata(path) {
+        Ok(file) if file.is_file() => {
+            let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| refused())?;
+            // SAFETY: a C string.
+            if unsafe { libc::access(name.as_ptr(), libc::X_OK) } == 0 { Ok(()) } else { Err(refused()) }
+        }
+        Ok(_) => Err(refused()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Err(Failure::not_executable(format!("{shown}: {error}")))
+        }
+        Err(_) => Err(Failure::not_found(format!("{shown}: not found"))),
     }
-    match FileKind::parse(content).ok()? {
-        FileKind::Elf32 => of::<FileHeader32<Endianness>>(content, 32),
-        FileKind::Elf64 => of::<FileHeader64<Endianness>>(content, 64),
-        _ => None,
-    }
-}
-
-/// The dynamic linker itself is no static program: started by hand it preloads into what it loads.
-fn is_loader(path: &Path) -> bool {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    name.starts_with(b"ld-") || name.starts_with(b"ld64.")
-}
-
-/// Why the kernel would start this file in secure mode (AT_SECURE, getauxval(3)) for us.
-fn secure(path: &Path) -> std::io::Result<Option<&'static str>> {
-    let metadata = std::fs::metadata(path)?;
-    if privileges_are_ignored(path) {
-        return Ok(None);
-    }
-    // SAFETY: both take nothing and cannot fail.
-    let (user, group) = unsafe { (libc::getuid(), libc::getgid()) };
-    let mode = metadata.permissions().mode();
-    if mode & libc::S_ISUID != 0 && metadata.uid() != user {
-        return Ok(Some("is setuid"));
-    }
-    if mode & libc::S_ISGID != 0 && mode & libc::S_IXGRP != 0 && metadata.gid() != group {
-        return Ok(Some("is setgid"));
-    }
-    Ok((user != 0 && has_capabilities(path)).then_some("has file capabilities"))
-}
-
-/// On a file system mounted nosuid, and for a process with no_new_privs, these bits mean nothing.
-fn privileges_are_ignored(path: &Path) -> bool {
-    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return false };
-    // SAFETY: zeros are a valid value; a C string, and room for the answer; prctl(2) reads no memory here.
-    unsafe {
-        let mut mount: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(name.as_ptr(), &mut mount) == 0 && mount.f_flag & libc::ST_NOSUID != 0)
-            || libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
-    }
-}
-
-fn has_capabilities(path: &Path) -> bool {
-    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return false };
-    // SAFETY: C strings; a null value of length 0 asks for the size only.
-    unsafe { libc::getxattr(name.as_ptr(), c"security.capability".as_ptr(), std::ptr::null_mut(), 0) > 0 }
 }

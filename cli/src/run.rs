@@ -1,20 +1,21 @@
 //! `autotrim run`: becomes a program that has the library preloaded.
 
-use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
+use std::io::{Error, ErrorKind};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::access;
 use crate::arguments::{Run, assignment, parsed};
-use crate::environment::{invalid, unknown};
+use crate::elf::Architecture;
+use crate::environment::complaints;
 use crate::failure::Failure;
-use crate::options::LIBRARY as VARIABLE;
-use crate::program::{Architecture, Image, Program};
-use crate::sanitizer;
+use crate::image::Image;
+use crate::options::{LIBRARY as VARIABLE, Options};
+use crate::program::{Program, SHELL};
 use crate::target::preload_names;
+use crate::{access, sanitizer, terminal};
 
 /// The library's name in every installation.
 const NAME: &str = "libautotrim.so";
@@ -37,38 +38,32 @@ fn remember_pipe_signal() {
     }
 }
 
-/// Starts the program; returns only if that is impossible.
+/// Starts the program; returns only if that is impossible, or makes no sense.
 pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
     let (library, architecture) = library(arguments.library.as_deref())?;
-    let name = arguments.program.first().map(OsString::as_os_str).unwrap_or_default();
-    let program = Program::find(name)?;
-    if let Some(why) = program.unsuitable(architecture) {
-        return Err(Failure::unsuitable(why));
-    }
-    if let Some(why) = sanitizer::refusal(&program) {
-        return Err(Failure::unsuitable(why));
-    }
-    if program.image.as_ref().is_some_and(Image::is_musl) {
-        eprintln!("autotrim: {} uses musl, whose malloc the library leaves alone: it will do nothing", name.display());
-    }
-    if let Some(closed) = access::closed_to_others(&library) {
-        eprintln!("autotrim: {closed}");
-    }
+    let program = Program::find(&arguments.program)?;
     let mut environment: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(name, _)| name != VARIABLE && name != "LD_PRELOAD")
         .filter(|(name, _)| arguments.settings.0.iter().all(|(set, _)| name != set))
         .collect();
     environment.push(("LD_PRELOAD".into(), preload(std::env::var_os("LD_PRELOAD").as_deref(), &library)?));
     environment.extend(arguments.settings.0.iter().map(|(name, value)| (OsString::from(name), value.clone())));
-    // The library says so too, but only once the program serves.
     let options = parsed(b"", environment.iter().map(|(name, value)| assignment(name, value)));
-    for complaint in invalid(&options).into_iter().chain(unknown(&options)) {
-        eprintln!("autotrim: {complaint}");
+    if let Some(why) = refusal(&program, architecture, &options) {
+        return Err(Failure::unsuitable(why));
     }
-    match replace_this_process(&program.path, &arguments.program, &environment) {
-        Err(error) => Err(Failure::not_executable(format!("{}: {error}", program.path.display()))),
-        Ok(never) => match never {},
+    // The library says what is wrong with options too, but only once the program serves.
+    for complaint in access::closed_to_others(&library).into_iter().chain(complaints(&options)) {
+        terminal::complain(&complaint);
     }
+    let error = replace_this_process(&program.path, &arguments.program, &environment);
+    Err(Failure::not_executable(format!("{}: {error}", program.path.display())))
+}
+
+/// Why `program` is not to be started with a library for `architecture`: it would go without it, end at once, or have nothing of it.
+pub fn refusal(program: &Program, architecture: Architecture, options: &Options) -> Option<String> {
+    let unsuitable = program.unsuitable(architecture);
+    unsuitable.or_else(|| sanitizer::refusal(program)).or_else(|| program.useless(options.needs_thread()))
 }
 
 /// The library: of all the places where it may be, the first that has it; and what it is made for.
@@ -90,7 +85,7 @@ pub fn library(named: Option<&Path>) -> Result<(PathBuf, Architecture), Failure>
     // Preloads are looked up from wherever the program happens to be.
     let absolute = std::path::absolute(&path).map_err(|error| failed(&error))?;
     match Image::read(&absolute) {
-        Ok(Some(image)) => Ok((absolute, image.architecture)),
+        Ok(Some(image)) => Ok((absolute, image.elf.architecture)),
         Ok(None) => Err(failed(&"not a shared library")),
         Err(error) => Err(failed(&error)),
     }
@@ -126,26 +121,34 @@ fn preload(present: Option<&OsStr>, library: &Path) -> Result<OsString, Failure>
     Ok(OsString::from_vec([present, joint, library.as_os_str().as_bytes()].concat()))
 }
 
-/// execve(2) and nothing else: signal mask and dispositions are what this command was started with.
-fn replace_this_process(
-    path: &Path,
-    arguments: &[OsString],
-    environment: &[(OsString, OsString)],
-) -> std::io::Result<Infallible> {
-    let strings = |values: Vec<OsString>| values.into_iter().map(|value| CString::new(value.into_vec())).collect();
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let arguments: Vec<CString> = Result::from_iter(arguments.iter().map(|text| CString::new(text.as_bytes())))?;
-    let environment: Result<Vec<CString>, _> =
-        strings(environment.iter().map(|(name, value)| assignment(name, value)).collect());
-    let environment = environment?;
+/// As execvp(3) does it, and nothing else: signal mask and dispositions are what this command was started with. Returns why not.
+fn replace_this_process(path: &Path, arguments: &[OsString], environment: &[(OsString, OsString)]) -> Error {
+    let disposition = if PIPE_IGNORED.load(Relaxed) { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: an action of the kernel's own; no other thread runs.
+    unsafe { libc::signal(libc::SIGPIPE, disposition) };
+    let environment: Vec<OsString> = environment.iter().map(|(name, value)| assignment(name, value)).collect();
+    let error = execute(path, arguments, &environment);
+    if error.raw_os_error() != Some(libc::ENOEXEC) {
+        return error;
+    }
+    // Without `#!` it is the shell's.
+    let rest = arguments.iter().skip(1).cloned();
+    let arguments: Vec<OsString> = [SHELL.into(), path.into()].into_iter().chain(rest).collect();
+    execute(Path::new(SHELL), &arguments, &environment)
+}
+
+/// execve(2); returns why not.
+fn execute(path: &Path, arguments: &[OsString], environment: &[OsString]) -> Error {
+    let strings = |texts: &[OsString]| texts.iter().map(|text| CString::new(text.as_bytes())).collect();
+    let path = CString::new(path.as_os_str().as_bytes());
+    let lists: (Result<Vec<CString>, _>, Result<Vec<CString>, _>) = (strings(arguments), strings(environment));
+    let (Ok(path), (Ok(arguments), Ok(environment))) = (path, lists) else {
+        return Error::from(ErrorKind::InvalidInput);
+    };
     let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
     };
-    let disposition = if PIPE_IGNORED.load(Relaxed) { libc::SIG_IGN } else { libc::SIG_DFL };
     // SAFETY: null-terminated arrays of C strings that live across the call.
-    unsafe {
-        libc::signal(libc::SIGPIPE, disposition);
-        libc::execve(path.as_ptr(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr());
-    }
-    Err(std::io::Error::last_os_error())
+    unsafe { libc::execve(path.as_ptr(), pointers(&arguments).as_ptr(), pointers(&environment).as_ptr()) };
+    Error::last_os_error()
 }

@@ -1,51 +1,86 @@
-//! Programs whose runtime insists on being the first library: AddressSanitizer's, where it is one of its own. It looks at the
-//! list of libraries when the program starts, and ends it with code 1 where another one, such as any that was preloaded, is
-//! before it. Linked into the program (clang's default, gcc's -static-libasan) it does not, and neither do the others.
+//! Programs built with a sanitizer. Each has a malloc of its own, which keeps for a while what is freed: nothing is to be had there.
+//!
+//! AddressSanitizer's runtime, where it is a library of its own, insists on being the first: it looks at the list of libraries when the
+//! program starts, and ends it with code 1 where another one, such as any that was preloaded, is before it. Linked into the program
+//! (clang's default, gcc's -static-libasan) it does not, and neither do the others.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use crate::allocator::needed_libraries;
+use crate::elf::Elf;
 use crate::program::Program;
-use crate::target::{preload_names, read_file};
+use crate::target::preload_names;
 
-/// gcc's, and clang's with -shared-libasan.
-const RUNTIMES: [&str; 2] = ["libasan.so", "libclang_rt.asan"];
+/// One of them.
+struct Sanitizer {
+    /// A text of its runtime, too.
+    name: &'static str,
+    /// What its runtime's file is called, of gcc and of clang.
+    runtimes: &'static [&'static str],
+}
+
+/// The one that insists on being first.
+const ADDRESS: &str = "AddressSanitizer";
+/// Those with a malloc of their own.
+const SANITIZERS: [Sanitizer; 5] = [
+    Sanitizer { name: ADDRESS, runtimes: &["libasan.so", "libclang_rt.asan"] },
+    Sanitizer { name: "HWAddressSanitizer", runtimes: &["libhwasan.so", "libclang_rt.hwasan"] },
+    Sanitizer { name: "ThreadSanitizer", runtimes: &["libtsan.so", "libclang_rt.tsan"] },
+    Sanitizer { name: "MemorySanitizer", runtimes: &["libclang_rt.msan"] },
+    Sanitizer { name: "LeakSanitizer", runtimes: &["liblsan.so", "libclang_rt.lsan"] },
+];
 /// The word in ASAN_OPTIONS that switches the look off.
 const UNVERIFIED: [&str; 2] = ["verify_asan_link_order=0", "verify_asan_link_order=false"];
 
-/// Why `program`, started from here, would end at once with the library preloaded.
+/// Why it makes no sense to start `program` from here with the library preloaded.
 pub fn refusal(program: &Program) -> Option<String> {
     reason(program, std::env::var_os("LD_PRELOAD").as_deref(), std::env::var_os("ASAN_OPTIONS").as_deref())
+}
+
+/// The sanitizer that a program is built with.
+pub fn of_program(file: &Elf<File>) -> Option<&'static str> {
+    found(file).map(|(sanitizer, _)| sanitizer.name)
 }
 
 /// The same behind what `preload` (LD_PRELOAD) names, with these ASAN_OPTIONS.
 fn reason(program: &Program, preload: Option<&OsStr>, options: Option<&OsStr>) -> Option<String> {
     let image = program.image.as_ref()?;
-    let runtime = runtime_of(&image.path)?;
-    let is_first = preload_names(preload.unwrap_or_default().as_bytes()).first().is_some_and(|path| is_runtime(path));
+    let (sanitizer, runtime) = found(&image.elf)?;
+    let built = format!("{} is built with {}, whose", image.path.display(), sanitizer.name);
+    let Some(runtime) = runtime.filter(|_| sanitizer.name == ADDRESS) else {
+        return Some(format!("{built} malloc keeps for a while what is freed: the library would do nothing in it"));
+    };
+    let is_runtime = |name: &OsStr| sanitizer.has_runtime(name.as_bytes());
+    let first = preload_names(preload.unwrap_or_default().as_bytes()).into_iter().next();
+    let is_first = first.is_some_and(|path| path.file_name().is_some_and(is_runtime));
     let options = options.unwrap_or_default().to_string_lossy();
     if is_first || options.split([':', ',', ' ']).any(|option| UNVERIFIED.contains(&option)) {
         return None;
     }
     Some(format!(
-        "{} is built with AddressSanitizer, whose {runtime} ends a program in which another library comes before it: set \
-         LD_PRELOAD={runtime}, or ASAN_OPTIONS={}",
-        image.path.display(),
+        "{built} {runtime} ends a program in which another library comes before it: set LD_PRELOAD={runtime}, or ASAN_OPTIONS={}",
         UNVERIFIED[0],
     ))
 }
 
-/// The runtime that a program is linked with.
-fn runtime_of(path: &Path) -> Option<String> {
-    let content = read_file(path).ok()?;
-    let needed = needed_libraries(&content)?;
-    let name = needed.into_iter().find(|name| is_runtime(Path::new(OsStr::from_bytes(name))))?;
-    Some(String::from_utf8_lossy(name).into_owned())
+/// The sanitizer in a program, and its runtime where that is a library.
+fn found(file: &Elf<File>) -> Option<(&'static Sanitizer, Option<String>)> {
+    let needed = file.needed()?;
+    let as_library = SANITIZERS.iter().find_map(|sanitizer| {
+        let runtime = needed.iter().find(|name| sanitizer.has_runtime(name))?;
+        Some((sanitizer, Some(String::from_utf8_lossy(runtime).into_owned())))
+    });
+    // A whole program is read only if its malloc is nobody's who is known.
+    as_library.or_else(|| {
+        let is_inside = |sanitizer: &&Sanitizer| file.contains(format!("\0{}\0", sanitizer.name).as_bytes());
+        let inside = SANITIZERS.iter().filter(|_| file.exports("malloc")).find(is_inside);
+        inside.map(|sanitizer| (sanitizer, None))
+    })
 }
 
-fn is_runtime(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    RUNTIMES.iter().any(|runtime| name.starts_with(runtime.as_bytes()))
+impl Sanitizer {
+    fn has_runtime(&self, library: &[u8]) -> bool {
+        self.runtimes.iter().any(|runtime| library.starts_with(runtime.as_bytes()))
+    }
 }

@@ -45,7 +45,7 @@ impl Request {
             return refused("was told by AUTOTRIM_DISABLE or AUTOTRIM_PROGRAMS to take no signal for a trim");
         }
         // Bit 0 is signal 1. The library's handler stays installed where its thread takes the signal.
-        if target.process.status().is_ok_and(|status| status.sigcgt >> (signal - 1) & 1 == 1) {
+        if target.status_now().is_ok_and(|status| status.sigcgt >> (signal - 1) & 1 == 1) {
             Ok(Request { signal, process })
         } else {
             refused("was to take a signal for a trim, but handles it no more and would be ended by it")

@@ -65,14 +65,23 @@ fn tcp(target: &Target) -> impl Iterator<Item = (u64, State, String)> {
 
 /// The same of Unix sockets; those without a name were accepted by nobody.
 fn unix(target: &Target) -> impl Iterator<Item = (u64, State, String)> {
-    let entries = target.process.unix().unwrap_or_default().into_iter();
-    entries.filter(|entry| i32::from(entry.socket_type) == libc::SOCK_STREAM).filter_map(|entry| {
-        let state = match entry.state {
-            // One with a name and no peer: it listens, or soon will.
-            UnixState::UNCONNECTED => State::Listens,
-            UnixState::CONNECTED => State::IsConnected,
-            _ => return None,
-        };
-        Some((entry.inode, state, units::printable(&entry.path?.to_string_lossy())))
-    })
+    let text = target.read("net/unix").unwrap_or_default();
+    let sockets = text.split(|&byte| byte == b'\n').skip(1).filter_map(unix_socket);
+    sockets.collect::<Vec<_>>().into_iter()
+}
+
+/// A line of `/proc/net/unix`. Anybody may have a socket whose name is any bytes, or two lines: it is no reason to see no other.
+fn unix_socket(line: &[u8]) -> Option<(u64, State, String)> {
+    let line = String::from_utf8_lossy(line);
+    let mut words = line.split_ascii_whitespace().skip(4);
+    let mut next = || words.next();
+    let (kind, state, inode, path) = (next()?, next()?, next()?, next()?);
+    let state = match UnixState::from_u8(u8::from_str_radix(state, 16).ok()?)? {
+        // One with a name and no peer: it listens, or soon will.
+        UnixState::UNCONNECTED => State::Listens,
+        UnixState::CONNECTED => State::IsConnected,
+        _ => return None,
+    };
+    let is_stream = i32::from_str_radix(kind, 16).ok()? == libc::SOCK_STREAM;
+    Some((inode.parse().ok()?, state, units::printable(path))).filter(|_| is_stream)
 }

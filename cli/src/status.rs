@@ -3,7 +3,7 @@
 mod report;
 mod table;
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ use crate::arguments::Status;
 use crate::block::Unread;
 use crate::failure::Failure;
 use crate::target::Target;
+use crate::{terminal, units};
 pub use report::Report;
 
 /// Grows when a field of the JSON changes its meaning; new fields do not count.
@@ -172,12 +173,12 @@ impl Look {
 fn show(arguments: &Status, look: &Look) {
     if arguments.json {
         let document = Document { version: JSON_VERSION, not_inspected: look.closed, processes: &look.reports };
-        println!("{}", serde_json::to_string(&document).expect("text keys and finite numbers"));
+        terminal::json(&document);
     } else if !look.reports.is_empty() {
-        println!("{}", table::table(&look.reports, arguments.plot, stdout().is_terminal()));
+        terminal::draw(&(table::table(&look.reports, arguments.plot, stdout().is_terminal()) + "\n"));
     }
     for note in &look.notes {
-        eprintln!("autotrim: {note}");
+        terminal::complain(note);
     }
 }
 
@@ -195,7 +196,7 @@ fn draw(arguments: &Status, look: &Look, pause: f64) {
         text += "\n";
     }
     for note in &look.notes {
-        text += &format!("\n{note}");
+        text += &format!("\n{}", units::printable(note));
     }
     let rows = rows_of_terminal();
     let lines: Vec<&str> = text.lines().take(rows).collect();
@@ -207,9 +208,7 @@ fn draw(arguments: &Status, look: &Look, pause: f64) {
     }
     output += CLEAR_BELOW;
     output += WRAP;
-    let mut stdout = stdout().lock();
-    // A terminal that has gone ends us by SIGPIPE or SIGHUP.
-    let _ = stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush());
+    terminal::draw(&output);
 }
 
 fn rows_of_terminal() -> usize {

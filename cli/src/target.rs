@@ -1,27 +1,30 @@
 //! A process that runs, and the library in it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::{OsStr, OsString};
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use procfs::process::{MMPermissions, MMapPath, Process, Status};
-use procfs::{Current, ProcError, ProcResult, Uptime};
+use procfs::process::{Process, Status};
+use procfs::{Current, FromBufRead, ProcError, ProcResult, Uptime};
 
 use crate::arguments::{assignment, parsed};
 use crate::block::{Block, Unread};
 use crate::failure::Failure;
+use crate::maps::{self, Mapped};
 use crate::options::Options;
+use crate::root::{self, Root};
+use crate::variables::Environment;
 use crate::{memory, units};
 
 /// Where preloads are named for all programs (ld.so(8)).
 pub const SYSTEM_PRELOADS: &str = "/etc/ld.so.preload";
 /// Of getauxval(3): the path that was executed.
 const AT_EXECFN: u64 = 31;
+/// What the library's file has of the address space is less, and so it is of few other files.
+const LARGEST: u64 = 1 << 20;
 
 /// A process, seen through /proc. Where something cannot be read, it is empty.
 pub struct Target {
@@ -31,25 +34,8 @@ pub struct Target {
     pub process: Process,
     /// /proc/PID/status.
     pub status: Status,
-    /// Every mapped file; nothing where reading them is not permitted.
+    /// Every mapped file with code; nothing where reading them is not permitted.
     pub files: Option<Vec<Mapped>>,
-}
-
-/// A file that is mapped into a process.
-#[derive(Clone, Debug)]
-pub struct Mapped {
-    /// Its path in the process's own mount namespace.
-    pub path: PathBuf,
-    /// Whether another file or none has this name now.
-    pub deleted: bool,
-    /// Where its first byte is mapped.
-    pub base: u64,
-    /// Where that mapping ends.
-    end: u64,
-    /// Whether any of it is code.
-    executable: bool,
-    device: (i32, i32),
-    inode: u64,
 }
 
 impl Target {
@@ -57,8 +43,8 @@ impl Target {
     pub fn open(pid: i32) -> Result<Target, Failure> {
         let look = || {
             let process = Process::new(pid)?;
-            let status = process.status()?;
-            let files = match mapped_files(&process) {
+            let status = text(&process, "status")?;
+            let files = match process.open_relative("maps").and_then(|maps| Ok(maps::mapped(BufReader::new(maps))?)) {
                 Err(ProcError::PermissionDenied(_)) => None,
                 files => Some(files?),
             };
@@ -68,6 +54,18 @@ impl Target {
             ProcError::NotFound(_) => Failure::not_done(format!("there is no process {pid}")),
             other => Failure::not_done(format!("process {pid}: {other}")),
         })
+    }
+
+    /// What its status says by now.
+    pub fn status_now(&self) -> ProcResult<Status> {
+        text(&self.process, "status")
+    }
+
+    /// The bytes of one of its files in /proc.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.process.open_relative(name).ok()?.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     /// Whether it has memory of its own: no thread of the kernel has, and no process that has ended.
@@ -98,8 +96,8 @@ impl Target {
     }
 
     /// The environment that it was started with; nothing where reading it is not permitted.
-    pub fn environment(&self) -> Option<HashMap<OsString, OsString>> {
-        self.process.environ().ok()
+    pub fn environment(&self) -> Option<Environment> {
+        Environment::read(self.process.open_relative("environ").ok()?).ok()
     }
 
     /// The options as the library in this process has read them; nothing where the environment cannot be read.
@@ -118,40 +116,35 @@ impl Target {
         path.rsplit(|&byte| byte == b'/').next().unwrap_or(&path).to_vec()
     }
 
-    /// The library, if it is mapped: by its name, or by a name that a preload list of this process has.
+    /// The library, if it is mapped: by its name, or under another name if it has the block.
     pub fn library(&self) -> Option<&Mapped> {
-        let preloads = self.preloads();
-        let is_ours = |path: &Path| {
-            let name = path.file_name().unwrap_or_default();
-            name.as_bytes().starts_with(b"libautotrim")
-                || preloads.iter().any(|preload| preload.file_name() == Some(name))
+        let is_named = |file: &&Mapped| file.name_bytes().starts_with(b"libautotrim");
+        let has_block = |file: &&Mapped| {
+            file.size <= LARGEST
+                && matches!(Block::find(self.pid, file.first.start), Ok(_) | Err(Unread::OtherVersion(_)))
         };
-        let mut candidates = self.files.iter().flatten().filter(|file| file.executable && is_ours(&file.path));
-        // A preload of another name is the library only if it has the block.
-        candidates.find(|file| {
-            file.path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"libautotrim"))
-                || matches!(Block::find(self.pid, file.base), Ok(_) | Err(Unread::OtherVersion(_)))
-        })
+        let files = || self.files.iter().flatten();
+        files().find(is_named).or_else(|| files().find(has_block))
     }
 
     /// Everything that this process was started to preload.
     pub fn preloads(&self) -> Vec<PathBuf> {
-        let environment = self.environment().unwrap_or_default();
-        let variable = environment.get(OsStr::new("LD_PRELOAD")).map(|value| value.as_bytes().to_vec());
-        let system = read_file(&self.path_in_root(Path::new(SYSTEM_PRELOADS))).ok();
-        preload_names(&[variable.unwrap_or_default(), b"\n".to_vec(), system.unwrap_or_default()].concat())
+        let environment = self.environment();
+        let variable = environment.as_ref().and_then(|environment| environment.get(OsStr::new("LD_PRELOAD")));
+        let system = self.root().and_then(|root| root.read(Path::new(SYSTEM_PRELOADS))).unwrap_or_default();
+        preload_names(&[variable.unwrap_or_default().as_bytes(), b"\n", &system].concat())
     }
 
-    /// How we reach a path of the process's own mount namespace.
-    pub fn path_in_root(&self, path: &Path) -> PathBuf {
-        let relative = path.strip_prefix("/").unwrap_or(path);
-        Path::new("/proc").join(self.pid.to_string()).join("root").join(relative)
+    /// Its root directory, for paths of its own mount namespace.
+    pub fn root(&self) -> io::Result<Root> {
+        Root::of(self.pid)
     }
 
-    /// The content of a mapped file: through its mapping (for root), or by its path where that leads to it still.
-    pub fn content(&self, file: &Mapped) -> io::Result<Vec<u8>> {
-        let mapping = read_file(Path::new(&format!("/proc/{}/map_files/{:x}-{:x}", self.pid, file.base, file.end)));
-        if file.deleted { mapping } else { mapping.or_else(|_| read_file(&self.path_in_root(&file.path))) }
+    /// A mapped file: through its mapping (for root), or by its path where that leads to it still.
+    pub fn open_mapped(&self, file: &Mapped) -> io::Result<File> {
+        let range = format!("{:x}-{:x}", file.first.start, file.first.end);
+        let mapping = root::open(&Path::new("/proc").join(self.pid.to_string()).join("map_files").join(range));
+        if file.deleted { mapping } else { mapping.or_else(|_| self.root()?.open(&file.path)) }
     }
 
     /// The library's block.
@@ -160,22 +153,15 @@ impl Target {
             return Err(Unread::NotPermitted);
         }
         let library = self.library().ok_or(Unread::NoBlock)?;
-        Block::find(self.pid, library.base)
+        Block::find(self.pid, library.first.start)
     }
 }
 
-/// Reads a regular file: in another process's root anything may have its name, also what one would wait for, or what has no
-/// end to speak of.
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    /// No program or library is larger.
-    const LARGEST: u64 = 1 << 30;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(LARGEST).read_to_end(&mut content)?;
-    Ok(content)
+/// What a file of `/proc/PID` says. Names in it may be of any bytes: what is not text is replaced.
+pub fn text<T: FromBufRead>(process: &Process, name: &str) -> ProcResult<T> {
+    let mut bytes = Vec::new();
+    process.open_relative(name)?.read_to_end(&mut bytes)?;
+    T::from_buf_read(String::from_utf8_lossy(&bytes).as_bytes())
 }
 
 /// The names in a preload list: separated by colons or white space (ld.so(8)).
@@ -187,40 +173,12 @@ pub fn preload_names(list: &[u8]) -> Vec<PathBuf> {
 }
 
 impl Mapped {
-    /// What tells this file from all others of this boot.
-    pub fn identity(&self) -> ((i32, i32), u64) {
-        (self.device, self.inode)
-    }
-
     /// Its last component.
     pub fn name(&self) -> String {
-        units::printable(&self.path.file_name().unwrap_or_default().to_string_lossy())
+        units::printable(&String::from_utf8_lossy(self.name_bytes()))
     }
-}
 
-fn mapped_files(process: &Process) -> ProcResult<Vec<Mapped>> {
-    const DELETED: &[u8] = b" (deleted)";
-    let mut files: BTreeMap<((i32, i32), u64), Mapped> = BTreeMap::new();
-    for map in process.maps()? {
-        let MMapPath::Path(path) = &map.pathname else { continue };
-        let key = (map.dev, map.inode);
-        let executable = map.perms.contains(MMPermissions::EXECUTE);
-        let bytes = path.as_os_str().as_bytes();
-        let (bytes, deleted) = bytes.strip_suffix(DELETED).map_or((bytes, false), |path| (path, true));
-        let (base, end) = map.address;
-        let file = files.entry(key).or_insert_with(|| Mapped {
-            path: PathBuf::from(OsStr::from_bytes(bytes)),
-            deleted,
-            base,
-            end,
-            executable,
-            device: map.dev,
-            inode: map.inode,
-        });
-        file.executable |= executable;
-        if map.offset == 0 && base < file.base {
-            (file.base, file.end) = (base, end);
-        }
+    fn name_bytes(&self) -> &[u8] {
+        self.path.file_name().unwrap_or_default().as_bytes()
     }
-    Ok(files.into_values().collect())
 }

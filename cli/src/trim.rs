@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::signal::Request;
 use crate::status::why_unread;
 use crate::target::Target;
-use crate::units;
+use crate::{terminal, units};
 
 /// Between two looks at the process's counters.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -52,11 +52,12 @@ pub fn trim(arguments: &Trim) -> Result<ExitCode, Failure> {
     };
     let Some(last) = counters.ring.last() else { return Err(unread(&Unread::NoBlock)) };
     if arguments.json {
-        println!("{}", json!({ "pid": target.pid, "program": target.name(), "trim": last }));
+        terminal::json(&json!({ "pid": target.pid, "program": target.name(), "trim": last }));
     } else {
         let size = |bytes: Option<u64>| bytes.map_or("?".into(), units::bytes);
         let (before, after) = (size(last.before_bytes), size(last.after_bytes));
-        println!("{name}: anonymous RSS {before} → {after} in {:.1} ms", last.seconds * 1_000.0);
+        let milliseconds = last.seconds * 1_000.0;
+        terminal::say(&format!("{name}: anonymous RSS {before} → {after} in {milliseconds:.1} ms"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,15 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// What came from outside, without what could drive a terminal.
+/// What came from outside, without what could drive a terminal, or have a text read in another order than it is written.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+    text.chars().map(|character| if is_harmless(character) { character } else { '?' }).collect()
+}
+
+/// No control character, and none that ends a line or turns a text round (Unicode's Bidi_Control).
+pub fn is_harmless(character: char) -> bool {
+    let turns =
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
+    !character.is_control() && !turns && !ends_line
 }

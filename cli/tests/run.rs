@@ -163,8 +163,7 @@ fn a_program_that_is_not_there_or_not_executable_is_told_as_env_does() {
     finish(run().args(["--", "/"])).says(126, &["not executable"]);
     let orphan = script(&directory.path().join("orphan"), "#!/no/such/interpreter\n");
     finish(run().arg("--").arg(orphan)).says(127, &["orphan", "/no/such/interpreter: not found"]);
-    let text = script(&directory.path().join("text"), "neither\n");
-    finish(run().arg("--").arg(text)).says(126, &["neither an ELF file nor a script"]);
+    finish(run().args(["--", ""])).says(127, &["not found"]);
 }
 
 #[test]
@@ -306,20 +305,48 @@ fn a_library_that_other_users_cannot_read_is_told_of_to_root() {
     assert_eq!(finish_as_nobody(&other).says(0, &[]).stderr, "");
 }
 
+/// Nothing would come of it, as far as can be known: the same is said before it is started.
 #[test]
-fn a_musl_program_is_started_and_told_about() {
+fn programs_in_which_the_library_would_do_nothing_are_refused() {
     let directory = open_directory();
-    let program = waiting_program(directory.path(), "musl-gcc", &[]);
-    let said = directory.path().join("said");
-    let mut command = run();
-    command.arg("--").arg(&program).stderr(std::fs::File::create(&said).expect("a file"));
-    let mut running = command.spawn().expect("autotrim");
-    let text = wait_within(LIMIT, "the message", || {
-        Some(std::fs::read_to_string(&said).ok()?).filter(|text| text.ends_with('\n'))
-    });
-    running.kill().expect("kill");
-    running.wait().expect("wait");
-    assert!(text.starts_with("autotrim: ") && text.contains("uses musl"), "{text}");
+    let refused = |program: &Path, words: &[&str]| {
+        finish(run().arg("--").arg(program)).says(2, words);
+        let mut doctor = autotrim();
+        let finished = finish(doctor.args(["doctor", "--library"]).arg(library()).arg("--").arg(program));
+        assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+        assert!(words.iter().all(|word| finished.stdout.contains(word)), "{}", finished.stdout);
+        assert!(!finished.stdout.contains("can be preloaded"), "{}", finished.stdout);
+    };
+    refused(&waiting_program(directory.path(), "musl-gcc", &[]), &["uses musl"]);
+    let go = go_program(directory.path());
+    refused(&go, &["written in Go", "AUTOTRIM_PERIOD"]);
+    // What C libraries in it free is to be had without requests.
+    let finished = finish(run().args(["--period", "1m", "--"]).arg(&go));
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{}", finished.stdout);
+    for (sanitizer, flags) in [("Address", &["-static-libasan"][..]), ("Thread", &[]), ("Leak", &[])] {
+        let program = sanitized(directory.path(), sanitizer, &sanitizer.to_lowercase(), flags);
+        refused(&program, &[&format!("{sanitizer}Sanitizer"), "keeps"]);
+    }
+    let cleared = script(&directory.path().join("cleared"), "#!/usr/bin/env -S -i sh\n");
+    refused(&cleared, &["cleared: env takes LD_PRELOAD away"]);
+    for arguments in [["-u", "LD_PRELOAD"], ["-", "A=1"], ["LD_PRELOAD=", "A=1"]] {
+        finish(run().args(["--", "env"]).args(arguments).arg("true")).says(2, &["env takes LD_PRELOAD away"]);
+    }
+}
+
+/// A dynamic one, as most that use C libraries are.
+fn go_program(directory: &Path) -> std::path::PathBuf {
+    let (source, program) = (directory.join("ends.go"), directory.join("ends-go"));
+    std::fs::write(&source, "package main\n\nimport \"C\"\n\nfunc main() {}\n").expect("the source");
+    let mut compiler = Command::new("go");
+    compiler
+        .args(["build", "-ldflags=-s -w", "-o"])
+        .args([&program, &source])
+        .env("GOFLAGS", "")
+        .env("CGO_ENABLED", "1");
+    compiler.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
+    assert!(compiler.status().expect("go").success());
+    program
 }
 
 #[test]
@@ -365,13 +392,13 @@ fn a_copy_can_be_executed_at_once_while_other_threads_fork() {
     assert_eq!(failed, 0, "of {COPIES} copies could not be executed");
 }
 
-/// A C program whose AddressSanitizer's runtime is a library of its own, as gcc links it, or part of it.
-fn sanitized(directory: &Path, name: &str, flags: &[&str]) -> std::path::PathBuf {
+/// A C program with a sanitizer whose runtime is a library of its own, as gcc links it, or part of it.
+fn sanitized(directory: &Path, name: &str, sanitizer: &str, flags: &[&str]) -> std::path::PathBuf {
     let (source, program) = (directory.join("ends.c"), directory.join(name));
     std::fs::write(&source, "#include <stdio.h>\nint main(void) { puts(\"ran\"); return 0; }\n").expect("the source");
-    let compiled =
-        Command::new("gcc").arg("-fsanitize=address").args(flags).arg("-o").args([&program, &source]).status();
-    assert!(compiled.expect("gcc").success(), "{flags:?}");
+    let mut compiler = Command::new("gcc");
+    compiler.arg(format!("-fsanitize={sanitizer}")).args(flags).arg("-o").args([&program, &source]);
+    assert!(compiler.status().expect("gcc").success(), "{flags:?}");
     program
 }
 
@@ -379,7 +406,7 @@ fn sanitized(directory: &Path, name: &str, flags: &[&str]) -> std::path::PathBuf
 #[test]
 fn a_program_that_would_end_at_once_is_refused() {
     let directory = open_directory();
-    let program = sanitized(directory.path(), "own-runtime", &[]);
+    let program = sanitized(directory.path(), "own-runtime", "address", &[]);
     // Leaks of the program are none of this test's; LeakSanitizer wants ptrace.
     let start = |environment: &[(&str, &str)]| {
         let options = environment.iter().find(|(name, _)| *name == "ASAN_OPTIONS").map_or("", |(_, value)| value);
@@ -411,10 +438,69 @@ fn a_program_that_would_end_at_once_is_refused() {
     assert!(finished.stdout.contains("AddressSanitizer"), "{}", finished.stdout);
 }
 
+/// As execvp(3) has it, which env(1) uses.
 #[test]
-fn a_program_with_the_sanitizer_in_it_runs() {
+fn what_is_started_is_what_execvp_would_start() {
     let directory = open_directory();
-    let program = sanitized(directory.path(), "with-runtime", &["-static-libasan"]);
-    let finished = finish(run().arg("--").arg(&program).env("ASAN_OPTIONS", "detect_leaks=0"));
-    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "ran\n"), "{}", finished.stderr);
+    let path = |name: &str| directory.path().join(name);
+    std::fs::create_dir_all(path("first/directory"))
+        .and_then(|()| std::fs::create_dir(path("second")))
+        .expect("directories");
+    let shown = "echo ran $0 $@ $FOO $(pwd)\n";
+    let scripts = [
+        ("first/by-env", "#!/usr/bin/env -S -u FOO -C / sh\n"),
+        ("first/by-words", "#!/usr/bin/env -S sh '-c' 'echo \"$0 $FOO\"' \\_ ${FOO}\n"),
+        ("first/by-shell", ""),
+        // Its interpreter is missing: the next of that name is taken.
+        ("first/broken", "#!/no/such/interpreter\n"),
+        ("second/broken", "#!/bin/sh\n"),
+        ("second/directory", ""),
+        ("second/closed", ""),
+        ("first/argument", "#!/bin/sh -eu\n"),
+        ("first/relative", "#!bin/sh\n"),
+    ];
+    for (name, beginning) in scripts {
+        script(&path(name), &format!("{beginning}{shown}"));
+    }
+    copy(Path::new("/bin/true"), &path("first/closed"), 0o644);
+    let list = format!("{}:{}:/usr/bin:/bin", path("first").display(), path("second").display());
+    let both = |name: &str, arguments: &[&str]| {
+        let start = |mut command: Command| {
+            command.arg("--").arg(name).args(arguments).env("PATH", &list).env("FOO", "foo").current_dir("/usr");
+            finish(&mut command)
+        };
+        let (by_env, by_run) = (start(Command::new("env")), start(run()));
+        assert_eq!(
+            (by_run.code, &by_run.stdout),
+            (by_env.code, &by_env.stdout),
+            "{name}: {}{}",
+            by_run.stderr,
+            by_env.stderr
+        );
+        by_run
+    };
+    for (name, words) in [
+        ("by-env", "by-env a b /\n"),
+        ("by-shell", "by-shell a b foo /usr\n"),
+        ("broken", "second/broken a b foo /usr\n"),
+        ("directory", "second/directory a b foo /usr\n"),
+        ("closed", "second/closed a b foo /usr\n"),
+        ("argument", "argument a b foo /usr\n"),
+        ("by-words", "foo foo\n"),
+    ] {
+        let finished = both(name, &["a", "b"]);
+        assert!(finished.stdout.ends_with(words), "{name}: {} {}", finished.stdout, finished.stderr);
+    }
+    both("env", &["-u", "FOO", "-C", "/", "A=1", "sh", "-c", "echo $A$FOO $(pwd)"]);
+    assert_eq!(both("relative", &[]).code, Some(0), "an interpreter is found from the present directory");
+    // A shell has the library in it, too.
+    let mapped = script(&path("mapped"), "grep -c libautotrim /proc/$$/maps\n");
+    assert_ne!(finish(run().arg("--").arg(mapped)).stdout, "0\n");
+    let fixed = waiting_program(directory.path(), "gcc", &["-static"]);
+    let statically = |arguments: &[&str]| {
+        finish(run().args(["--", "env"]).args(arguments).arg(&fixed)).says(2, &["statically linked"]);
+    };
+    statically(&[]);
+    statically(&["-u", "FOO", "-C", "/", "A=1"]);
+    statically(&["-S", "-C / A=1"]);
 }

@@ -13,6 +13,8 @@ mod frame;
 mod composition;
 #[path = "../src/debugger.rs"]
 mod debugger;
+#[path = "../src/elf.rs"]
+mod elf;
 #[path = "../src/heaps.rs"]
 mod heaps;
 #[path = "../src/memory.rs"]

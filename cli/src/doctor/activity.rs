@@ -52,10 +52,8 @@ fn growth(target: &Target, report: &Report, findings: &mut Findings) {
 
 /// Where something was counted, there should be a file if one is wanted.
 fn metrics(target: &Target, report: &Report, findings: &mut Findings) {
-    let environment = target.environment().unwrap_or_default();
-    let Some(directory) = environment.get(OsStr::new(metrics::VARIABLE)).map(|value| value.to_string_lossy()) else {
-        return;
-    };
+    let Some(environment) = target.environment() else { return };
+    let Some(directory) = environment.get(OsStr::new(metrics::VARIABLE)).map(OsStr::to_string_lossy) else { return };
     if report.requests > Some(0) && Metrics::of(target, None).is_none() {
         findings.add("metrics", Level::Problem, format!("no file of this process in {directory}: see its log"));
     }

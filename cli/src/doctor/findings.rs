@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::program::Image;
-use crate::units;
+use crate::image::Image;
+use crate::{terminal, units};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -68,7 +68,7 @@ impl Findings {
 
     /// What the ELF file says.
     pub fn image(&mut self, image: &Image) {
-        let (path, architecture) = (image.path.display(), image.architecture);
+        let (path, architecture) = (image.path.display(), image.elf.architecture);
         match &image.interpreter {
             Some(linker) if image.is_musl() => {
                 self.add(
@@ -95,12 +95,13 @@ impl Findings {
         let advice = self.advice.drain(..).map(|(_, text)| Finding { subject: "advice", level: Level::Info, text });
         self.list.extend(advice);
         if as_json {
-            println!("{}", json!({ "version": 1, "about": self.about, "pid": self.pid, "findings": self.list }));
-            return;
+            return terminal::json(
+                &json!({ "version": 1, "about": self.about, "pid": self.pid, "findings": self.list }),
+            );
         }
-        println!("{}", self.about);
+        terminal::say(&self.about);
         for Finding { subject, level, text } in &self.list {
-            println!("{:>5}  {subject:<12} {text}", level.mark());
+            terminal::say(&format!("{:>5}  {subject:<12} {text}", level.mark()));
         }
     }
 }

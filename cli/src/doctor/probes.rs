@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use procfs::process::{Process, Status, all_processes};
 
 use super::findings::{Findings, Level};
-use crate::target::{SYSTEM_PRELOADS, Target, preload_names, read_file};
+use crate::target::{SYSTEM_PRELOADS, Target, preload_names, text};
+use crate::variables::Environment;
 
 const HELPS: &str = "autotrim run -- CMD as the container's command sets it for the server alone, and env --unset=LD_PRELOAD in \
                      front of a probe's command keeps it out there";
@@ -17,14 +18,15 @@ pub fn of(target: &Target, findings: &mut Findings) {
     let Some(library) = target.library() else { return };
     let Some(name) = library.path.file_name() else { return };
     let names = |list: &[u8]| preload_names(list).iter().any(|path| path.file_name() == Some(name));
-    if read_file(&target.path_in_root(Path::new(SYSTEM_PRELOADS))).is_ok_and(|list| names(&list)) {
+    if target.root().and_then(|root| root.read(Path::new(SYSTEM_PRELOADS))).is_ok_and(|list| names(&list)) {
         let text = "/etc/ld.so.preload names the library: every command executed there loads it, too (exec probes, shells); \
                     AUTOTRIM_PROGRAMS names those it works in";
         findings.add("probes", Level::Info, text.into());
         return;
     }
     if let Some(first) = first_of_container(target)
-        && first.environ().is_ok_and(|all| all.get(OsStr::new("LD_PRELOAD")).is_some_and(|list| names(list.as_bytes())))
+        && let Some(all) = first.open_relative("environ").ok().and_then(|environ| Environment::read(environ).ok())
+        && all.get(OsStr::new("LD_PRELOAD")).is_some_and(|list| names(list.as_bytes()))
     {
         let text = format!(
             "LD_PRELOAD names the library for the first process of its container: where the image or the pod sets it, each \
@@ -43,7 +45,7 @@ fn first_of_container(target: &Target) -> Option<Process> {
     let is_first =
         |status: &Status| status.nspid.as_ref().is_some_and(|pids| pids.len() > 1 && pids.last() == Some(&1));
     all_processes().ok()?.flatten().find(|process| {
-        process.status().is_ok_and(|status| is_first(&status))
+        text(process, "status").is_ok_and(|status| is_first(&status))
             && namespace(&path(process.pid)).as_ref() == Some(&theirs)
     })
 }

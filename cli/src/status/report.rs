@@ -170,7 +170,7 @@ impl Report {
             growth_bytes: growth(self.anonymous_bytes, counters.floor),
             requests: Some(counters.requests),
             in_flight: Some(counters.in_flight),
-            trims: Some(counters.trims.iter().sum()),
+            trims: Some(counters.trims.iter().fold(0, |sum, trims| sum.saturating_add(*trims))),
             trims_by_trigger: names.zip(counters.trims).collect(),
             reclaimed_bytes: Some(counters.reclaimed),
             reclaimed_by_layer: layers.collect(),

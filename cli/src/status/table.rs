@@ -39,7 +39,7 @@ pub fn table(reports: &[Report], plot: bool, terminal: bool) -> String {
     let titles = COLUMNS.iter().map(|(title, is_number)| aligned(Cell::new(title), *is_number));
     table.set_header(titles.chain(plot.then(|| Cell::new("RSS BEFORE AND AFTER TRIMS"))));
     for report in reports {
-        let texts = texts(report);
+        let texts = texts(report).map(|text| units::printable(&text));
         let mut cells: Vec<Cell> =
             texts.iter().zip(COLUMNS).map(|(text, (_, is_number))| aligned(Cell::new(text), is_number)).collect();
         if let Some(verdict) = cells.pop() {
@@ -102,6 +102,7 @@ fn small_plot(trims: &[Trim]) -> String {
     let values: Vec<u64> =
         shown.iter().filter_map(|trim| Some([trim.before_bytes?, trim.after_bytes?])).flatten().collect();
     let highest = values.iter().copied().max().unwrap_or(0).max(1);
-    let last = LEVELS.len() as u64 - 1;
-    values.iter().map(|value| LEVELS[(value * last / highest) as usize]).collect()
+    let last = LEVELS.len() as u128 - 1;
+    let level = |value: &u64| u128::from(*value) * last / u128::from(highest);
+    values.iter().map(|value| LEVELS[level(value) as usize]).collect()
 }
