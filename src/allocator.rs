@@ -9,6 +9,7 @@ pub mod settings;
 pub mod tops;
 
 use crate::options::Options;
+use crate::pure::usage::Usage;
 use crate::sys::optional::optional;
 use crate::sys::{handler, memory};
 
@@ -66,6 +67,12 @@ impl Allocator {
     /// arena: for a wait point, as [`Allocator::release`].
     pub fn settings(&self) -> Option<&Settings> {
         self.settings.as_ref()
+    }
+
+    /// What is in use of glibc's malloc right after [`Allocator::release`], if `last` was live before; `None` under another one, which
+    /// does not tell. Takes as long as a trim that finds nothing.
+    pub fn usage(&self, last: u64) -> Option<Usage> {
+        self.glibc.as_ref()?.usage(last)
     }
 
     /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. Anonymous RSS is `before`; returns

@@ -15,7 +15,7 @@ use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
 use crate::decide::pools::Released;
 use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
-use crate::decide::verdict::{Floors, MOST, Point, Verdict, judge};
+use crate::decide::verdict::{Floors, Keeps, MOST, Point, Verdict, judge};
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::edge::calls;
 use crate::edge::wait::Timeout;
@@ -25,6 +25,7 @@ use crate::pure::ancillary;
 use crate::pure::connection::{Effect, Event, HEAD, State, is_interim, step};
 use crate::pure::programs::program_matches;
 use crate::pure::text::Text;
+use crate::pure::usage::Info;
 
 /// What a failing case was is in its message: no file is written beside the source.
 fn config() -> ProptestConfig {
@@ -571,11 +572,25 @@ proptest! {
 
 // ---- verdict -------------------------------------------------------------------------------------------------------
 
+fn keeps() -> impl Strategy<Value = Keeps> {
+    prop_oneof![Just(Keeps::Malloc), Just(Keeps::Garbage), Just(Keeps::Heap)]
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    let sizes = (number(), number(), number(), number());
+    (number(), sizes, any::<bool>()).prop_map(|(requests, (before, after, live, held), collected)| Point {
+        requests,
+        before,
+        after,
+        live,
+        held,
+        collected,
+    })
+}
+
 /// Trims in the order in which they happened, with any RSS.
 fn trims() -> impl Strategy<Value = Vec<Point>> {
-    vec((number(), number(), number()), 0..200).prop_map(|trims| {
-        let mut points: Vec<_> =
-            trims.into_iter().map(|(requests, before, after)| Point { requests, before, after }).collect();
+    vec(point(), 0..200).prop_map(|mut points| {
         points.sort_by_key(|point| point.requests);
         points
     })
@@ -585,51 +600,85 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn any_numbers_are_judged(points in vec((number(), number(), number()), 0..70)) {
-        let points: Vec<_> =
-            points.into_iter().map(|(requests, before, after)| Point { requests, before, after }).collect();
-        judge(&points);
+    fn any_numbers_are_judged(points in vec(point(), 0..70), keeps in keeps()) {
+        judge(&points, keeps);
     }
 
     #[test]
-    fn floors_are_few_and_in_order(points in trims()) {
+    fn floors_are_few_and_in_order(points in trims(), keeps in keeps()) {
         let mut floors = Floors::new();
         for &point in &points {
             floors.add(point);
-            floors.verdict();
+            floors.verdict(keeps);
+            floors.suspect(keeps);
         }
         let kept = floors.points();
         prop_assert!(kept.len() <= MOST && kept.windows(2).all(|pair| pair[0].requests <= pair[1].requests));
         prop_assert!(kept.iter().all(|point| point.requests.min(point.before).min(point.after) > 0));
     }
 
-    /// Whatever the noise: a floor that never rises above where it was is no leak.
+    /// Whatever the noise, and whatever RSS does: live memory that never rises above where it was is no leak.
     #[test]
-    fn a_floor_that_falls_is_never_a_leak(points in trims()) {
+    fn what_is_live_and_falls_is_never_a_leak(points in trims(), keeps in prop_oneof![Just(Keeps::Malloc), Just(Keeps::Garbage)]) {
         let mut falling = points;
         let mut lowest = u64::MAX;
         for point in &mut falling {
-            lowest = lowest.min(point.after);
-            point.after = lowest;
+            lowest = lowest.min(point.live);
+            point.live = lowest;
         }
-        prop_assert_eq!(judge(&falling).leak(), None);
+        prop_assert_eq!(judge(&falling, keeps).leak(), None);
+    }
+
+    /// Nor is anything that nobody has collected, where somebody can.
+    #[test]
+    fn without_a_collection_garbage_is_never_a_leak(points in trims(), keeps in prop_oneof![Just(Keeps::Garbage), Just(Keeps::Heap)]) {
+        let points: Vec<_> = points.into_iter().map(|point| Point { collected: false, ..point }).collect();
+        prop_assert_eq!(judge(&points, keeps).leak(), None);
     }
 
     /// A steady climb with a little noise is named, and with about the right figure.
     #[test]
     fn a_steady_climb_is_a_leak(
-        floor in 1u64 << 20..1 << 30, rate in 1_000u64..1 << 20, step in 256u64..4_096, noise in vec(0u64..64 << 10, 64),
+        floor in 1u64 << 20..1 << 30, rate in 1_000u64..1 << 20, step in 1_024u64..4_096, noise in vec(0u64..64 << 10, 64),
+        keeps in keeps(),
     ) {
         let climb = rate * step * 64;
         prop_assume!(climb >= floor / 4 && climb >= 64 << 20);
         let mut floors = Floors::new();
         for (n, noise) in (1..).zip(noise) {
             let after = floor + n * step * rate + noise;
-            floors.add(Point { requests: n * step, before: after, after });
+            let collected = n % 16 == 0;
+            floors.add(Point { requests: n * step, before: after, after, live: after, held: 0, collected });
         }
-        let Verdict::Leak { bytes_per_request, .. } = floors.verdict() else {
+        let Verdict::Leak { bytes_per_request, .. } = floors.verdict(keeps) else {
             return Err(TestCaseError::fail("no leak"));
         };
         prop_assert!(bytes_per_request.abs_diff(rate) <= rate / 8, "{bytes_per_request} and {rate}");
+    }
+}
+
+// ---- what malloc tells ---------------------------------------------------------------------------------------------
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn usage_is_no_more_than_what_is_told(numbers in proptest::array::uniform4(0usize..1 << 48), page in 4_096u64..=65_536) {
+        let [uordblks, hblkhd, fordblks, ordblks] = numbers;
+        let usage = Info::<usize> { uordblks, hblkhd, fordblks, ordblks, ..Info::default() }.usage(page);
+        prop_assert_eq!(usage.live, (uordblks + hblkhd) as u64);
+        prop_assert!(usage.held <= fordblks as u64);
+    }
+
+    /// Where it moves by less than 2 GiB at a time, what has wrapped is found again.
+    #[test]
+    fn what_has_wrapped_is_followed(moves in vec(-(1i64 << 31) + 1..1 << 31, 1..60)) {
+        let (mut live, mut last) = (0u64, 0u64);
+        for step in moves {
+            live = live.saturating_add_signed(step);
+            let told = Info::<i32> { uordblks: live as u32 as i32, ..Info::default() };
+            last = told.usage(4_096, last, u64::MAX).live;
+            prop_assert_eq!(last, live);
+        }
     }
 }

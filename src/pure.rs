@@ -1,6 +1,6 @@
 //! PURE: functions of their arguments alone. What the outside world promises, without asking it: the states of a
 //! [`connection`], what a control message brings ([`ancillary`]), how service managers tell of memory [`pressure`], where the block
-//! of counters has its fields ([`layout`]), which [`layers`] gave memory back, what stands in CPython's [`pools`], which file is mapped where ([`mappings`]), which [`programs`] are meant, the system's [`errors`]
+//! of counters has its fields ([`layout`]), which [`layers`] gave memory back, what stands in CPython's [`pools`], which file is mapped where ([`mappings`]), which [`programs`] are meant, what malloc tells of its [`usage`], the system's [`errors`]
 //! in words, and [`text`] without an allocator.
 
 // By path, because the command includes this file by its path.
@@ -24,3 +24,5 @@ pub mod pressure;
 pub mod programs;
 #[path = "pure/text.rs"]
 pub mod text;
+#[path = "pure/usage.rs"]
+pub mod usage;

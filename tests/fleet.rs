@@ -59,7 +59,7 @@ fn kubernetes_understands_the_manifests() {
 #[test]
 fn prometheus_understands_the_alerts_and_they_come_when_they_should() {
     let monitoring = root().join("monitoring");
-    assert!(finish(promtool().args(["check", "rules"]).arg(monitoring.join("rules.yaml"))).contains("4 rules found"));
+    assert!(finish(promtool().args(["check", "rules"]).arg(monitoring.join("rules.yaml"))).contains("5 rules found"));
     assert!(finish(promtool().args(["test", "rules"]).arg(monitoring.join("rules_test.yaml"))).contains("SUCCESS"));
 }
 

@@ -88,10 +88,16 @@ pub struct Counters {
     pub collection_time: Duration,
     /// Anonymous RSS right after the last trim, or before the first request; `None` = unknown.
     pub floor: Option<u64>,
-    /// What the library says of the floors.
+    /// What the library says of the last trims.
     pub verdict: &'static str,
     /// Of a leak: bytes per request, and over how many requests.
     pub leak: Option<(u64, u64)>,
+    /// Of fragmentation, and of growth outside malloc: how much that is.
+    pub verdict_bytes: Option<u64>,
+    /// What was live in malloc and CPython's pools when the library asked last, and what was free there but held; `None` = unknown.
+    pub live: Option<u64>,
+    /// See `live`.
+    pub free_held: Option<u64>,
     /// The last trims, the oldest first.
     pub ring: Vec<Trim>,
 }
@@ -175,6 +181,9 @@ impl Block {
             floor: known(&stats.floor),
             verdict: Verdict::name_of(stats.verdict.load(Relaxed)),
             leak: known(&stats.leak_bytes_per_request).zip(Some(stats.leak_requests.load(Relaxed))),
+            verdict_bytes: known(&stats.verdict_bytes),
+            live: known(&stats.live_bytes),
+            free_held: known(&stats.live_bytes).map(|_| stats.free_bytes.load(Relaxed)),
             ring: ring.collect(),
         })
     }

@@ -1,12 +1,15 @@
-//! Retention or a leak? What the command says of real gunicorn workers, from their memory and from their metrics files.
+//! Retention, fragmentation or a leak? What the command says of real gunicorn workers, from their memory and from their metrics files.
 
 mod support;
 
 use serde_json::Value;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use support::common::gunicorn::{Gunicorn, Server, Worker};
 use support::common::http::Connection;
-use support::common::{LIMIT, wait_within};
+use support::common::metrics::Metrics;
+use support::common::script::Script;
+use support::common::{LIMIT, servers, wait_within};
 use support::{autotrim, autotrim_with, finish_as_nobody, is_root, open_directory};
 
 /// A worker that has answered so many requests for one path of tests/servers/growing.py, a few more where trims came late, and has
@@ -45,12 +48,11 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
     let table = autotrim_with(["status", &worker]).stdout;
     assert!(table.contains("leak? 20.") && table.trim_end().ends_with("KB/request"), "{table}");
     let doctor = autotrim_with(["doctor", &worker]);
-    assert!(doctor.code == Some(1) && doctor.stdout.contains("leak? The floor climbs by 20."), "{}", doctor.stdout);
-    for text in
-        [" requests: no trim can help", "it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python"]
-    {
-        assert!(doctor.stdout.contains(text), "{}", doctor.stdout);
-    }
+    assert!(doctor.code == Some(1) && doctor.stdout.contains("leak? Live memory climbs by 20."), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains(" requests: no trim can help"), "{}", doctor.stdout);
+    let live = number(&process, "live_bytes");
+    assert!(live > 200_000_000 && live <= number(&process, "anonymous_bytes"), "{process}");
+    assert!(process["free_held_bytes"].is_u64() && process["verdict_bytes"].is_null(), "{process}");
     if is_root("looking as another user") {
         // Only the file that the process keeps can be read.
         let mut command = autotrim();
@@ -74,6 +76,9 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
             "floor_bytes",
             "verdict",
             "leak_bytes_per_request",
+            "live_bytes",
+            "free_held_bytes",
+            "verdict_bytes",
         ] {
             assert_eq!(written[name], process[name], "{name}");
         }
@@ -87,4 +92,35 @@ fn retention_is_told_from_a_leak() {
     assert_eq!((process["verdict"].as_str(), process["leak_bytes_per_request"].as_u64()), (Some("retention"), None));
     let doctor = autotrim_with(["doctor", &server.worker().to_string()]);
     assert!(doctor.code == Some(0) && doctor.stdout.contains("retention: memory grows, and trims bring it back"));
+}
+
+/// 200,000 blocks of 700 bytes, of which every fourth stays: tests/servers/growing.cpp.
+#[test]
+fn fragmentation_is_told_with_its_size_and_what_helps() {
+    let directory = open_directory();
+    let program = directory.path().join("growing");
+    let mut compiler = Command::new("g++");
+    compiler.args(["-std=c++17", "-O2", "-o"]).arg(&program).arg(servers().join("growing.cpp"));
+    assert!(compiler.status().expect("g++ (scripts/packages.txt)").success());
+    let by_count = [("AUTOTRIM_INTERVAL", "256"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_OVERHEAD", "0")];
+    let metrics = directory.path().to_str().expect("a path");
+    let environment = [&by_count[..], &[("AUTOTRIM_METRICS_DIR", metrics)]].concat();
+    let server = Script::run(&program, "growing.cpp", &["0"], &environment);
+    let mut connection = Connection::open(server.port);
+    (0..3_072).for_each(|_| assert_eq!(connection.get("/fragment").status(), 200));
+    let process = wait_within(LIMIT, "the verdict", || {
+        Some(status(server.pid())).filter(|process| process["verdict"] == "fragmented")
+    });
+    let bytes = process["verdict_bytes"].as_u64().unwrap_or_else(|| panic!("{process}"));
+    assert!((80 << 20..120 << 20).contains(&bytes), "{process}");
+    let table = autotrim_with(["status", &server.pid().to_string()]).stdout;
+    assert!(table.contains("fragmented 1"), "{table}");
+    let doctor = autotrim_with(["doctor", &server.pid().to_string()]);
+    for text in ["free but in use by neighbours, in 1 arena", "MALLOC_ARENA_MAX=1", "--max-requests"] {
+        assert!(doctor.stdout.contains(text), "{text}: {}", doctor.stdout);
+    }
+    let metrics = Metrics::of(directory.path(), server.pid()).expect("metrics");
+    assert_eq!(metrics.label("autotrim_verdict", "verdict"), "fragmented");
+    assert_eq!(metrics.value("autotrim_outside_growth_bytes", None), 0.0);
+    assert!(metrics.value("autotrim_fragmented_bytes", None) >= f64::from(80 << 20));
 }

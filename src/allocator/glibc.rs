@@ -7,16 +7,27 @@ use super::malloc::Malloc;
 use super::name::{Name, named};
 use super::settings::tunables;
 use crate::pure::text::number;
-use crate::sys;
-use crate::sys::real;
+use crate::pure::usage::{Info, Usage};
+use crate::sys::{self, memory, real};
 
 type MallocTrim = unsafe extern "C" fn(usize) -> c_int;
+/// mallinfo2 (glibc 2.33), or mallinfo, whose numbers wrap.
+#[derive(Clone, Copy)]
+enum Mallinfo {
+    Wide(Wide),
+    Narrow(Narrow),
+}
+
+type Wide = unsafe extern "C" fn() -> Info<usize>;
+type Narrow = unsafe extern "C" fn() -> Info<c_int>;
+
 type LibcVersion = unsafe extern "C" fn() -> *const c_char;
 
 /// glibc's malloc, where it is the program's.
 #[derive(Clone, Copy)]
 pub struct Glibc {
     malloc_trim: MallocTrim,
+    mallinfo: Option<Mallinfo>,
 }
 
 impl Glibc {
@@ -37,7 +48,8 @@ impl Glibc {
         unsafe {
             let version = CStr::from_ptr(transmute::<*const c_void, LibcVersion>(version)());
             named(name, "glibc-").bytes(version.to_bytes());
-            Some(Glibc { malloc_trim: transmute::<*const c_void, MallocTrim>(malloc_trim) })
+            let malloc_trim = transmute::<*const c_void, MallocTrim>(malloc_trim);
+            Some(Glibc { malloc_trim, mallinfo: Mallinfo::find(malloc) })
         }
     }
 
@@ -47,6 +59,29 @@ impl Glibc {
         let pad = usize::try_from(pad).unwrap_or(usize::MAX);
         // SAFETY: glibc's malloc_trim, thread-safe (malloc_trim(3), MT-Safe).
         unsafe { (self.malloc_trim)(pad) };
+    }
+
+    /// What is in use right after a trim, if `last` was live before. Walks over all free chunks, and holds each arena's lock
+    /// meanwhile.
+    pub fn usage(&self, last: u64) -> Option<Usage> {
+        let page = memory::page_size();
+        // SAFETY: glibc's own, where malloc may be called. It takes the locks that malloc_trim takes; it is MT-Unsafe (mallinfo(3)) only in
+        // that it reads two words of malloc's parameters without one, which may be a little older than the rest.
+        unsafe {
+            match self.mallinfo? {
+                Mallinfo::Wide(ask) => Some(ask().usage(page)),
+                Mallinfo::Narrow(ask) => Some(ask().usage(page, last, memory::writable())),
+            }
+        }
+    }
+}
+
+impl Mallinfo {
+    fn find(malloc: Malloc) -> Option<Mallinfo> {
+        // SAFETY: glibc's own functions, of the types that malloc.h declares.
+        let wide = |function| Mallinfo::Wide(unsafe { transmute::<*const c_void, Wide>(function) });
+        let narrow = |function| Mallinfo::Narrow(unsafe { transmute::<*const c_void, Narrow>(function) });
+        malloc.function(c"mallinfo2").map(wide).or_else(|| malloc.function(c"mallinfo").map(narrow))
     }
 }
 

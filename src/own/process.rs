@@ -15,7 +15,7 @@ use crate::decide::verdict::Floors;
 use crate::own::hints::{Hints, Reason};
 use crate::own::stats::{Stats, autotrim_stats};
 use crate::own::waits::Waits;
-use crate::reclaim::state::{Asked, Attached, Collected, Notified};
+use crate::reclaim::state::{Asked, Attached, Collected, Live, Notified};
 use crate::sys::cell::TryLock;
 use crate::sys::errno::keeping_errno;
 use crate::sys::{self, memory};
@@ -62,6 +62,8 @@ pub struct Process {
     pub ruby: Collected,
     /// The same of Java.
     pub java: Attached,
+    /// What is known of live memory.
+    pub live: Live,
     /// What the log has said.
     pub said: Said,
     /// The file of metrics.

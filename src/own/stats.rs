@@ -12,6 +12,7 @@ use crate::own::descriptors;
 use crate::own::waits::Point;
 use crate::pure::layers;
 use crate::pure::layout::{Directory, MAGIC, RING, VERSION};
+use crate::pure::usage::Usage;
 
 pub use crate::pure::layout::Stats;
 
@@ -33,6 +34,8 @@ pub struct Outcome {
     pub rss: Option<u64>,
     /// How much of that the tops of glibc's secondary arenas gave, in bytes; `None` where they were not asked.
     pub tops: Option<u64>,
+    /// What was in use after it; `None` where that is not known, or was not asked for.
+    pub usage: Option<Usage>,
     /// How long the release took, in nanoseconds.
     pub took: u64,
     /// What the budget pays for it: the CPU time of the thread, with that of the measurements, in nanoseconds.
@@ -93,6 +96,11 @@ impl Stats {
             self.after.store(after, Relaxed);
             self.store_decision(policy);
             self.verdict.store(verdict.number(), Relaxed);
+            self.verdict_bytes.store(verdict.bytes().unwrap_or(0), Relaxed);
+            if let Some(usage) = outcome.usage {
+                self.live_bytes.store(usage.live, Relaxed);
+                self.free_bytes.store(usage.held, Relaxed);
+            }
             let (bytes_per_request, requests) = verdict.leak().unwrap_or_default();
             self.leak_bytes_per_request.store(bytes_per_request, Relaxed);
             self.leak_requests.store(requests, Relaxed);

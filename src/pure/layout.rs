@@ -66,7 +66,8 @@ pub struct Stats {
     pub ring: [Record; RING],
     /// Looks at RSS, in quiet moments too, that found too little growth for a trim.
     pub skipped_no_growth: AtomicU64,
-    /// What the floors say so far: the number of a `Verdict`; 0 = unknown, 1 = stable, 2 = retention, 3 = leak.
+    /// What the floors say so far: the number of a `Verdict`; 0 = unknown, 1 = stable, 2 = retention, 3 = leak,
+    /// 4 = fragmented, 5 = growth outside malloc.
     pub verdict: AtomicU64,
     /// At a leak: how fast the floor climbs, and over how many requests it did; else 0.
     pub leak_bytes_per_request: AtomicU64,
@@ -86,6 +87,12 @@ pub struct Stats {
     pub tops: [AtomicU64; RING],
     /// Of `reclaimed`, what Java gave back of its heap in collections.
     pub reclaimed_java: AtomicU64,
+    /// When that was asked for last, right after a trim: what was live in malloc and CPython's pools; 0 = unknown.
+    pub live_bytes: AtomicU64,
+    /// The same: what was free there, but held by what was in use beside it.
+    pub free_bytes: AtomicU64,
+    /// Of fragmentation or growth: how much that is; else 0.
+    pub verdict_bytes: AtomicU64,
 }
 
 /// One trim.

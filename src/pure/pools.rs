@@ -37,6 +37,13 @@ pub struct Header {
     pub last: u32,
 }
 
+impl Header {
+    /// Bytes of its blocks in use, where it is a header.
+    pub fn used(&self) -> u64 {
+        self.count.saturating_mul((POOL as u64).saturating_sub(self.last.into()))
+    }
+}
+
 /// What a pool is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {

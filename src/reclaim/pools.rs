@@ -37,6 +37,10 @@ pub fn release(process: &Process) -> bool {
         log::unavailable("pools");
         return false;
     };
+    if let Some(usage) = pass.usage {
+        state.pools_live.store(usage.live, Relaxed);
+        state.pools_held.store(usage.held, Relaxed);
+    }
     state.pools_rss.store(memory::anonymous_rss().unwrap_or(0), Relaxed);
     state.pools_requests.store(process.stats.requests.load(Relaxed), Relaxed);
     state.pools_bytes.fetch_add(pass.bytes, Relaxed);

@@ -57,17 +57,37 @@ pub fn ask(process: &Process, decision: Decision) {
     if let Decision::Ask { garbage, insist_at } = decision {
         let state = &process.python;
         state.insist_at.store(insist_at, Relaxed);
-        state.collects.store(garbage, Relaxed);
+        state.collects.store(garbage || state.suspected.load(Relaxed), Relaxed);
         want(state);
     }
+}
+
+/// What climbs may be garbage: a collection comes at the next moment without work, and after a while at any. No trim waits for it; the
+/// next one comes with it.
+pub fn suspect(process: &Process, defer: u64) {
+    let state = &process.python;
+    if state.suspected.swap(true, Relaxed) {
+        return;
+    }
+    state.insist_at.store(sys::now().saturating_add(defer), Relaxed);
+    state.collects.store(true, Relaxed);
+    want(state);
 }
 
 /// A trim is done without what should have come before it, or with it. What was to come still may, but only at a moment without
 /// work, unless it is short: then at any. `has_waited`: the trim has waited for a collection.
 pub fn trimmed(process: &Process, has_collected: bool, has_waited: bool, released: &Pools) {
     let state = &process.python;
-    if !has_collected {
+    if has_collected {
+        state.suspected.store(false, Relaxed);
+    } else {
         garbage::went_without(process);
+    }
+    if state.suspected.load(Relaxed) {
+        if is_wanted(process, sys::now()) {
+            return;
+        }
+        state.suspected.store(false, Relaxed);
     }
     if !has_waited && garbage::of_python() == Collects::InQuiet && state.collects.swap(false, Relaxed) {
         // One of an earlier quiet moment, and this trim was enough, or will ask again.
@@ -212,6 +232,7 @@ extern "C" fn called(_: *mut c_void) -> c_int {
         }
         let is_more = pools::release(process);
         state.collects.store(false, Relaxed);
+        state.suspected.store(false, Relaxed);
         state.wanted.store(false, Relaxed);
         if is_more {
             want(state);

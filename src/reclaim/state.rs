@@ -38,6 +38,12 @@ pub struct Asked {
     pub pools_rss: AtomicU64,
     /// How many requests were answered then.
     pub pools_requests: AtomicU64,
+    /// What was in use in the pools at the last one, and what was free beside that and is held by it, in bytes.
+    pub pools_live: AtomicU64,
+    /// See `pools_live`.
+    pub pools_held: AtomicU64,
+    /// What climbs may be garbage: a collection is to come that no trim has asked for.
+    pub suspected: AtomicBool,
 }
 
 /// What threads of Node's were asked for, for one trim. All zeros = nothing.
@@ -84,4 +90,10 @@ impl Attached {
     pub fn refuses(&self) -> bool {
         self.refusals.load(Relaxed) >= Self::MOST_REFUSALS
     }
+}
+
+/// What is known of live memory. All zeros = nothing yet.
+pub struct Live {
+    /// What malloc had handed out when it was asked last, in bytes.
+    pub malloc: AtomicU64,
 }

@@ -2,17 +2,18 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, java, node, pools, python, runtimes};
+use super::{duty, garbage, java, live, node, pools, python, runtimes};
 use crate::allocator::Allocator;
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
 use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
-use crate::decide::verdict::{self, Verdict};
+use crate::decide::verdict::{self, Keeps, Verdict};
 use crate::own::process::Process;
 use crate::own::runtime::{Runtime, runtime};
 use crate::own::stats::Outcome;
 use crate::own::waits::Point;
+use crate::pure::usage::Usage;
 use crate::sys::signals::Shield;
 use crate::sys::{self, Clock, memory};
 use crate::tell::{log, metrics};
@@ -220,8 +221,23 @@ fn release(
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
-    let outcome =
-        Outcome { trigger, point, requests, in_flight, before, after, rss, tops, took, cost, pause, pools, java };
+    let mut outcome = Outcome {
+        trigger,
+        point,
+        requests,
+        in_flight,
+        before,
+        after,
+        rss,
+        tops,
+        usage: None,
+        took,
+        cost,
+        pause,
+        pools,
+        java,
+    };
+    outcome.usage = live::measure(allocator, process, policy, &outcome, collected);
     Done { outcome, end, collected, locked: effect.locked }
 }
 
@@ -230,24 +246,33 @@ fn tell(runtime: &Runtime, process: &Process, policy: &Policy, done: &Done) {
     let Done { outcome, end, collected, locked } = done;
     duty::trimmed(process);
     duty::tell_arenas(process);
-    let verdict = process.floors.with(|floors| {
-        // Where garbage is collected, a floor that still holds some tells nothing.
-        if *collected || python::collects(process) != Collects::Always {
-            let (before, after) = (outcome.before.unwrap_or(0), outcome.after.unwrap_or(0));
-            floors.add(verdict::Point { requests: outcome.requests, before, after });
-        }
-        floors.verdict()
-    });
-    let verdict = verdict.unwrap_or_default();
+    let verdict = judge(runtime, process, outcome, *collected);
     process.stats.trimmed(outcome, policy, verdict, *end);
     log::trim(outcome, &process.stats);
     if *locked && !process.locked.swap(true, Relaxed) {
         duty::despair();
         log::locked(runtime);
     }
-    if let Verdict::Leak { bytes_per_request, requests } = verdict
-        && !process.said.leak.swap(true, Relaxed)
-    {
-        log::leak(bytes_per_request, requests);
+    log::verdict(process, verdict);
+}
+
+/// What the trims say, this one among them. Where live memory climbs that may be CPython's garbage, a collection is to tell.
+#[inline(never)]
+fn judge(runtime: &Runtime, process: &Process, outcome: &Outcome, collected: bool) -> Verdict {
+    let keeps = live::keeps(runtime, process);
+    let judged = process.floors.with(|floors| {
+        // Where garbage is collected before each, a floor that still holds some tells nothing.
+        if collected || python::collects(process) != Collects::Always {
+            let (before, after) = (outcome.before.unwrap_or(0), outcome.after.unwrap_or(0));
+            let Usage { live, held } = outcome.usage.unwrap_or_default();
+            floors.add(verdict::Point { requests: outcome.requests, before, after, live, held, collected });
+        }
+        (floors.verdict(keeps), floors.suspect(keeps))
+    });
+    let (verdict, is_suspect) = judged.unwrap_or_default();
+    let is_asked = garbage::of_python() == Collects::InQuiet;
+    if is_suspect && keeps == Keeps::Garbage && is_asked && runtimes::may_collect() {
+        python::suspect(process, runtime.options.rules.defer);
     }
+    verdict
 }

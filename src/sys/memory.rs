@@ -232,6 +232,14 @@ pub fn anonymous_rss() -> Option<u64> {
     Some(anonymous_pages(statm)?.saturating_mul(page_size()))
 }
 
+/// All private memory that this process may write to, in memory or not, in bytes (proc(5), statm: data and stack). No limit where it
+/// cannot be read.
+pub fn writable() -> u64 {
+    let mut buffer = [0u8; 96];
+    let pages = own::read(STATM, &mut buffer).and_then(writable_pages);
+    pages.map_or(u64::MAX, |pages| pages.saturating_mul(page_size()))
+}
+
 /// What cannot be given back or is not in memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
@@ -299,9 +307,20 @@ fn anonymous_pages(statm: &[u8]) -> Option<u64> {
     Some(numbers.next()??.saturating_sub(numbers.next()??))
 }
 
+/// The sixth number of statm.
+fn writable_pages(statm: &[u8]) -> Option<u64> {
+    number(statm.split(|&byte| byte == b' ').nth(5)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_written_to_is_the_sixth_number() {
+        assert_eq!(writable_pages(b"765 398 370 5 0 123 0\n"), Some(123));
+        assert_eq!(writable_pages(b"765 398 370 5 0"), None);
+    }
 
     #[test]
     fn anonymous_is_resident_minus_shared() {

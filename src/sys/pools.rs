@@ -22,6 +22,7 @@ use shared::PageMap;
 use super::cell::Late;
 use super::{filter, memory};
 use crate::pure::pools::{ARENA, Arena, Header, NO_CLASS, POOL, Pool, pools};
+use crate::pure::usage::Usage;
 use crate::sys;
 use crate::sys::errno::{errno, keeping_errno};
 
@@ -201,6 +202,8 @@ pub struct Pass {
     pub bytes: u64,
     /// Whether there is more, which would have taken too long.
     pub is_more: bool,
+    /// What is in use in all of them; `None` = not all were looked at.
+    pub usage: Option<Usage>,
 }
 
 /// Releases what is free in the arenas of the main interpreter, [`MOST_AT_ONCE`] or a little more. `None` = there is a doubt, from
@@ -216,20 +219,24 @@ pub fn release() -> Option<Pass> {
         if !host.is_ours() {
             return None;
         }
-        let (mut pass, mut map) = (Pass::default(), PageMap::new());
+        let (mut pass, mut usage, mut map) = (Pass::default(), Usage::default(), PageMap::new());
         for (arena, inherited) in ARENAS.arenas() {
             if pass.bytes >= MOST_AT_ONCE {
                 pass.is_more = true;
-                break;
+                return Some(pass);
             }
             // SAFETY: an arena of the interpreter whose lock is held: nobody else reads or writes headers, or frees it.
             match unsafe { release_arena(arena, inherited.then_some(&mut map)) } {
-                Outcome::Released(bytes) => pass.bytes += bytes,
-                Outcome::Refused => break,
+                Outcome::Released(bytes, seen) => {
+                    pass.bytes += bytes;
+                    usage.live += seen.live;
+                    usage.held += seen.held;
+                }
+                Outcome::Refused => return Some(pass),
                 Outcome::Doubtful => return None,
             }
         }
-        Some(pass)
+        Some(Pass { usage: Some(usage), ..pass })
     });
     if pass.is_none() {
         DOUBTED.store(true, Relaxed);
@@ -239,8 +246,8 @@ pub fn release() -> Option<Pass> {
 
 /// What came of an arena.
 enum Outcome {
-    /// So many bytes were given back.
-    Released(u64),
+    /// So many bytes were given back, and so many are in use, or held by those.
+    Released(u64, Usage),
     /// The kernel does not take them: they are locked.
     Refused,
     /// It is none.
@@ -262,16 +269,22 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
     let is_in_memory = |place: usize| in_memory.get((place - arena) / PAGE).is_some_and(|&page| page & 1 != 0);
     let mut own = [true; PAGES];
     if map.is_some_and(|map| !map.look(arena, PAGE, &mut own)) {
-        return Outcome::Released(0);
+        return Outcome::Released(0, Usage::default());
     }
-    let (mut known, mut free) = (Arena::at(arena), 0u64);
+    let (mut known, mut free, mut usage) = (Arena::at(arena), 0u64, Usage::default());
     for (pool, number) in pools(arena).zip(0..) {
         if !is_in_memory(pool) {
             continue;
         }
         // SAFETY: mapped, by what mincore says, and aligned to more than it needs.
-        match known.look(pool, &unsafe { ptr::read(pool as *const Header) }) {
+        let header = unsafe { ptr::read(pool as *const Header) };
+        match known.look(pool, &header) {
             Some(Pool::Free) if own.get((pool - arena) / PAGE) == Some(&true) => free |= 1 << number,
+            Some(Pool::InUse) => {
+                let resident = (pool..pool + POOL).step_by(PAGE).filter(|&page| is_in_memory(page)).count() * PAGE;
+                usage.live += header.used();
+                usage.held += (resident as u64).saturating_sub(header.used());
+            }
             Some(_) => {}
             None => return Outcome::Doubtful,
         }
@@ -293,7 +306,7 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
         }
         released += (rest * PAGE) as u64;
     }
-    Outcome::Released(released)
+    Outcome::Released(released, usage)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::decide::verdict::Verdict;
 use crate::options::{self, Level, Line, TABLE};
 use crate::own::process::{self, Process};
 use crate::own::runtime::{Runtime, runtime};
@@ -191,6 +192,9 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     if let Some(bytes) = outcome.tops {
         line.text(" tops_kb=").number(bytes / 1024);
     }
+    if let Some(usage) = outcome.usage {
+        line.text(" live_kb=").number(usage.live / 1024).text(" free_kb=").number(usage.held / 1024);
+    }
     line.text(" took_us=").number(outcome.took / 1_000);
     line.text(" cpu_us=").number(outcome.cost / 1_000);
     if outcome.pause != 0 {
@@ -230,19 +234,46 @@ pub fn locked(runtime: &Runtime) {
     write(runtime, Level::Warn, &mut line);
 }
 
-/// The floor climbs by so much per request, over so many: that is no retention. Said once per process.
-pub fn leak(bytes_per_request: u64, requests: u64) {
+/// What the trims say of memory, where that calls for somebody's attention. Each is said once per process.
+pub fn verdict(process: &Process, verdict: Verdict) {
     let Some(runtime) = runtime() else { return };
+    let said = &process.said;
+    match verdict {
+        Verdict::Leak { bytes_per_request, requests } if !said.leak.swap(true, Relaxed) => {
+            leak(runtime, bytes_per_request, requests);
+        }
+        Verdict::Fragmented { bytes } if !said.fragmented.swap(true, Relaxed) => {
+            let arenas = process.stats.arenas.load(Relaxed).max(1);
+            let mut line = Line::new();
+            begin(&mut line, runtime, "fragmented");
+            line.text(" bytes=").number(bytes).text(" arenas=").number(arenas);
+            line.text(" reason=\"free but in use by neighbours: ").number(bytes >> 20).text(" MB in ");
+            line.number(arenas).text(if arenas == 1 { " arena\"" } else { " arenas\"" });
+            write(runtime, Level::Info, &mut line);
+        }
+        Verdict::Growth { bytes } if !said.growth.swap(true, Relaxed) => {
+            let mut line = Line::new();
+            begin(&mut line, runtime, "growth");
+            line.text(" bytes=").number(bytes);
+            line.text(" reason=\"a runtime's or a mapped cache's own memory grows: ").number(bytes >> 20).text(" MB\"");
+            write(runtime, Level::Info, &mut line);
+        }
+        _ => {}
+    }
+}
+
+/// Live memory climbs by so much per request, over so many: that is no retention.
+fn leak(runtime: &Runtime, bytes_per_request: u64, requests: u64) {
     let mut line = Line::new();
     begin(&mut line, runtime, "leak");
     line.text(" bytes_per_request=").number(bytes_per_request).text(" requests=").number(requests);
-    line.text(" reason=\"floor grows ");
+    line.text(" reason=\"live memory grows ");
     match bytes_per_request {
         bytes @ 0..1024 => line.number(bytes).text(" bytes"),
         bytes => line.number(bytes / 1024).text(".").number(bytes % 1024 * 10 / 1024).text(" kB"),
     };
     line.text("/request over ").number(requests).text(" requests: not retention, look for a leak\"");
-    if !runtime.options.gc.python && !sys::optional::optional().python.is_null() {
+    if !runtime.options.gc.is_on() && !sys::optional::optional().python.is_null() {
         line.text(" try=AUTOTRIM_GC");
     }
     write(runtime, Level::Warn, &mut line);

@@ -52,8 +52,12 @@ const METRICS: &str = concat!(
     "collection_seconds_total Time spent in garbage collections before trims.\n,\n",
     "resident_bytes Anonymous resident memory.\n,\n",
     "floor_bytes Anonymous resident memory after the last trim.\n,\n",
-    "leak_bytes_per_request How fast the floor climbs, where that is a leak.\n,\n",
-    "verdict What the floors of the last trims say.\n,verdict=\"%\"",
+    "live_bytes Memory in use after the last trim, in glibc's malloc and CPython's pools.\n,\n",
+    "free_held_bytes Free memory there that what is in use beside it kept from being given back.\n,\n",
+    "leak_bytes_per_request How fast live memory climbs, where that is a leak.\n,\n",
+    "fragmented_bytes Free memory that is held, where that is the verdict.\n,\n",
+    "outside_growth_bytes By how much memory outside malloc has grown, where that is the verdict.\n,\n",
+    "verdict What the last trims say.\n,verdict=\"%\"",
 );
 
 /// A file's name and a zero byte.
@@ -250,6 +254,9 @@ impl Page {
         let [by_requests, by_growth, by_idle, by_period, by_pressure, by_signal] = stats.trims.each_ref().map(load);
         let (tops, pools, java) =
             (load(&stats.reclaimed_tops), load(&stats.reclaimed_pools), load(&stats.reclaimed_java));
+        let verdict = load(&stats.verdict);
+        let of = |kind: Verdict| if verdict == kind.number() { load(&stats.verdict_bytes) } else { 0 };
+        let (fragmented, grown) = (of(Verdict::Fragmented { bytes: 0 }), of(Verdict::Growth { bytes: 0 }));
         // In the order of METRICS; what has only labels to tell is 1.
         let values = [
             1,
@@ -274,13 +281,17 @@ impl Page {
             load(&stats.collection_time),
             rss,
             load(&stats.floor),
+            load(&stats.live_bytes),
+            load(&stats.free_bytes),
             load(&stats.leak_bytes_per_request),
+            fragmented,
+            grown,
             1,
         ];
         let mut values = values.iter();
         let mut namespace = Text::<20>::new();
         namespace.number(directory::pid_namespace());
-        let verdict = Verdict::name_of(load(&stats.verdict));
+        let verdict = Verdict::name_of(verdict);
         let allocator = runtime.allocator.as_ref().map_or(&b""[..], |allocator| allocator.name.as_bytes());
         let mut texts = [allocator, runtime.libc, namespace.as_bytes(), verdict.as_bytes()].into_iter();
 

@@ -8,6 +8,10 @@ pub struct Said {
     pub enabled: AtomicBool,
     /// That growth is a leak.
     pub leak: AtomicBool,
+    /// That it is that of memory outside malloc.
+    pub growth: AtomicBool,
+    /// That free memory is held by what is in use beside it.
+    pub fragmented: AtomicBool,
     /// That the process was cloned past fork handlers.
     pub no_fork: AtomicBool,
     /// That a stack is not known.

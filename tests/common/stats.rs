@@ -33,6 +33,8 @@ pub enum Verdict {
     Stable,
     Retention,
     Leak { bytes_per_request: u64, requests: u64 },
+    Fragmented,
+    Growth,
 }
 
 /// The verdict on a process; nothing where it has no library, or has accepted no connection yet.
@@ -46,6 +48,8 @@ pub fn verdict(pid: u32) -> Option<Verdict> {
         (1, 0, 0) => Verdict::Stable,
         (2, 0, 0) => Verdict::Retention,
         (3, bytes_per_request, requests) => Verdict::Leak { bytes_per_request, requests },
+        (4, 0, 0) => Verdict::Fragmented,
+        (5, 0, 0) => Verdict::Growth,
         other => panic!("a verdict of {other:?}"),
     })
 }

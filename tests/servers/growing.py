@@ -3,18 +3,24 @@
 path        what a request does
 /flat       nothing that stays
 /leak       keeps 20 kB for good
+/small      keeps 200 bytes for good, in CPython's own pools
+/large      keeps 4 MB for good
 /fragment   frees 4 MB that only malloc_trim gives back, and keeps no more than the request before it did
 /cycles     drops a reference cycle with 20 kB, old enough that only a full collection finds it
+/aged       the same, grown old at once, and has no full collection come any more
+/lru        keeps 2 kB in a functools.lru_cache that 20,000 requests fill: 40 MB
 /cache      keeps 20 kB in a cache that holds 1,500 of them, and then drops the oldest: 30 MB
 /warm       keeps 10 kB for each of 3,000 keys, one of which is drawn at random: fast at first, then slower and slower
 /batch      keeps 20 kB a request, and every 500 requests drops all of it
 """
 
 import collections
+import gc
 import itertools
 import os
 import random
 from functools import cache as memoised
+from functools import lru_cache
 
 LEAKED = []
 SURVIVORS = []
@@ -43,6 +49,16 @@ def leak():
     LEAKED.append(kilobytes(20))
 
 
+def small():
+    """Keep 200 bytes."""
+    LEAKED.append(os.urandom(167))
+
+
+def large():
+    """Keep 4 MB."""
+    LEAKED.append(b"1" * (4 << 20))
+
+
 def fragment():
     """Free 4 MB between blocks that stay until the next such request."""
     blocks = [bytes(1000) for _ in range(4_000)]
@@ -63,11 +79,28 @@ def cycles():
         YOUNG.popleft()
 
 
+def aged():
+    """The same; CPython moves it to its oldest generation soon, and does not look there."""
+    gc.set_threshold(50, 2, 1_000_000)
+    cycles()
+
+
 def cache():
     """Fill a bounded cache."""
     CACHE[next(NUMBERS)] = kilobytes(20)
     if len(CACHE) > 1_500:
         CACHE.popitem(last=False)
+
+
+@lru_cache(maxsize=20_000)
+def entry(number):
+    """What is computed anew for each request."""
+    return number, kilobytes(2)
+
+
+def lru():
+    """Fill a bounded cache with what nobody asks for again."""
+    entry(next(NUMBERS))
 
 
 @memoised
@@ -91,9 +124,13 @@ def batch():
 BEHAVIOURS = {
     "/flat": lambda: None,
     "/leak": leak,
+    "/small": small,
+    "/large": large,
     "/fragment": fragment,
     "/both": both,
     "/cycles": cycles,
+    "/aged": aged,
+    "/lru": lru,
     "/cache": cache,
     "/warm": warm,
     "/batch": batch,

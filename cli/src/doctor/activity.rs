@@ -31,7 +31,7 @@ pub fn of(target: &Target, findings: &mut Findings) {
     connections(target, findings);
     metrics(target, &report, findings);
     garbage(target, &report, findings);
-    verdict(target, &report, findings);
+    verdict(&report, findings);
 }
 
 /// Growth that should have been trimmed by now.
@@ -102,20 +102,38 @@ fn by_layer(report: &Report) -> String {
     if gave.is_empty() { String::new() } else { format!(", of it {}", gave.join(", ")) }
 }
 
-fn verdict(target: &Target, report: &Report, findings: &mut Findings) {
+fn verdict(report: &Report, findings: &mut Findings) {
+    let bytes = report.verdict_bytes.map_or(String::new(), |bytes| format!("{} ", units::bytes(bytes)));
     let (level, text) = match report.verdict.as_deref() {
         Some("leak") => (Level::Problem, leak(report)),
-        Some("stable") => (Level::Good, "stable: the floor is flat, and trims find little".into()),
+        Some("stable") => (Level::Good, "stable: RSS after trims is flat, and trims find little".into()),
         Some("retention") => (Level::Good, "retention: memory grows, and trims bring it back".into()),
+        Some("fragmented") => (Level::Warning, fragmented(report, &bytes)),
+        Some("growth") => {
+            let text = format!(
+                "growth: a runtime's or a mapped cache's own memory grows, {bytes}so far; what malloc has handed out does not, so \
+                 this is no leak of malloc's. What limits it is the runtime's or the cache's own option (-Xmx, --max-old-space-size, \
+                 innodb_buffer_pool_size, maxmemory)"
+            );
+            (Level::Info, text)
+        }
         Some(_) => (Level::Info, "unknown: too few trims, or no clear trend".into()),
         None => return,
     };
     findings.add("verdict", level, text);
-    let collects = target.options().is_none_or(|options| options.gc.python);
-    if report.verdict.as_deref() == Some("leak") && runtime(target) == Some(Runtime::Python) && !collects {
-        let text = "in Python it may be cyclic garbage that nobody has collected yet: AUTOTRIM_GC=python tells";
-        findings.add("verdict", Level::Info, text.into());
-    }
+}
+
+/// What is free and cannot be given back, and what helps.
+fn fragmented(report: &Report, bytes: &str) -> String {
+    let arenas = match report.arenas {
+        Some(1) => "1 arena".into(),
+        Some(arenas) => format!("{} arenas", units::count(arenas)),
+        None => "malloc".into(),
+    };
+    format!(
+        "fragmented: {bytes}free but in use by neighbours, in {arenas}; a trim gives back whole pages only. Fewer arenas \
+         (MALLOC_ARENA_MAX=1), jemalloc, or a restart of the worker now and then (gunicorn --max-requests) help"
+    )
 }
 
 /// A runtime whose garbage the library can have collected.
@@ -174,7 +192,7 @@ fn leak(report: &Report) -> String {
         report.leak_bytes_per_request.map_or(String::new(), |rate| format!(" by {}B per request", units::bytes(rate)));
     let over =
         report.leak_requests.map_or(String::new(), |requests| format!(" over {} requests", units::count(requests)));
-    format!("leak? The floor climbs{rate}{over}: no trim can help, the program keeps it")
+    format!("leak? Live memory climbs{rate}{over}: no trim can help, the program keeps it")
 }
 
 /// Accepted connections that are not followed: the library cannot count what goes on there.

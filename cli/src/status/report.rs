@@ -65,12 +65,18 @@ pub struct Report {
     pub collections: Option<u64>,
     /// Time spent in them.
     pub collection_seconds: Option<f64>,
-    /// `stable`, `retention`, `leak` or `unknown`; `None` without counters.
+    /// `stable`, `retention`, `leak`, `fragmented`, `growth` or `unknown`; `None` without counters.
     pub verdict: Option<String>,
-    /// How fast the floor climbs, for `leak`.
+    /// How fast live memory climbs, for `leak`.
     pub leak_bytes_per_request: Option<u64>,
     /// Over how many requests, for `leak`.
     pub leak_requests: Option<u64>,
+    /// How much is free but held, for `fragmented`; by how much memory outside malloc has grown, for `growth`.
+    pub verdict_bytes: Option<u64>,
+    /// What was live in glibc's malloc and CPython's pools after the last trim that asked.
+    pub live_bytes: Option<u64>,
+    /// What was free there then, but held by what is in use beside it.
+    pub free_held_bytes: Option<u64>,
     /// Why something is missing.
     pub note: Option<String>,
     /// The last trims, the oldest first.
@@ -97,7 +103,9 @@ impl Report {
     pub fn of_metrics(target: &Target, directory: Option<&Path>) -> Option<Report> {
         let metrics = Metrics::of(target, directory)?;
         let report = Report::empty(target);
-        let floor = metrics.count("autotrim_floor_bytes").filter(|&bytes| bytes > 0);
+        // 0 = unknown, or none.
+        let count = |name: &str| metrics.count(&format!("autotrim_{name}")).filter(|&count| count > 0);
+        let floor = count("floor_bytes");
         let seconds = metrics.sum("autotrim_trim_seconds_total");
         let skipped = metrics.by_label("autotrim_skipped_total", "reason");
         Some(Report {
@@ -118,7 +126,10 @@ impl Report {
             skipped_overhead: skipped.get("overhead").copied(),
             skipped_no_growth: skipped.get("no_growth").copied(),
             verdict: metrics.label("autotrim_verdict", "verdict"),
-            leak_bytes_per_request: metrics.count("autotrim_leak_bytes_per_request").filter(|&rate| rate > 0),
+            leak_bytes_per_request: count("leak_bytes_per_request"),
+            verdict_bytes: count("fragmented_bytes").or_else(|| count("outside_growth_bytes")),
+            live_bytes: count("live_bytes"),
+            free_held_bytes: count("live_bytes").and_then(|_| metrics.count("autotrim_free_held_bytes")),
             ..report
         })
     }
@@ -155,6 +166,9 @@ impl Report {
             verdict: None,
             leak_bytes_per_request: None,
             leak_requests: None,
+            verdict_bytes: None,
+            live_bytes: None,
+            free_held_bytes: None,
             note: None,
             recent_trims: Vec::new(),
         }
@@ -186,6 +200,9 @@ impl Report {
             verdict: Some(counters.verdict.to_owned()),
             leak_bytes_per_request: counters.leak.map(|(rate, _)| rate),
             leak_requests: counters.leak.map(|(_, requests)| requests),
+            verdict_bytes: counters.verdict_bytes,
+            live_bytes: counters.live,
+            free_held_bytes: counters.free_held,
             recent_trims: counters.ring.clone(),
             ..self
         }

@@ -74,19 +74,22 @@ fn texts(report: &Report) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// In the words of the documentation; a leak with its figure.
+/// In the words of the documentation, with its figure.
 fn verdict(report: &Report) -> String {
-    match (&report.verdict, report.leak_bytes_per_request) {
-        (_, Some(rate)) => format!("leak? {}B/request", units::bytes(rate)),
-        (Some(verdict), _) => verdict.clone(),
-        (None, _) if report.note.is_some() => "no access".into(),
-        (None, _) => "not serving".into(),
+    match (report.verdict.as_deref(), report.leak_bytes_per_request, report.verdict_bytes) {
+        (_, Some(rate), _) => format!("leak? {}B/request", units::bytes(rate)),
+        (Some("growth"), _, Some(bytes)) => format!("growth +{}", units::bytes(bytes)),
+        (Some(verdict), _, Some(bytes)) => format!("{verdict} {}", units::bytes(bytes)),
+        (Some(verdict), ..) => verdict.to_owned(),
+        (None, ..) if report.note.is_some() => "no access".into(),
+        (None, ..) => "not serving".into(),
     }
 }
 
 fn coloured(cell: Cell, report: &Report) -> Cell {
     match report.verdict.as_deref() {
         Some("leak") => cell.fg(Color::Red),
+        Some("fragmented") => cell.fg(Color::Yellow),
         Some("retention" | "stable") => cell.fg(Color::Green),
         _ => cell.fg(Color::DarkGrey),
     }
