@@ -12,6 +12,7 @@ use procfs::process::Process;
 use support::common::gunicorn::{Gunicorn, Worker};
 use support::common::http::{Connection, get};
 use support::common::process::{children, clean_environment};
+use support::common::script::Script;
 use support::common::{LIMIT, library, python, root, servers, wait_within};
 use support::findings::{doctor, found, has};
 use support::group::Group;
@@ -68,6 +69,19 @@ fn what_becomes_of_garbage_is_told() {
             let found = found(&doctor(server.worker()), "garbage");
             found.iter().any(|(level, text)| level == "info" && text.contains(words)).then_some(())
         });
+    }
+}
+
+/// Java's takes a name.
+#[test]
+fn what_becomes_of_javas_garbage_is_told() {
+    for (gc, words) in [
+        ("auto", "of Java, left to the program: AUTOTRIM_GC=java has it collected"),
+        ("java", "of Java, not collected yet: that comes in quiet"),
+    ] {
+        let server = Script::run(Path::new("java"), "Garbage.java", &["0"], &[("AUTOTRIM_GC", gc)]);
+        assert_eq!(server.get("/").text(), "fine");
+        has(&doctor(server.pid()), "garbage", "info", words);
     }
 }
 
