@@ -325,8 +325,9 @@ fn block(&[before, size, ..]: &[u64; 5], at: u64, end: u64) -> Option<u64> {
 /// The length of what V8 has mapped: its size, flags, whose it is, and where its objects begin and end (src/heap/basic-memory-chunk.h).
 fn v8_page(&[size, _, heap, first, last]: &[u64; 5], at: u64, end: u64) -> Option<u64> {
     let is_page = size >= PAGE && size.is_multiple_of(PAGE) && size <= end - at;
-    let is_sound = heap > PAGE && first > at && first < at + V8_PAGE && first < last && last <= at + size;
-    (at.is_multiple_of(V8_PAGE) && is_page && is_sound).then_some(size)
+    // What is no page may hold any number.
+    let is_sound = || heap > PAGE && first > at && first < at + V8_PAGE && first < last && last <= at + size;
+    (at.is_multiple_of(V8_PAGE) && is_page && is_sound()).then_some(size)
 }
 
 #[cfg(test)]
@@ -335,6 +336,11 @@ mod tests {
 
     const MB: u64 = 1 << 20;
     const BASE: u64 = 0x7f00_0000_0000;
+
+    #[test]
+    fn what_is_no_page_of_v8_may_hold_any_number() {
+        assert_eq!(v8_page(&[u64::MAX, 0, PAGE + 1, BASE + 1, BASE + 2], BASE, BASE + MB), None);
+    }
 
     fn mapping(start: u64, size: u64, resident: u64) -> Mapping {
         let (permissions, end) = ("rw-p".into(), start + size);
