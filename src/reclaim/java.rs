@@ -71,7 +71,7 @@ fn collect(process: &Process, java: Java) {
     let state = &process.java;
     let requests = process.stats.requests.load(Relaxed);
     let is_quiet = || process.in_flight() == 0 && process.stats.requests.load(Relaxed) == requests;
-    let mut took: u64 = 0;
+    let (mut took, mut gave) = (0_u64, 0_u64);
     for step in (0..STEPS).take_while(|_| is_quiet() && !state.refuses()) {
         let (before, began, cpu) = (memory::anonymous_rss().unwrap_or(0), sys::now(), sys::cpu_time(Clock::Process));
         let has_collected = java.collect(c"autotrim");
@@ -84,7 +84,7 @@ fn collect(process: &Process, java: Java) {
             continue;
         }
         state.refusals.store(0, Relaxed);
-        state.gave.fetch_add(before.saturating_sub(after), Relaxed);
+        gave = gave.saturating_add(before.saturating_sub(after));
         took = took.saturating_add(pause);
         if !is_short || step > 0 && !has_brought {
             break;
@@ -93,6 +93,8 @@ fn collect(process: &Process, java: Java) {
     if state.refuses() {
         garbage::went_without(process);
     }
+    // For the trim that is told of the collections.
+    state.gave.fetch_add(gave, Relaxed);
     garbage::note(&state.pauses, took);
     // What was asked for meanwhile is done.
     state.asked_at.store(0, Relaxed);
