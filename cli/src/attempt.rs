@@ -104,7 +104,7 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     let libc = allocator::libc_file(target).ok_or("no libc is mapped")?;
     let image =
         Elf::read(memory::Image { pid: target.pid, base: libc.first.start }).map_err(|error| error.to_string())?;
-    let found = image.map(|image| image.symbol("malloc_trim")).transpose().map_err(|error| error.to_string())?;
+    let found = image.map(|image| image.address("malloc_trim")).transpose().map_err(|error| error.to_string())?;
     found.flatten().ok_or_else(|| "its libc has no malloc_trim".into())
 }
 

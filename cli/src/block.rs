@@ -116,7 +116,7 @@ impl Block {
     /// The block of the library that is mapped at `base` in process `pid`.
     pub fn find(pid: i32, base: u64) -> Result<Block, Unread> {
         let library = Elf::read(memory::Image { pid, base })?.ok_or(Unread::NoBlock)?;
-        let at = base.wrapping_add(library.symbol("autotrim_stats")?.ok_or(Unread::NoBlock)?);
+        let at = library.address("autotrim_stats")?.ok_or(Unread::NoBlock)?;
         let directory = memory::read(pid, at, size_of::<Directory>())?;
         let number = |field: usize| field_of::<4>(&directory, field).map(u32::from_ne_bytes);
         let address = |field: usize| field_of::<8>(&directory, field).map(u64::from_ne_bytes).ok_or(Unread::NoBlock);

@@ -227,6 +227,12 @@ impl<S: Source> Elf<S> {
         }
     }
 
+    /// Where the exported symbol `name` is in the memory that it is mapped to.
+    pub fn address(&self, name: &str) -> Result<Option<u64>, Errno> {
+        let base = self.source.base().unwrap_or(0);
+        Ok(self.symbol(name)?.map(|value| base.wrapping_add(value)))
+    }
+
     /// Whether it defines and exports a symbol of this name.
     pub fn exports(&self, name: &str) -> bool {
         self.symbol(name).is_ok_and(|value| value.is_some())
