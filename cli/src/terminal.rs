@@ -13,15 +13,14 @@ pub fn say(line: &str) {
     println!("{}", printable(line));
 }
 
-/// A line of what else is to be said.
-pub fn complain(line: &str) {
-    eprintln!("autotrim: {}", printable(line));
+/// What else is to be said, in a line or several.
+pub fn complain(text: &str) {
+    eprintln!("autotrim: {}", lines(text));
 }
 
 /// A question, of several lines perhaps, behind which the answer is typed.
 pub fn ask(question: &str) {
-    let lines: Vec<String> = question.split('\n').map(printable).collect();
-    eprint!("{}", lines.join("\n"));
+    eprint!("{}", lines(question));
     let _ = stderr().flush();
 }
 
@@ -47,6 +46,11 @@ pub fn usage(error: &clap::Error) -> ! {
     let lines: String = text.lines().map(|line| printable(line) + "\n").collect();
     let _ = stderr().lock().write_all(lines.as_bytes());
     std::process::exit(error.exit_code());
+}
+
+/// Printable but for the ends of lines.
+fn lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
 
 /// In JSON control characters are in strings alone, where each may be written by its number. serde_json does so with the ASCII ones

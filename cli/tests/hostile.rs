@@ -163,7 +163,8 @@ fn names_of_any_bytes_are_shown_and_drive_no_terminal() {
     look(["status"]);
     // Without the library, and what is only looked at.
     let mut plain = Command::new(&program);
-    let plain = Running::start(plain.env("LD_PRELOAD", evil(directory.path(), "libautotrim.so"))).has_become(&program);
+    plain.current_dir(directory.path()).env("LD_PRELOAD", evil(directory.path(), "libautotrim.so"));
+    let plain = Running::start(&mut plain).has_become(&program);
     for command in ["status", "doctor", "trim", "plot"] {
         look([command, &pid(&plain)]);
     }
