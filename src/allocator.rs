@@ -11,7 +11,7 @@ pub mod tops;
 use crate::options::Options;
 use crate::pure::usage::Usage;
 use crate::sys::optional::optional;
-use crate::sys::{handler, memory};
+use crate::sys::{self, handler, memory};
 
 use glibc::Glibc;
 use malloc::Malloc;
@@ -28,6 +28,15 @@ pub struct Allocator {
     pub name: Name,
     /// What is set in glibc's malloc; `None` under another one.
     settings: Option<Settings>,
+}
+
+/// What the tops of secondary arenas did for a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tops {
+    /// What they gave of anonymous RSS, in bytes; `None` where they were not asked, or that could not be measured.
+    pub gave: Option<u64>,
+    /// How long that took, in nanoseconds.
+    pub took: u64,
 }
 
 /// Why memory cannot be released, as it stands in a log line.
@@ -75,11 +84,12 @@ impl Allocator {
         self.glibc.as_ref()?.usage(last)
     }
 
-    /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. Anonymous RSS is `before`; returns
-    /// how much of it the tops of secondary arenas gave, where those are known. What else was released is
-    /// not told. Takes the allocator's own locks: for a wait point, never for a hook that a signal handler may call.
-    pub fn release(&self, pad: u64, before: Option<u64>) -> Option<u64> {
+    /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. Anonymous RSS is `before`, and
+    /// what the tops of secondary arenas gave of that is told. Takes the allocator's own locks: for a wait point, never for a hook that a signal handler may call.
+    pub fn release(&self, pad: u64, before: Option<u64>) -> Tops {
+        let began = sys::now();
         let has_tops = self.settings.is_some_and(|settings| settings.release_tops(pad));
+        let took = if has_tops { sys::now().saturating_sub(began) } else { 0 };
         let left = if has_tops { memory::anonymous_rss() } else { None };
         if let Some(glibc) = &self.glibc {
             glibc.release(pad);
@@ -88,6 +98,6 @@ impl Allocator {
             tops::grow();
         }
         self.others.release();
-        before.zip(left).map(|(before, left)| before.saturating_sub(left))
+        Tops { gave: before.zip(left).map(|(before, left)| before.saturating_sub(left)), took }
     }
 }

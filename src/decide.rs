@@ -3,7 +3,8 @@
 //!
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
 //! waits after one that brought little, [`due`] what one that is due waits for. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
-//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`faults`] tells whether what free(3) gives back by itself costs too much, and [`verdict`]
+//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`skips`] names the reasons why a trim
+//! is not made, [`faults`] tells whether what free(3) gives back by itself costs too much, and [`verdict`]
 //! whether growth is a leak, by the [`trend`] of what trims leave.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
@@ -30,6 +31,8 @@ pub mod pools;
 pub mod quiet;
 #[path = "decide/rules.rs"]
 pub mod rules;
+#[path = "decide/skips.rs"]
+pub mod skips;
 #[path = "decide/trend.rs"]
 pub mod trend;
 #[path = "decide/verdict.rs"]

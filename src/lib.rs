@@ -51,8 +51,9 @@ mod watch;
 use allocator::Allocator;
 use edge::{hooks, starting, thread};
 use options::Options;
-use own::process;
 use own::runtime::{self, Runtime};
+use own::{in_force, process};
+use pure::layout::State;
 use reclaim::duty;
 use sys::java::Java;
 use sys::node::Node;
@@ -68,16 +69,21 @@ fn start() {
     hooks::resolve_all();
     // A setuid program's environment is its caller's: nothing is read, nothing is done.
     if sys::is_secure() {
-        return;
+        return in_force::set(State::Secure);
     }
     let mut options = Options::new(sys::program());
     sys::environment().for_each(|assignment| options.take(assignment));
+    in_force::begin(&options);
     if !options.is_active() {
-        return;
+        return in_force::set(State::LeftAlone);
     }
     // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
     let Some(libc) = sys::glibc_version() else { return };
     let allocator = Allocator::find(&options);
+    match &allocator {
+        Ok(found) => in_force::allocator(found.name.as_bytes(), found.arenas().unsigned_abs()),
+        Err(reason) => in_force::allocator(reason.as_bytes(), 0),
+    }
     signals::resolve();
     handler::prepare();
     filter::prepare(libc);
@@ -95,6 +101,7 @@ fn start() {
     if node.is_some() {
         reclaim::node::begin();
     }
+    in_force::set(if allocator.is_ok() { State::Active } else { State::NoAllocator });
     runtime::begin(Runtime { options, allocator, libc, python, node, ruby, java, stderr: files::stderr_identity() });
     thread::prepare(&options);
     tasks::prepare(&options);

@@ -25,11 +25,16 @@ use crate::pure::text::Text;
 const PREFIX: &str = "AUTOTRIM_";
 /// No option: it tells `autotrim run` where the library is.
 pub const LIBRARY: &str = "AUTOTRIM_LIBRARY";
+/// Its default is kept otherwise than a number that somebody has asked for.
+const INTERVAL: &str = "AUTOTRIM_INTERVAL";
 /// So many unknown names are remembered: as many as there are options.
 const MOST_UNKNOWN: usize = TABLE.len();
 
 /// As much of an invalid value as a log line shows.
 pub type Excerpt = Text<48>;
+
+/// See [`Options::record`].
+pub type Record = Text<{ crate::pure::layout::OPTIONS }>;
 
 /// All options of this process.
 #[derive(Clone, Copy)]
@@ -85,16 +90,19 @@ pub struct Entry {
     pub meaning: &'static str,
     /// Takes a value, or changes nothing.
     set: fn(&mut Options, &[u8]) -> Option<()>,
-    /// What the log says of it.
+    /// Writes the value that is in force, in the same syntax as a value.
+    write: fn(&Options, &mut Line),
+    /// Whether the log tells it.
     told: Told,
 }
 
-/// Whether the `enabled` line tells an option's value, and how it is written, in the same syntax as a value.
+/// When the `enabled` line tells an option's value.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// Always.
-    Always(fn(&Options, &mut Line)),
+    Always,
     /// Where it is not the default.
-    Changed(fn(&Options, &mut Line)),
+    Changed,
     /// Never: what comes of it tells it, or that there is such a line.
     Never,
 }
@@ -108,7 +116,7 @@ const SWITCH: &str = "on or off";
 /// Every option, in the order of `docs/options.md`.
 pub const TABLE: &[Entry] = &[
     Entry {
-        name: "AUTOTRIM_INTERVAL",
+        name: INTERVAL,
         default: "1024",
         expected: COUNT,
         #[cfg(test)]
@@ -118,7 +126,8 @@ pub const TABLE: &[Entry] = &[
             options.rules.exact = true;
             Some(())
         },
-        told: Always(|options, text| values::write_count(text, options.rules.interval)),
+        write: |options, text| values::write_count(text, options.rules.interval),
+        told: Always,
     },
     Entry {
         name: "AUTOTRIM_JITTER",
@@ -127,7 +136,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "add a random number of requests, up to this many, before each trim, so that workers do not trim together",
         set: |options, value| values::count(value).map(|n| options.rules.jitter = n),
-        told: Changed(|options, text| values::write_count(text, options.rules.jitter)),
+        write: |options, text| values::write_count(text, options.rules.jitter),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_GROWTH",
@@ -137,7 +147,8 @@ pub const TABLE: &[Entry] = &[
         meaning: "trim when anonymous RSS is this far above the floor: a size, a share of the floor, or both, of which the \
                   larger counts; 0 = off",
         set: |options, value| values::growth(value).map(|growth| options.rules.growth = growth),
-        told: Always(|options, text| values::write_growth(text, options.rules.growth)),
+        write: |options, text| values::write_growth(text, options.rules.growth),
+        told: Always,
     },
     Entry {
         name: "AUTOTRIM_IDLE",
@@ -146,7 +157,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "trim once nothing has been received or sent for this long, if there may be something to give back; 0 = off",
         set: |options, value| values::duration(value).map(|time| options.rules.idle = time),
-        told: Always(|options, text| values::write_duration(text, options.rules.idle)),
+        write: |options, text| values::write_duration(text, options.rules.idle),
+        told: Always,
     },
     Entry {
         name: "AUTOTRIM_PERIOD",
@@ -155,7 +167,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "trim this long after the previous trim, also in processes that serve nothing; 0 = off",
         set: |options, value| values::duration(value).map(|time| options.rules.period = time),
-        told: Changed(|options, text| values::write_duration(text, options.rules.period)),
+        write: |options, text| values::write_duration(text, options.rules.period),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_PRESSURE",
@@ -165,7 +178,8 @@ pub const TABLE: &[Entry] = &[
         meaning: "trim when memory is short: off, auto (what systemd's `MEMORY_PRESSURE_WATCH` says, else the own cgroup, else \
                   the machine), or the path of a pressure file, FIFO or socket",
         set: |options, value| values::pressure(value).map(|setting| options.pressure = setting),
-        told: Changed(|options, text| values::write_pressure(text, &options.pressure)),
+        write: |options, text| values::write_pressure(text, &options.pressure),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_SIGNAL",
@@ -175,7 +189,8 @@ pub const TABLE: &[Entry] = &[
         meaning: "trim on this signal: off, a number, or a name such as `SIGRTMIN+18`, which must come with the value 0x300, \
                   as systemd's programs take it",
         set: |options, value| values::signal(value).map(|signal| options.signal = signal),
-        told: Changed(|options, text| values::write_signal(text, options.signal)),
+        write: |options, text| values::write_signal(text, options.signal),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_TRIM_THRESHOLD",
@@ -188,7 +203,8 @@ pub const TABLE: &[Entry] = &[
                   and 16M once page faults take a fifth of the CPU time; 0 without `AUTOTRIM_GROWTH`; where it means 0, 64M from the first trim on in a \
                   process with threads",
         set: |options, value| values::trim_threshold(value).map(|threshold| options.trim_threshold = threshold),
-        told: Changed(|options, text| values::write_threshold(text, options.trim_threshold)),
+        write: |options, text| values::write_threshold(text, options.trim_threshold),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_OVERHEAD",
@@ -201,7 +217,8 @@ pub const TABLE: &[Entry] = &[
         set: |options, value| {
             values::share(value).filter(|&share| share <= 100 * PERCENT).map(|share| options.rules.overhead = share)
         },
-        told: Changed(|options, text| values::write_share(text, options.rules.overhead)),
+        write: |options, text| values::write_share(text, options.rules.overhead),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_DEFER",
@@ -210,7 +227,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "longest wait for a moment when no request is in flight",
         set: |options, value| values::duration(value).map(|time| options.rules.defer = time),
-        told: Changed(|options, text| values::write_duration(text, options.rules.defer)),
+        write: |options, text| values::write_duration(text, options.rules.defer),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_PAD",
@@ -219,7 +237,8 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "bytes to keep at the top of the heap",
         set: |options, value| values::size(value).map(|bytes| options.pad = bytes),
-        told: Changed(|options, text| values::write_size(text, options.pad)),
+        write: |options, text| values::write_size(text, options.pad),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_ARENAS",
@@ -230,6 +249,7 @@ pub const TABLE: &[Entry] = &[
                   serialises most of allocation (CPython, Ruby; not free-threaded CPython), one more than \
                   CPUs may run at once (affinity and the cgroup's quota), one for one CPU, set when the process begins to listen; else 0",
         set: |options, value| values::arenas(value).map(|arenas| options.arenas = arenas),
+        write: |options, text| values::write_arenas(text, options.arenas),
         told: Never,
     },
     Entry {
@@ -242,6 +262,7 @@ pub const TABLE: &[Entry] = &[
                   Java its garbage when auto would, on a thread of our own; names are separated by commas; all as \
                   AUTOTRIM_OVERHEAD can pay for the pause",
         set: |options, value| values::gc(value).map(|gc| options.gc = gc),
+        write: |options, text| options.gc.write(text),
         told: Never,
     },
     Entry {
@@ -252,7 +273,8 @@ pub const TABLE: &[Entry] = &[
         meaning: "auto = with a trim, release what is free in CPython's own pools of small objects, which no trim of malloc \
                   reaches (CPython 3.10 to 3.14), when its main thread comes by; off = leave them",
         set: |options, value| values::automatic(value).map(|on| options.pools = on),
-        told: Changed(|options, text| values::write_automatic(text, options.pools)),
+        write: |options, text| values::write_automatic(text, options.pools),
+        told: Changed,
     },
     Entry {
         name: "AUTOTRIM_PROGRAMS",
@@ -264,6 +286,7 @@ pub const TABLE: &[Entry] = &[
             options.chosen = program_matches(options.program, value)?;
             Some(())
         },
+        write: |options, text| values::write_chosen(text, options.chosen),
         told: Never,
     },
     Entry {
@@ -273,6 +296,7 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "off, error, warn, info (one line when a process first serves), debug (every trim)",
         set: |options, value| values::level(value).map(|level| options.log = level),
+        write: |options, text| values::write_level(text, options.log),
         told: Never,
     },
     Entry {
@@ -282,6 +306,7 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "a directory in which each process that serves keeps its counters as `autotrim-PID.prom`, for Prometheus",
         set: |options, value| values::directory(value).map(|path| options.metrics = path),
+        write: |options, text| values::write_directory(text, &options.metrics),
         told: Never,
     },
     Entry {
@@ -291,9 +316,21 @@ pub const TABLE: &[Entry] = &[
         #[cfg(test)]
         meaning: "1 (or yes, true, on) = load and do nothing",
         set: |options, value| values::switch(value).map(|on| options.disabled = on),
+        write: |options, text| values::write_switch(text, options.disabled),
         told: Never,
     },
 ];
+
+impl Entry {
+    /// Writes the value that is in force as the log does: a path in quotes.
+    fn tell(&self, options: &Options, line: &mut Line) {
+        let value = line.as_bytes().len();
+        (self.write)(options, line);
+        if line.as_bytes().get(value) == Some(&b'/') {
+            values::quote_path(line, value);
+        }
+    }
+}
 
 impl Options {
     /// The defaults, for a program of this name.
@@ -360,20 +397,39 @@ impl Options {
 
     /// Writes what the `enabled` line tells of the options: ` interval=1024 growth=4M,5% …`.
     pub fn tell(&self, line: &mut Line) {
-        for entry in TABLE {
-            let (Always(write) | Changed(write)) = entry.told else { continue };
+        for entry in TABLE.iter().filter(|entry| entry.told != Never) {
             let before = line.as_bytes().len();
             line.byte(b' ');
             for letter in after(PREFIX, entry.name.as_bytes()).unwrap_or_default() {
                 line.byte(letter.to_ascii_lowercase());
             }
             let value = line.byte(b'=').as_bytes().len();
-            write(self, line);
+            entry.tell(self, line);
             let is_default = line.as_bytes().get(value..) == Some(entry.default.as_bytes());
-            if is_default && matches!(entry.told, Changed(_)) {
+            if is_default && entry.told == Changed {
                 line.truncate(before);
             }
         }
+    }
+
+    /// An environment that reads as these options, each with a zero byte behind it: all values that are in force, then one more such
+    /// byte, and what is wrong with the environment that they were read from. An interval that nobody has asked for is left out: it is kept otherwise.
+    #[inline(never)]
+    pub fn record(&self) -> Record {
+        let mut record = Record::new();
+        for entry in TABLE.iter().filter(|entry| self.rules.exact || entry.name != INTERVAL) {
+            let mut value = Line::new();
+            (entry.write)(self, &mut value);
+            note(&mut record, entry.name.as_bytes(), value.as_bytes());
+        }
+        record.byte(0);
+        for (entry, value) in TABLE.iter().zip(&self.invalid) {
+            if let Some(value) = value {
+                note(&mut record, entry.name.as_bytes(), value.as_bytes());
+            }
+        }
+        self.unknown.iter().flatten().for_each(|name| note(&mut record, name.as_bytes(), b""));
+        record
     }
 
     /// Whether the library is to do anything at all in this process.
@@ -393,6 +449,13 @@ pub fn nearest(name: &[u8]) -> Option<&'static str> {
     let names = || TABLE.iter().map(|entry| entry.name).chain([LIBRARY]);
     let nearest = spelling::nearest(word, names().filter_map(|name| name.strip_prefix(PREFIX)))?;
     names().find(|name| name.strip_prefix(PREFIX) == Some(nearest))
+}
+
+/// Appends one variable to a record, if it fits.
+fn note(record: &mut Record, name: &[u8], value: &[u8]) {
+    if record.room() >= name.len().saturating_add(value.len()).saturating_add(2) {
+        record.bytes(name).byte(b'=').bytes(value).byte(0);
+    }
 }
 
 fn excerpt(value: &[u8]) -> Excerpt {

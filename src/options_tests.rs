@@ -25,10 +25,10 @@ fn unknown(options: &Options) -> Vec<String> {
 /// The value as the log writes it; `None` for those that it never does.
 fn told(options: &Options, entry: &Entry) -> Option<String> {
     let mut text = Line::new();
-    match entry.told {
-        Always(write) | Changed(write) => write(options, &mut text),
-        Never => return None,
+    if entry.told == Never {
+        return None;
     }
+    entry.tell(options, &mut text);
     Some(String::from_utf8(text.as_bytes().to_vec()).expect("UTF-8"))
 }
 
@@ -268,6 +268,27 @@ fn the_line_tells_what_is_on_by_default_and_what_was_changed() {
     );
 }
 
+/// What is in force comes first, and the longest of it leaves room for some of what is wrong.
+#[test]
+fn the_longest_record_of_what_is_in_force_is_whole() {
+    let path = format!("/{}", "x".repeat(290));
+    let mut options = taken(&[
+        format!("AUTOTRIM_PRESSURE={path}").as_bytes(),
+        format!("AUTOTRIM_METRICS_DIR={path}").as_bytes(),
+        b"AUTOTRIM_INTERVAL=18446744073709551615",
+        b"AUTOTRIM_GC=auto,python,node,ruby",
+    ]);
+    (0..MOST_UNKNOWN).for_each(|n| options.take(format!("AUTOTRIM_{n:x>40}=").as_bytes()));
+    let record = options.record();
+    let assignments: Vec<_> = record.as_bytes().split(|&byte| byte == 0).collect();
+    for (entry, assignment) in TABLE.iter().zip(&assignments) {
+        assert!(assignment.starts_with(format!("{}=", entry.name).as_bytes()), "{}", entry.name);
+    }
+    // Each that is there is whole.
+    assert_eq!((assignments[TABLE.len()], assignments[assignments.len() - 1]), (&b""[..], &b""[..]));
+    assert!(assignments.len() > TABLE.len() + 4, "{}", assignments.len());
+}
+
 /// The line is one write, and whole: its buffer holds the longest of every value, and what else stands in it.
 #[test]
 fn the_longest_line_fits() {
@@ -280,7 +301,7 @@ fn the_longest_line_fits() {
         let length = extremes.clone().filter_map(|value| Some(name.len() + 2 + made(name, value)?.len())).max();
         length.unwrap_or_else(|| panic!("a long value of {name}"))
     };
-    let options: usize = TABLE.iter().filter(|entry| !matches!(entry.told, Never)).map(longest).sum();
+    let options: usize = TABLE.iter().filter(|entry| entry.told != Never).map(longest).sum();
     // The longest pid and program, all of it quoted; gc, arenas, allocator, version and the end of the line.
     let rest = "autotrim: pid=4194304 program=\"\" event=enabled".len()
         + 2 * 64

@@ -176,6 +176,32 @@ proptest! {
         prop_assert_eq!(again.trim_threshold, options.trim_threshold);
     }
 
+    /// A reader from outside makes the same of what is in force as the library, and knows what is wrong.
+    #[test]
+    fn what_is_recorded_reads_back(
+        assignments in vec((0..TABLE.len(), value()), 0..8), unknown in vec("[A-Z]{1,20}_X", 0..4)
+    ) {
+        let mut options = Options::new(b"gunicorn");
+        for (entry, mut value) in assignments {
+            // No environment has one in it.
+            value.retain(|&byte| byte != 0);
+            options.take(&[TABLE[entry].name.as_bytes(), b"=", &value].concat());
+        }
+        unknown.iter().for_each(|name| options.take(format!("AUTOTRIM_{name}=1").as_bytes()));
+        let record = options.record();
+        let parts: Vec<_> = record.as_bytes().split(|&byte| byte == 0).collect();
+        let (in_force, wrong) = parts.split_at(parts.iter().position(|part| part.is_empty()).expect("the end"));
+        // Whether a program is meant was found out by its name, and is recorded without.
+        let mut again = Options::new(b"another");
+        in_force.iter().for_each(|assignment| again.take(assignment));
+        prop_assert_eq!(settings(&again), settings(&options));
+        prop_assert_eq!((invalid(&again), again.metrics.as_bytes()), (vec![], options.metrics.as_bytes()));
+        let names = wrong.iter().filter_map(|part| part.split(|&byte| byte == b'=').next().filter(|name| !name.is_empty()));
+        let expected = invalid(&options).into_iter().map(|index| TABLE[index].name.to_owned());
+        let expected = expected.chain(unknown.iter().map(|name| format!("AUTOTRIM_{name}")));
+        prop_assert!(names.eq(expected.collect::<Vec<_>>().iter().map(String::as_bytes)), "{:?}", wrong);
+    }
+
     #[test]
     fn a_name_is_near_or_not(name in "[ -~]{0,60}") {
         if let Some(nearest) = nearest(&[b"AUTOTRIM_", name.as_bytes()].concat()) {

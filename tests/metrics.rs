@@ -129,6 +129,26 @@ fn two_workers_write_what_they_log_and_leave_nothing_behind() {
     assert_eq!(failures(&server.log()), [""; 0]);
 }
 
+#[test]
+fn each_reason_for_which_no_trim_comes_has_a_series_and_is_documented() {
+    let directory = directory();
+    let server = writing_to(directory.path(), Worker::Sync).trimming_every(1).start();
+    ask_all(&server, 1);
+    let metrics = metrics_after(directory.path(), server.worker(), 1);
+    let told = metrics.labels("autotrim_skipped_total", "reason");
+    let page = fs::read_to_string(common::root().join("docs/metrics.md")).expect("docs/metrics.md");
+    let (_, page) = page.split_once("\n## Why no trim comes\n").expect("the reasons");
+    let rows = page.lines().take_while(|line| !line.starts_with("## ")).filter(|line| line.starts_with("| `"));
+    let named = rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2));
+    // One has a metric of its own.
+    let mut documented: Vec<_> = named.filter(|name| *name != "in_flight").collect();
+    documented.sort_unstable();
+    let mut sorted = told.clone();
+    sorted.sort_unstable();
+    assert!(told.len() > 20 && told[..2] == ["overhead", "no_growth"], "{told:?}");
+    assert_eq!(sorted, documented);
+}
+
 /// Those of threads that wait for a condition.
 #[test]
 fn what_tops_gave_is_told_apart() {

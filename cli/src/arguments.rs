@@ -76,14 +76,16 @@ pub struct Run {
 /// Show what the library does in each process that has it
 ///
 /// Counters are read from the memory of the processes, or from the files that they write (AUTOTRIM_METRICS_DIR) where reading
-/// memory is not permitted.
+/// memory is not permitted. Where most could be gained comes first. LIVE is what was in use in malloc after the last trim that
+/// asked, FREE what was free there and held by what is in use beside it; WHY NOT says what keeps a trim from being made. In a
+/// terminal columns are left out where there is no room for all.
 #[derive(Args)]
 #[command(
     override_usage = "autotrim status [OPTIONS] [PID]...",
     after_help = "Exit codes: 0 if there was something to show, 1 if not, or if one of the PIDs could not be shown."
 )]
 pub struct Status {
-    /// Refresh it every so many seconds, 2 if none are given
+    /// Refresh it every so many seconds, 2 if none are given; in a terminal q ends it
     #[arg(long, short, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     pub watch: Option<Duration>,
     /// Write JSON: one document, with --watch one a line

@@ -1,5 +1,6 @@
 //! The counters of one process, copied out of its memory: what the library exports as `autotrim_stats`.
 
+use std::cmp::Ordering;
 use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,8 +9,10 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::decide::rules::Trigger;
+use crate::decide::skips::Skip;
 use crate::decide::verdict::Verdict;
 use crate::elf::Elf;
+use crate::in_force::InForce;
 use crate::memory;
 use crate::pure::layers::LAYERS;
 use crate::pure::layout::{Directory, MAGIC, RING, Record, Stats, VERSION};
@@ -25,7 +28,7 @@ const MOST_DESCRIPTORS: u64 = 1 << 20;
 const TRIES: u32 = 100;
 
 /// Why there are no counters.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unread {
     /// The kernel does not let us read that process's memory.
     NotPermitted,
@@ -66,6 +69,57 @@ pub struct Trim {
     pub ago_seconds: f64,
 }
 
+/// The library's block beside the one that this command knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Age {
+    /// It tells less.
+    Older,
+    /// It is the same.
+    Same,
+    /// It tells more.
+    Newer,
+}
+
+/// A trim that is due and was not made yet.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Due {
+    /// What asked for it.
+    pub trigger: &'static str,
+    /// For how long it has been due.
+    pub for_seconds: f64,
+    /// What it waits for, as in `skipped`; `None` = nothing that was seen.
+    pub waits_for: Option<&'static str>,
+}
+
+/// When there is something to decide again. `None` = never, or not by this.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Next {
+    /// At so many requests.
+    pub at_requests: Option<u64>,
+    /// After so long, if bytes have come or gone by then.
+    pub look_in_seconds: Option<f64>,
+    /// After so long in any case.
+    pub in_seconds: Option<f64>,
+}
+
+/// What the block tells beside its counters of what goes on; a library that is too old tells none of it.
+#[derive(Clone, Debug)]
+pub struct Now {
+    /// How often each reason kept a trim from being made, or had something given up.
+    pub skipped: Vec<(Skip, u64)>,
+    /// Time spent on each layer, in the order of [`LAYERS`], but on the last: what Java takes is that of its collections.
+    pub layers_time: [Duration; LAYERS.len() - 1],
+    /// Anonymous RSS that growth is measured from.
+    pub growth_from: Option<u64>,
+    /// How long ago a thread came by that was about to wait, and how long ago it was decided last whether to trim.
+    pub passed_ago: Option<Duration>,
+    /// See `passed_ago`.
+    pub decided_ago: Option<Duration>,
+    pub due: Option<Due>,
+    pub next: Next,
+}
+
 /// A consistent copy of the counters of one process.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -86,18 +140,20 @@ pub struct Counters {
     /// Garbage collections before trims.
     pub collections: u64,
     pub collection_time: Duration,
-    /// Anonymous RSS right after the last trim, or before the first request; `None` = unknown.
+    /// The least anonymous RSS that a trim has left; `None` = unknown.
     pub floor: Option<u64>,
+    /// What was live in malloc and CPython's pools when the library asked last, and what was free there but held; `None` = unknown.
+    pub live: Option<u64>,
+    /// See `live`.
+    pub free: Option<u64>,
+    /// What goes on; `None` = the library is too old to tell.
+    pub now: Option<Now>,
     /// What the library says of the last trims.
     pub verdict: &'static str,
     /// Of a leak: bytes per request, and over how many requests.
     pub leak: Option<(u64, u64)>,
     /// Of fragmentation, and of growth outside malloc: how much that is.
     pub verdict_bytes: Option<u64>,
-    /// What was live in malloc and CPython's pools when the library asked last, and what was free there but held; `None` = unknown.
-    pub live: Option<u64>,
-    /// See `live`.
-    pub free_held: Option<u64>,
     /// The last trims, the oldest first.
     pub ring: Vec<Trim>,
 }
@@ -110,6 +166,8 @@ pub struct Block {
     stats: u64,
     connections: u64,
     connections_end: u64,
+    /// Where it tells what is in force, and the size of that; `None` = the library is too old.
+    in_force: Option<(u64, usize)>,
 }
 
 impl Block {
@@ -117,22 +175,46 @@ impl Block {
     pub fn find(pid: i32, base: u64) -> Result<Block, Unread> {
         let library = Elf::read(memory::Image { pid, base })?.ok_or(Unread::NoBlock)?;
         let at = library.address("autotrim_stats")?.ok_or(Unread::NoBlock)?;
-        let directory = memory::read(pid, at, size_of::<Directory>())?;
+        // As long as it has been from the first.
+        let directory = memory::read(pid, at, offset_of!(Directory, in_force))?;
         let number = |field: usize| field_of::<4>(&directory, field).map(u32::from_ne_bytes);
         let address = |field: usize| field_of::<8>(&directory, field).map(u64::from_ne_bytes).ok_or(Unread::NoBlock);
         if field_of(&directory, offset_of!(Directory, magic)) != Some(MAGIC) {
             return Err(Unread::NoBlock);
         }
         match number(offset_of!(Directory, version)) {
-            Some(VERSION) => Ok(Block {
-                pid,
-                size: number(offset_of!(Directory, size)).ok_or(Unread::NoBlock)? as usize,
-                stats: address(offset_of!(Directory, stats))?,
-                connections: address(offset_of!(Directory, connections))?,
-                connections_end: address(offset_of!(Directory, connections_end))?,
-            }),
-            Some(other) => Err(Unread::OtherVersion(other)),
-            None => Err(Unread::NoBlock),
+            Some(VERSION) => {}
+            Some(other) => return Err(Unread::OtherVersion(other)),
+            None => return Err(Unread::NoBlock),
+        }
+        let mut block = Block {
+            pid,
+            size: number(offset_of!(Directory, size)).ok_or(Unread::NoBlock)? as usize,
+            stats: address(offset_of!(Directory, stats))?,
+            connections: address(offset_of!(Directory, connections))?,
+            connections_end: address(offset_of!(Directory, connections_end))?,
+            in_force: None,
+        };
+        if block.has(TELLS_MORE) {
+            let place = |field: usize| memory::read_u64(pid, at.wrapping_add(field as u64));
+            let size = place(offset_of!(Directory, in_force_size))?;
+            block.in_force = Some((place(offset_of!(Directory, in_force))?, size as usize));
+        }
+        Ok(block)
+    }
+
+    /// What is in force; `None` where the library does not tell, or has not begun to.
+    pub fn in_force(&self) -> Option<InForce> {
+        let (at, size) = self.in_force?;
+        InForce::read(self.pid, at, size)
+    }
+
+    /// Whether the library knows less than this command, or more.
+    pub fn age(&self) -> Age {
+        match self.size.cmp(&size_of::<Stats>()) {
+            Ordering::Less => Age::Older,
+            Ordering::Equal => Age::Same,
+            Ordering::Greater => Age::Newer,
         }
     }
 
@@ -179,11 +261,12 @@ impl Block {
             collections: stats.collections.load(Relaxed),
             collection_time: nanoseconds(&stats.collection_time),
             floor: known(&stats.floor),
+            live: known(&stats.live_bytes),
+            free: known(&stats.live_bytes).map(|_| stats.free_bytes.load(Relaxed)),
+            now: self.has(TELLS_MORE).then(|| now_of(&stats, now)),
             verdict: Verdict::name_of(stats.verdict.load(Relaxed)),
             leak: known(&stats.leak_bytes_per_request).zip(Some(stats.leak_requests.load(Relaxed))),
             verdict_bytes: known(&stats.verdict_bytes),
-            live: known(&stats.live_bytes),
-            free_held: known(&stats.live_bytes).map(|_| stats.free_bytes.load(Relaxed)),
             ring: ring.collect(),
         })
     }
@@ -226,6 +309,41 @@ impl Block {
         let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut stats).cast::<u8>(), length) };
         memory::read_into(self.pid, self.stats, bytes)?;
         Ok(stats)
+    }
+}
+
+/// How long the block is of a library that tells what is in force, and what goes on.
+const TELLS_MORE: usize = offset_of!(Stats, next_time) + size_of::<AtomicU64>();
+
+/// What goes on, as of `now`.
+fn now_of(stats: &Stats, now: u64) -> Now {
+    let load = |field: &AtomicU64| field.load(Relaxed);
+    let ago = |time: &AtomicU64| known(time).map(|time| Duration::from_nanos(now.saturating_sub(time)));
+    let [all, tops, pools] =
+        [&stats.trim_time, &stats.tops_time, &stats.pools_time].map(|time| Duration::from_nanos(load(time)));
+    let skip = |number: u64| Skip::ALL.into_iter().find(|skip| *skip as u64 == number);
+    let due = load(&stats.due).checked_sub(1).and_then(|trigger| TRIGGERS.get(usize::try_from(trigger).ok()?));
+    let later = |time: &AtomicU64| {
+        let planned = Some(load(time)).filter(|&time| time != u64::MAX);
+        planned.map(|time| Duration::from_nanos(time.saturating_sub(now)).as_secs_f64())
+    };
+    let decided_ago = ago(&stats.decided_at);
+    Now {
+        skipped: Skip::ALL.into_iter().map(|reason| (reason, stats.skipped(reason))).collect(),
+        layers_time: [all.saturating_sub(tops), tops, pools],
+        growth_from: known(&stats.growth_from),
+        passed_ago: ago(&stats.passed_at),
+        decided_ago,
+        due: due.map(|trigger| Due {
+            trigger: trigger.name(),
+            for_seconds: ago(&stats.due_since).unwrap_or_default().as_secs_f64(),
+            waits_for: skip(load(&stats.due_waits_for)).map(Skip::name),
+        }),
+        next: decided_ago.map_or(Next::default(), |_| Next {
+            at_requests: Some(load(&stats.next_requests)).filter(|&requests| requests != u64::MAX),
+            look_in_seconds: later(&stats.next_look),
+            in_seconds: later(&stats.next_time),
+        }),
     }
 }
 

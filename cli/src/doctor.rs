@@ -6,6 +6,7 @@ mod arenas;
 mod findings;
 mod group;
 mod hidden;
+mod in_force;
 mod kernel;
 mod look;
 mod memory;
@@ -22,7 +23,7 @@ use crate::attempt::{Outcome, attempt};
 use crate::block::Unread;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::options::{Options, TABLE};
+use crate::options::Options;
 use crate::program::Program;
 use crate::target::Target;
 use crate::{access, allocator, environment, run, sanitizer, status, units};
@@ -148,7 +149,7 @@ fn process(target: &Target) -> Findings {
                 let replaced =
                     if library.deleted { " (replaced or removed since; the process keeps the old one)" } else { "" };
                 findings.add("library", Level::Good, format!("{} is loaded{replaced}", library.path.display()));
-                options(target, &mut findings);
+                in_force::of(target, &mut findings);
                 activity::of(target, &mut findings);
             }
             None => findings.add("library", Level::Problem, why_not_loaded(target, image.as_ref())),
@@ -214,22 +215,4 @@ fn why_not_loaded(target: &Target, image: Option<&Image>) -> String {
 fn complaints(options: &Options, findings: &mut Findings) {
     environment::invalid(options).into_iter().for_each(|text| findings.add("options", Level::Problem, text));
     environment::unknown(options).into_iter().for_each(|text| findings.add("options", Level::Warning, text));
-}
-
-/// What the environment says, as the library read it.
-fn options(target: &Target, findings: &mut Findings) {
-    let (Some(environment), Some(options)) = (target.environment(), target.options()) else { return };
-    complaints(&options, findings);
-    if !options.is_active() {
-        let text = "AUTOTRIM_DISABLE, AUTOTRIM_PROGRAMS or the lack of any trigger leaves this process alone";
-        findings.add("options", Level::Problem, text.into());
-    }
-    let mut set: Vec<String> = environment
-        .iter()
-        .filter(|(name, _)| TABLE.iter().any(|entry| *name == entry.name))
-        .map(|(name, value)| assignment(name, value).to_string_lossy().into_owned())
-        .collect();
-    set.sort_unstable();
-    let text = if set.is_empty() { "defaults".into() } else { set.join(" ") };
-    findings.add("options", Level::Info, text);
 }

@@ -2,8 +2,9 @@
 //!
 //! - [`run`] starts a program with the library; [`program`], [`image`] and [`access`] tell beforehand whether that can work.
 //! - [`status`], [`trim`], [`plot`] and [`doctor`] look at processes that run: [`target`] finds the library in one, [`block`]
-//!   reads its counters out of the other process's memory, [`metrics`] out of the files it writes; [`heaps`] knows the arenas of
-//!   glibc's malloc, [`composition`] what else memory consists of, as [`smaps`] and [`pages`] show it.
+//!   reads its counters out of the other process's memory, and [`in_force`] the options there; [`metrics`] reads the files it writes;
+//!   [`reasons`] has words for why no trim comes; [`heaps`] knows the arenas of glibc's malloc, [`composition`] what else memory
+//!   consists of, as [`smaps`] and [`pages`] show it.
 //! - [`attempt`] has a process trim that was not prepared for it, by a [`debugger`].
 //! - [`generate`] writes the manual pages and the completions, from the command line and the [`tables`] of `docs/`.
 //! - What processes have and say of themselves is not trusted: [`maps`], [`elf`], [`root`] and [`variables`] read it, a little at
@@ -43,12 +44,14 @@ mod generate;
 mod glibc;
 mod heaps;
 mod image;
+mod in_force;
 mod maps;
 mod memory;
 mod metrics;
 mod pages;
 mod plot;
 mod program;
+mod reasons;
 mod root;
 mod run;
 mod sanitizer;

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::options::Options;
 use crate::root;
 use crate::target::Target;
 use crate::units;
 
 /// Where processes write them.
-pub const VARIABLE: &str = "AUTOTRIM_METRICS_DIR";
+const VARIABLE: &str = "AUTOTRIM_METRICS_DIR";
 
 /// The samples of one file.
 #[derive(Debug, Default)]
@@ -23,13 +25,20 @@ struct Sample {
     value: f64,
 }
 
+/// Where the options have a process write them; nothing where they do not.
+pub fn directory_of(options: &Options) -> Option<PathBuf> {
+    // It ends with a zero byte.
+    let directory = options.metrics.as_bytes().strip_suffix(b"\0")?;
+    Some(PathBuf::from(OsStr::from_bytes(directory)))
+}
+
 impl Metrics {
     /// What `target` has written, into `directory` if that is given, else where its environment or our own says.
     pub fn of(target: &Target, directory: Option<&Path>) -> Option<Metrics> {
         let name = format!("autotrim-{}.prom", target.own_pid());
         // Anybody may have put something else there: no link, no FIFO, nothing without an end.
         let here = |directory: &Path| root::open_no_link(&directory.join(&name)).and_then(root::beginning);
-        let its = target.environment().and_then(|environment| environment.get(OsStr::new(VARIABLE)).map(PathBuf::from));
+        let its = target.options().and_then(|options| directory_of(&options));
         let text = match (directory, its) {
             (Some(directory), _) => here(directory),
             (None, Some(directory)) => target.root().and_then(|root| root.read(&directory.join(&name))),

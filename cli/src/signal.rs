@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::failure::Failure;
+use crate::in_force::{Handler, InForce, State};
 use crate::target::Target;
 
 /// What must come with it: systemd's "release memory" (its programs take it with SIGRTMIN+18).
@@ -43,6 +44,15 @@ impl Request {
         };
         if !options.is_some_and(|options| options.is_active()) {
             return refused("was told by AUTOTRIM_DISABLE or AUTOTRIM_PROGRAMS to take no signal for a trim");
+        }
+        match target.in_force() {
+            Some(InForce { state: State::Retired, .. }) => {
+                return refused("has restricted its own system calls (seccomp), and is left alone since");
+            }
+            Some(InForce { signal_handler: Handler::Taken, .. }) => {
+                return refused("was to take a signal for a trim that was ignored, or had a handler, when it started");
+            }
+            _ => {}
         }
         // Bit 0 is signal 1. The library's handler stays installed where its thread takes the signal.
         if target.status_now().is_ok_and(|status| status.sigcgt >> (signal - 1) & 1 == 1) {

@@ -1,21 +1,29 @@
 //! `autotrim status`: what the library does in each process that has it.
 
 mod report;
+mod screen;
+mod share;
 mod table;
+mod why_not;
 
+use std::cmp::Reverse;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use procfs::process::all_processes;
 use serde::Serialize;
 
 use crate::arguments::Status;
-use crate::block::Unread;
+use crate::block::{Age, Unread};
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::{terminal, units};
 pub use report::Report;
+use screen::{Keys, Wake};
+use share::Shares;
+use table::Layout;
 
 /// Grows when a field of the JSON changes its meaning; new fields do not count.
 const JSON_VERSION: u32 = 1;
@@ -42,20 +50,46 @@ struct Look {
 
 /// Shows it once, or again and again.
 pub fn status(arguments: &Status) -> Result<ExitCode, Failure> {
+    let mut shares = Shares::default();
     let Some(pause) = arguments.watch else {
-        let look = look(arguments);
+        let look = look(arguments, &mut shares);
         show(arguments, &look);
         return Ok(ExitCode::from(u8::from(!look.complete)));
     };
-    let redraw = !arguments.json && stdout().is_terminal();
+    if !arguments.json && stdout().is_terminal() {
+        watch(arguments, pause, &mut shares);
+        return Ok(ExitCode::SUCCESS);
+    }
     loop {
-        let look = look(arguments);
-        if redraw {
-            draw(arguments, &look, pause.as_secs_f64())
-        } else {
-            show(arguments, &look)
-        }
+        show(arguments, &look(arguments, &mut shares));
         std::thread::sleep(pause);
+    }
+}
+
+/// In a terminal, until somebody presses `q`.
+fn watch(arguments: &Status, pause: Duration, shares: &mut Shares) {
+    let keys = Keys::take();
+    // How wide the terminal was when the columns were laid out, and for how many processes.
+    let mut laid_out: Option<(Option<usize>, Layout)> = None;
+    loop {
+        let look = look(arguments, shares);
+        let (width, rows) = screen::size().unzip();
+        if laid_out.as_ref().is_none_or(|(before, _)| *before != width) && !look.reports.is_empty() {
+            laid_out = Some((width, Layout::still(&look.reports, arguments.plot, width)));
+        }
+        let mut text = format!("autotrim status, every {} s (q ends it)\n\n", pause.as_secs_f64());
+        if let Some((_, layout)) = laid_out.as_ref().filter(|_| !look.reports.is_empty()) {
+            text += &layout.table(&look.reports, true);
+            text += "\n";
+        }
+        for note in &look.notes {
+            text += &format!("\n{}", units::printable(note));
+        }
+        screen::draw(&text, rows.unwrap_or(usize::MAX));
+        if keys.wait(pause) == Wake::Quit {
+            terminal::draw("\n");
+            return;
+        }
     }
 }
 
@@ -91,7 +125,7 @@ pub fn why_unread(why: &Unread) -> String {
     }
 }
 
-fn look(arguments: &Status) -> Look {
+fn look(arguments: &Status, shares: &mut Shares) -> Look {
     let metrics = arguments.metrics_dir.as_deref();
     let mut look = Look { reports: Vec::new(), notes: Vec::new(), closed: 0, complete: true };
     if arguments.pids.is_empty() {
@@ -100,7 +134,7 @@ fn look(arguments: &Status) -> Look {
             all_processes().into_iter().flatten().filter_map(|process| Some(process.ok()?.pid)).collect();
         pids.sort_unstable();
         for target in pids.into_iter().filter(|pid| *pid != own).filter_map(|pid| Target::open(pid).ok()) {
-            look.add(&target, metrics);
+            look.add(&target, metrics, shares);
         }
         if look.reports.is_empty() {
             look.complete = false;
@@ -112,13 +146,13 @@ fn look(arguments: &Status) -> Look {
                 look.closed
             ));
         }
-        return look;
+        return look.finished();
     }
     for &pid in &arguments.pids {
         match Target::open(pid) {
             Ok(target) => {
                 let (shown, closed) = (look.reports.len(), look.closed);
-                look.add(&target, metrics);
+                look.add(&target, metrics, shares);
                 if look.reports.len() == shown {
                     look.complete = false;
                     let name = target.name();
@@ -135,7 +169,7 @@ fn look(arguments: &Status) -> Look {
             }
         }
     }
-    look
+    look.finished()
 }
 
 impl Look {
@@ -148,8 +182,8 @@ impl Look {
         }
     }
 
-    fn add(&mut self, target: &Target, metrics: Option<&Path>) {
-        let report = match target.files {
+    fn add(&mut self, target: &Target, metrics: Option<&Path>, shares: &mut Shares) {
+        let mut report = match target.files {
             Some(_) if target.library().is_some() => Report::of(target, metrics),
             Some(_) => return,
             // Whether it has the library cannot be seen, but it may have written metrics. A kernel's thread has no memory.
@@ -166,8 +200,38 @@ impl Look {
             let who = format!("{} ({})", report.pid, report.program);
             self.say(&who, note);
         }
+        report.pss_bytes = shares.of(target);
         self.reports.push(report);
     }
+
+    /// All processes are there: where most could be gained comes first, and last what has no counters.
+    fn finished(mut self) -> Look {
+        self.reports.sort_by_key(|report| (Reverse(report.gain_bytes), report.pid));
+        self.note_ages();
+        self
+    }
+
+    /// Libraries of other versions than this command.
+    fn note_ages(&mut self) {
+        for (age, text) in [
+            (
+                Age::Older,
+                "an older library than this command, and tell less: `-` where they do not; restarted they have the new one",
+            ),
+            (Age::Newer, "a newer library than this command, which tells more: use the command that came with it"),
+        ] {
+            let number = self.reports.iter().filter(|report| report.library_is == Some(age)).count();
+            if number > 0 {
+                self.notes.push(format!("{number} of {} processes have {text}", self.reports.len()));
+            }
+        }
+    }
+}
+
+/// How wide a table may be: as the terminal is, or COLUMNS says; nothing where neither is known, or it goes to a file or a pipe.
+fn room(is_terminal: bool) -> Option<usize> {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    screen::size().filter(|_| is_terminal).map(|(columns, _)| columns).or_else(said)
 }
 
 fn show(arguments: &Status, look: &Look) {
@@ -175,48 +239,11 @@ fn show(arguments: &Status, look: &Look) {
         let document = Document { version: JSON_VERSION, not_inspected: look.closed, processes: &look.reports };
         terminal::json(&document);
     } else if !look.reports.is_empty() {
-        terminal::draw(&(table::table(&look.reports, arguments.plot, stdout().is_terminal()) + "\n"));
+        let is_terminal = stdout().is_terminal();
+        let layout = Layout::fitting(&look.reports, arguments.plot, room(is_terminal));
+        terminal::draw(&(layout.table(&look.reports, is_terminal) + "\n"));
     }
     for note in &look.notes {
         terminal::complain(note);
     }
-}
-
-/// Over what was there before, line by line, so that nothing flickers.
-fn draw(arguments: &Status, look: &Look, pause: f64) {
-    const CLEAR_TO_END_OF_LINE: &str = "\x1b[K";
-    const HOME: &str = "\x1b[H";
-    const CLEAR_BELOW: &str = "\x1b[J";
-    // A long line is cut at the edge, not continued on the next.
-    const CUT: &str = "\x1b[?7l";
-    const WRAP: &str = "\x1b[?7h";
-    let mut text = format!("autotrim status, every {pause} s (Ctrl-C ends it)\n\n");
-    if !look.reports.is_empty() {
-        text += &table::table(&look.reports, arguments.plot, true);
-        text += "\n";
-    }
-    for note in &look.notes {
-        text += &format!("\n{}", units::printable(note));
-    }
-    let rows = rows_of_terminal();
-    let lines: Vec<&str> = text.lines().take(rows).collect();
-    let mut output = [CUT, HOME].concat();
-    for (number, line) in lines.iter().enumerate() {
-        output += if number > 0 { "\r\n" } else { "" };
-        output += line;
-        output += CLEAR_TO_END_OF_LINE;
-    }
-    output += CLEAR_BELOW;
-    output += WRAP;
-    terminal::draw(&output);
-}
-
-fn rows_of_terminal() -> usize {
-    // SAFETY: zeros are a valid value, and the call writes one.
-    let size = unsafe {
-        let mut size: libc::winsize = std::mem::zeroed();
-        libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size);
-        size
-    };
-    if size.ws_row == 0 { usize::MAX } else { size.ws_row.into() }
 }

@@ -13,6 +13,7 @@ use procfs::{Current, FromBufRead, ProcError, ProcResult, Uptime};
 use crate::arguments::{assignment, parsed};
 use crate::block::{Block, Unread};
 use crate::failure::Failure;
+use crate::in_force::InForce;
 use crate::maps::{self, Mapped};
 use crate::options::Options;
 use crate::root::{self, Root};
@@ -100,8 +101,17 @@ impl Target {
         Environment::read(self.process.open_relative("environ").ok()?).ok()
     }
 
-    /// The options as the library in this process has read them; nothing where the environment cannot be read.
+    /// What the library says is in force; nothing where it is too old, or may not be read.
+    pub fn in_force(&self) -> Option<InForce> {
+        self.block().ok()?.in_force()
+    }
+
+    /// The options as the library in this process has read them: as it says itself, or as far as its environment tells; nothing where
+    /// neither can be read.
     pub fn options(&self) -> Option<Options> {
+        if let Some(options) = self.in_force().and_then(|in_force| in_force.options()) {
+            return Some(options);
+        }
         let environment = self.environment()?;
         // For the rest of a short life: the options refer to it.
         let program = self.program().leak();

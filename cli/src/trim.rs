@@ -9,6 +9,7 @@ use crate::arguments::Trim;
 use crate::block::{Counters, Unread};
 use crate::decide::rules::Trigger;
 use crate::failure::Failure;
+use crate::reasons;
 use crate::signal::Request;
 use crate::status::why_unread;
 use crate::target::Target;
@@ -32,20 +33,15 @@ pub fn trim(arguments: &Trim) -> Result<ExitCode, Failure> {
     request.send().map_err(|error| Failure::not_done(format!("{name}: {error}")))?;
     let start = Instant::now();
     let counters = loop {
-        let in_flight = match target.block().and_then(|block| block.counters(target.own_pid())) {
+        let counters = match target.block().and_then(|block| block.counters(target.own_pid())) {
             Ok(counters) if asked(&counters) > before => break counters,
-            Ok(counters) => counters.in_flight,
-            Err(Unread::NotBegun) => 0,
+            Ok(counters) => Some(counters),
+            Err(Unread::NotBegun) => None,
             Err(why) => return Err(unread(&why)),
         };
         if start.elapsed() >= arguments.timeout {
             let waited = arguments.timeout.as_secs_f64();
-            let why = match in_flight {
-                0 => {
-                    "it may be computing, its budget (AUTOTRIM_OVERHEAD) be spent, or the signal be taken by a handler of its own"
-                }
-                _ => "a request is in flight (AUTOTRIM_DEFER)",
-            };
+            let why = why_not(counters.as_ref());
             return Err(Failure::not_done(format!("{name}: asked, and did not trim within {waited} s: {why}")));
         }
         std::thread::sleep(PAUSE);
@@ -60,4 +56,15 @@ pub fn trim(arguments: &Trim) -> Result<ExitCode, Failure> {
         terminal::say(&format!("{name}: anonymous RSS {before} → {after} in {milliseconds:.1} ms"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why it does not come: by what the library says of it, or else what may be.
+fn why_not(counters: Option<&Counters>) -> String {
+    let due = counters.and_then(|counters| counters.now.as_ref()?.due);
+    let reason = due.and_then(|due| reasons::named(due.waits_for?)).map(reasons::words);
+    match (reason, counters.map_or(0, |counters| counters.in_flight)) {
+        (Some(reason), _) => reason.into(),
+        (None, 1..) => "a request is in flight (AUTOTRIM_DEFER)".into(),
+        (None, 0) => "it may be computing, or the signal be taken by a handler of its own".into(),
+    }
 }

@@ -43,3 +43,14 @@ pub fn is_harmless(character: char) -> bool {
     let ends_line = matches!(character, '\u{2028}' | '\u{2029}');
     !character.is_control() && !turns && !ends_line
 }
+
+/// A time as people say it: `12s`, `3m`, `2h`, `5d`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..120 => format!("{whole}s"),
+        120..7_200 => format!("{}m", whole / 60),
+        7_200..172_800 => format!("{}h", whole / 3_600),
+        _ => format!("{}d", whole / 86_400),
+    }
+}

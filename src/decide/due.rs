@@ -4,6 +4,7 @@
 //! for whoever waits for this thread, for CPython; until it is overdue.
 
 use super::rules::{Next, Trigger};
+use super::skips::Skip;
 use super::soon;
 
 /// How long a trim is put off that found somebody waiting.
@@ -25,6 +26,8 @@ pub struct Due {
     requests: u64,
     /// Whether it has waited for a moment yet.
     deferred: bool,
+    /// Why it was not made when it was looked at last.
+    waits_for: Skip,
 }
 
 impl Due {
@@ -41,6 +44,11 @@ impl Due {
     /// Since when it is due, and has been held by nothing but the moment.
     pub const fn since(&self) -> u64 {
         self.since
+    }
+
+    /// Why it was not made when it was looked at last.
+    pub const fn waits_for(&self) -> Skip {
+        self.waits_for
     }
 
     /// Until when it is held, or waits for its moment; 0 = it is not known to wait.
@@ -69,10 +77,16 @@ impl Due {
         self.until = 0;
     }
 
-    /// It is held until then, whatever the moment.
-    pub fn hold(&mut self, until: u64) {
+    /// It is held until then, whatever the moment. Returns whether it was not, for this reason, when it was looked at last.
+    pub fn hold(&mut self, until: u64, reason: Skip) -> bool {
         self.awaits_moment = false;
         self.until = until;
+        core::mem::replace(&mut self.waits_for, reason) != reason
+    }
+
+    /// Its moment has come, and something was in the way that nothing here knows of.
+    pub fn obstructed(&mut self, reason: Skip) {
+        self.waits_for = reason;
     }
 
     /// It is held no more, and waits for its moment from here on, if it did not before.
@@ -85,6 +99,7 @@ impl Due {
     /// It waits for the next answer, until then at the most. Returns whether that is the first moment that it waits for.
     pub fn wait_for_answer(&mut self, answered: u64, until: u64) -> bool {
         self.wait(0, answered.saturating_add(1), until);
+        self.waits_for = Skip::InFlight;
         !core::mem::replace(&mut self.deferred, true)
     }
 
@@ -92,12 +107,14 @@ impl Due {
     pub fn wait_for_somebody(&mut self, now: u64) -> bool {
         let from = now.saturating_add(SOMEBODY_WAITS);
         self.wait(from, 0, from);
+        self.waits_for = Skip::InFlight;
         !core::mem::replace(&mut self.deferred, true)
     }
 
     /// It waits for CPython, until then at the most: any moment may bring that.
     pub fn wait_for_interpreter(&mut self, until: u64) {
         self.wait(0, 0, until);
+        self.waits_for = Skip::Collection;
     }
 
     fn wait(&mut self, from: u64, requests: u64, until: u64) {

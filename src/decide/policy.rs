@@ -17,6 +17,7 @@ use super::patience::Patience;
 use super::pools::Pools;
 use super::quiet::{Calm, Look, Watch};
 use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
+use super::skips::Skip;
 use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
 
 /// Least time between two looks at RSS while there is work, of the clock and of the CPU time that the process uses: memory that grows
@@ -151,6 +152,26 @@ impl Policy {
     /// Whether a trim is due.
     pub const fn is_due(&self) -> bool {
         self.due.is_on()
+    }
+
+    /// The trim that is due, and what it waits for; `None` = none is.
+    pub fn due(&self) -> Option<&Due> {
+        self.is_due().then_some(&self.due)
+    }
+
+    /// The trim that was decided is not made, for a reason that nothing here knows of.
+    pub fn obstructed(&mut self, reason: Skip) {
+        self.due.obstructed(reason);
+    }
+
+    /// When the last decision was made.
+    pub const fn decided_at(&self) -> u64 {
+        self.now
+    }
+
+    /// What RSS is measured from: the least that is known, until it is believed that more is needed; 0 = unknown.
+    pub const fn least(&self) -> u64 {
+        self.least
     }
 
     /// What the collection took that the due trim has waited for, in nanoseconds; 0 = there was none.
@@ -343,10 +364,12 @@ impl Policy {
         if self.has_grown(rules) {
             self.patience.reset();
         }
-        if self.rss >= rules.growth.limit(self.least) && now >= self.patience.until() {
-            self.due.begin(Trigger::Growth, now);
-        } else {
+        if self.rss < rules.growth.limit(self.least) {
             self.counts.no_growth += 1;
+        } else if now < self.patience.until() {
+            self.counts.in_vain += 1;
+        } else {
+            self.due.begin(Trigger::Growth, now);
         }
     }
 
@@ -369,7 +392,7 @@ impl Policy {
         match look {
             Look::Try => self.due.begin(Trigger::Idle, now),
             Look::InVain => self.was_in_vain(now, 0),
-            Look::Wait => {}
+            Look::Wait => self.counts.in_vain += 1,
         }
         if self.patience.is_over() || self.low != 0 && self.rss < WATCHED.limit(self.least) {
             self.watch.end();
@@ -385,7 +408,12 @@ impl Policy {
 
     /// What was asked for from outside makes a trim due, or gives its name to one that is.
     fn find_asked(&mut self, rules: &Rules, moment: Moment) {
-        match self.outside.find(rules, moment, &mut self.random) {
+        let found = self.outside.find(rules, moment, &mut self.random);
+        if moment.asked.pressure && !matches!(found, Some(Trigger::Pressure | Trigger::Signal)) {
+            self.counts.swapped += u64::from(moment.swapped);
+            self.counts.recent += u64::from(!moment.swapped);
+        }
+        match found {
             Some(Trigger::Period) if self.due.is_on() => {}
             Some(trigger) if self.due.is_on() => self.due.becomes(trigger, 0),
             Some(trigger) => self.due.begin(trigger, moment.now),
@@ -446,8 +474,10 @@ impl Policy {
     /// A trim is due: is this the moment?
     fn when_due(&mut self, rules: &Rules, moment: Moment) -> Decision {
         let now = moment.now;
-        if let Some(until) = self.held(rules, moment) {
-            self.due.hold(until);
+        if let Some((until, reason)) = self.held(rules, moment) {
+            let is_first = self.due.hold(until, reason);
+            self.counts.locked += u64::from(is_first && reason == Skip::Locked);
+            self.counts.long += u64::from(is_first && reason == Skip::Long);
             return Decision::Rest;
         }
         self.due.let_go(now);
@@ -483,8 +513,8 @@ impl Policy {
         Decision::Ask { garbage, insist_at: wanted.insist_at }
     }
 
-    /// Until when the due trim is held, whatever the moment.
-    fn held(&mut self, rules: &Rules, moment: Moment) -> Option<u64> {
+    /// Until when the due trim is held, whatever the moment, and why.
+    fn held(&mut self, rules: &Rules, moment: Moment) -> Option<(u64, Skip)> {
         let Moment { now, requests, .. } = moment;
         // What a collection has freed is given back at once: it has paid for that.
         let wait = match self.collection.took() {
@@ -501,16 +531,16 @@ impl Policy {
         if wait > 0 {
             self.counts.skipped += u64::from(self.skipped_at != requests);
             self.skipped_at = requests;
-            return Some(now.saturating_add(wait.max(MILLISECOND)));
+            return Some((now.saturating_add(wait.max(MILLISECOND)), Skip::Overhead));
         }
         // Somebody who asks for one gets it.
         if now < self.locked_until && !matches!(self.due.trigger(), Trigger::Signal) {
-            return Some(self.locked_until);
+            return Some((self.locked_until, Skip::Locked));
         }
         let is_short = self.took <= LONG || self.rss >= self.least.saturating_mul(2);
         let latest = self.due.since().saturating_add(LONGEST_WAIT_FOR_QUIET);
         if self.due.trigger().is_for_work() && !self.is_exact(rules) && !is_short && rules.idle != 0 && now < latest {
-            return Some(latest);
+            return Some((latest, Skip::Long));
         }
         None
     }

@@ -14,6 +14,8 @@ mod histories;
 mod outside;
 #[path = "policy_tests/pools.rs"]
 mod pools;
+#[path = "policy_tests/skips.rs"]
+mod skips;
 
 use super::*;
 use crate::decide::budget::{ALLOWANCE, BURST, BURST_OF_WORK, BYTES_PER_NANOSECOND, COST};

@@ -218,4 +218,14 @@ pub struct Counts {
     pub no_growth: u64,
     /// Those of them that were intervals.
     pub nothing_to_gain: u64,
+    /// Looks at RSS that found something, where the last try has brought little and the next one waits.
+    pub in_vain: u64,
+    /// Due trims that waited because memory is locked, and because they take long.
+    pub locked: u64,
+    /// See `locked`.
+    pub long: u64,
+    /// Memory pressure that was put off because much is swapped out, and that was passed over because a trim for it came just before.
+    pub swapped: u64,
+    /// See `swapped`.
+    pub recent: u64,
 }

@@ -38,6 +38,7 @@ pub fn before(descriptor: c_int, place: (Point, usize)) -> bool {
         process.hints.add(Reason::Moved);
     }
     let now = sys::coarse_now();
+    process.stats.passes(now);
     let active_at = process.hints.note_activity(now);
     if !process.hints.is_time(process.stats.requests.load(Relaxed), now, active_at.is_some()) {
         return watching::before(process, descriptor, place, now, active_at);

@@ -3,6 +3,7 @@
 use core::ffi::c_ulong;
 
 use super::thread;
+use crate::decide::skips::Skip;
 use crate::own::{descriptors, process, runtime};
 use crate::pure::connection::Event;
 use crate::reclaim::duty;
@@ -47,6 +48,7 @@ fn prepare_to_retire() {
 /// anything to do, and no new one is followed.
 fn retire() {
     runtime::end();
+    process::with(|process| process.stats.skip(Skip::Filter));
     descriptors::apply_to_range(0, u32::MAX, Event::Forgotten, |_| {});
     process::with(|process| process.hints.clear());
     tasks::retire();

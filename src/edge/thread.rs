@@ -11,12 +11,14 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::decide::skips::Skip;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::options::Options;
-use crate::own::descriptors;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
 use crate::own::runtime::{Runtime, runtime};
+use crate::own::{descriptors, in_force};
+use crate::pure::layout::Handler;
 use crate::pure::pressure::{Setting, Watch as Manager};
 use crate::reclaim::{duty, java, trim};
 use crate::sys;
@@ -24,7 +26,7 @@ use crate::sys::signals::{self, Info, Shield};
 use crate::sys::threads::{self, Company};
 use crate::sys::watch::{self, Source, Told, Watch};
 use crate::tell::log::{self, Lack};
-use crate::watch::outside::{NO_MORE, PRESSURE, SIGNAL, ask, asked_by_signal, is_wanted, signal_of_thread};
+use crate::watch::outside::{self, NO_MORE, PRESSURE, SIGNAL, ask, asked_by_signal, is_wanted, signal_of_thread};
 use crate::watch::safety::may_act;
 use crate::watch::tasks;
 
@@ -50,7 +52,11 @@ pub fn prepare(options: &Options) {
     }
     threads::resolve();
     sys::memory::at_fork(None, Some(in_parent), None);
-    SIGNAL_IS_TAKEN.store(options.signal != 0 && !signals::install(options.signal, asked_by_signal), Relaxed);
+    let is_taken = options.signal != 0 && !signals::install(options.signal, asked_by_signal);
+    SIGNAL_IS_TAKEN.store(is_taken, Relaxed);
+    if options.signal != 0 {
+        in_force::handler(if is_taken { Handler::Taken } else { Handler::Ours });
+    }
     if process::open() {
         process::with(|process| begin(process, PROGRAM_GROWN_UP));
     }
@@ -195,8 +201,10 @@ fn look_after(process: &Process, runtime: &Runtime) {
         java::work(process);
         let again = trim::in_background(process).map_or(company, |again| again.min(company));
         let (told, signalled) = watch.wait(Some(again));
-        if told == Told::Pressure {
-            ask(process, PRESSURE);
+        match told {
+            Told::Pressure => ask(process, PRESSURE),
+            Told::Gone => process.stats.skip(Skip::Source),
+            Told::Nothing => {}
         }
         if !signalled || watch.info.is_own() {
             continue;
@@ -204,6 +212,8 @@ fn look_after(process: &Process, runtime: &Runtime) {
         if options.signal == 0 || !signals::is_installed(signal) {
             // Meant for a handler of the program's own: from now on it goes there.
             process.outside.listens.store(false, Relaxed);
+            process.stats.skip(Skip::Signal);
+            outside::note_handler(options);
             watch.ignore_signals();
         } else if watch.info.asks() {
             ask(process, SIGNAL);

@@ -13,6 +13,7 @@ use core::ffi::c_int;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::thread;
+use crate::decide::skips::Skip;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::hints::Reason;
 use crate::own::process::Process;
@@ -160,6 +161,7 @@ impl Wait {
             process.waits.polls();
         }
         let now = sys::coarse_now();
+        process.stats.passes(now);
         if tasks::is_waiting_for(process) {
             // Whatever was done since the last wait.
             process.hints.add(Reason::Moved);
@@ -203,7 +205,11 @@ impl Wait {
         // epoll_wait does not (fs/eventpoll.c, ep_poll): a thread that has yet to get a processor then would run the handler, and
         // wait on. It is cut only where it can be shielded.
         let is_epoll = self.point.is_epoll();
-        let divisible = divisible && (!is_epoll || substitute.is_none_or(filter::allows));
+        let may_cut = !is_epoll || substitute.is_none_or(filter::allows);
+        if divisible && !may_cut {
+            self.process.stats.skip_for_good(Skip::Filter);
+        }
+        let divisible = divisible && may_cut;
         if let Some(first) = first.take_if(|_| !is_epoll || !divisible) {
             let part = if divisible { Part::First(first) } else { Part::Rest(self.left()) };
             let result = call(part, How::Plain);
@@ -367,7 +373,10 @@ pub fn trim_before(
     interrupts: impl FnOnce(Pending) -> bool,
     somebody_waits: &mut dyn FnMut() -> bool,
 ) -> (bool, Option<u64>) {
-    let Some(pending) = Pending::prepare() else { return (false, None) };
+    let Some(pending) = Pending::prepare() else {
+        process.stats.skip(Skip::Filter);
+        return (false, None);
+    };
     duty::at_wait_point(process, shield);
     let again = look(process, shield, (Some(point), caller), somebody_waits);
     python::before_call(process, shield);

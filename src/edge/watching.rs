@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 
 use super::wait::{LONGEST_PART, trim_before};
+use crate::decide::skips::Skip;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::hints::Reason;
 use crate::own::process::Process;
@@ -36,7 +37,14 @@ pub fn before(
     let first = call.until_next(active_at, now);
     let idle = runtime().map_or(0, |runtime| runtime.options.rules.idle);
     let may_rest = point == Point::Accept && idle != 0 && process.hints.has(Reason::Accepts);
-    if first >= LONGEST_PART && !may_rest || filter::is_restricted() || !process.waits.may_block(point) {
+    if first >= LONGEST_PART && !may_rest {
+        return false;
+    }
+    if filter::is_restricted() {
+        process.stats.skip_for_good(Skip::Filter);
+        return false;
+    }
+    if !process.waits.may_block(point) {
         return false;
     }
     if may_rest && !process.waits.has_blocked(descriptor, now) && !sockets::is_blocking(descriptor) {
@@ -48,7 +56,11 @@ pub fn before(
     if is_at_rest && process.waits.is_alone(now) {
         return false;
     }
-    signals::restarts(now) != Restarts::Some && keeping_errno(|| call.wait(first, may_rest, now))
+    if signals::restarts(now) == Restarts::Some {
+        process.stats.skip_for_good(Skip::Restarts);
+        return false;
+    }
+    keeping_errno(|| call.wait(first, may_rest, now))
 }
 
 /// A call that is about to block.

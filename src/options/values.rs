@@ -298,8 +298,51 @@ pub fn write_pressure(text: &mut Line, setting: &Setting) {
     match setting {
         Setting::Off => text.text("off"),
         Setting::Auto => text.text("auto"),
-        Setting::At(path) => text.quoted(path.as_bytes().get(..SHOWN_PATH).unwrap_or(path.as_bytes())),
+        Setting::At(path) => text.bytes(path.as_bytes()),
     };
+}
+
+/// Has a path that begins `at` this byte stand in quotes, as much of it as the log shows.
+#[inline(never)]
+pub fn quote_path(text: &mut Line, at: usize) {
+    let mut path = Path::new();
+    path.bytes(text.as_bytes().get(at..).unwrap_or_default()).truncate(SHOWN_PATH);
+    text.truncate(at);
+    text.quoted(path.as_bytes());
+}
+
+/// Writes `M_ARENA_MAX`.
+pub fn write_arenas(text: &mut Line, arenas: Arenas) {
+    match arenas {
+        Arenas::Auto => text.text("auto"),
+        Arenas::AtMost(number) => text.number(number.unsigned_abs().into()),
+    };
+}
+
+/// Writes globs that choose every program, or none.
+pub fn write_chosen(text: &mut Line, chosen: bool) {
+    text.text(if chosen { "*" } else { "!*" });
+}
+
+/// Writes how much is logged.
+pub fn write_level(text: &mut Line, level: Level) {
+    text.text(match level {
+        Level::Off => "off",
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+    });
+}
+
+/// Writes a directory, which ends with a zero byte; nothing where there is none.
+pub fn write_directory(text: &mut Line, directory: &Path) {
+    text.bytes(directory.as_bytes().strip_suffix(b"\0").unwrap_or_default());
+}
+
+/// Writes a switch.
+pub fn write_switch(text: &mut Line, on: bool) {
+    text.text(if on { "1" } else { "0" });
 }
 
 /// Writes a signal's number.

@@ -2,6 +2,8 @@
 
 use crate::allocator::{Allocator, Refusal};
 use crate::options::Options;
+use crate::own::in_force;
+use crate::pure::layout::State;
 use crate::sys::cell::Late;
 use crate::sys::files::Identity;
 use crate::sys::java::Java;
@@ -77,4 +79,5 @@ pub fn resume() {
 /// It does nothing any more, in this process and what that forks.
 pub fn end() {
     RUNTIME.remove();
+    in_force::set(State::Retired);
 }

@@ -1,17 +1,21 @@
 //! What one process did so far: the block that another process can read (`process_vm_readv(2)`), found through the
 //! exported symbol `autotrim_stats`.
 //!
-//! Every field is written by whoever holds the policy's lock, but the first three, which hooks change, and `arenas`.
+//! Every field is written by whoever holds the policy's lock, but the first three, which hooks change, `arenas`, `skips` and
+//! `passed_at`.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Release, fence};
 
+use crate::decide::due::Due;
 use crate::decide::policy::Policy;
-use crate::decide::rules::Trigger;
+use crate::decide::rules::{Next, Trigger};
+use crate::decide::skips::Skip;
 use crate::decide::verdict::Verdict;
 use crate::own::descriptors;
+use crate::own::in_force::IN_FORCE;
 use crate::own::waits::Point;
 use crate::pure::layers;
-use crate::pure::layout::{Directory, MAGIC, RING, VERSION};
+use crate::pure::layout::{Directory, InForce, MAGIC, RING, VERSION};
 use crate::pure::usage::Usage;
 
 pub use crate::pure::layout::Stats;
@@ -36,8 +40,10 @@ pub struct Outcome {
     pub tops: Option<u64>,
     /// What was in use after it; `None` where that is not known, or was not asked for.
     pub usage: Option<Usage>,
-    /// How long the release took, in nanoseconds.
+    /// How long the release took, in nanoseconds, and how much of that the tops took.
     pub took: u64,
+    /// See `took`.
+    pub tops_took: u64,
     /// What the budget pays for it: the CPU time of the thread, with that of the measurements, in nanoseconds.
     pub cost: u64,
     /// How long the garbage collection before it took, in nanoseconds; 0 = there was none.
@@ -59,6 +65,8 @@ pub static autotrim_stats: Directory = Directory {
     stats: AtomicPtr::new(core::ptr::null_mut()),
     connections: &descriptors::STATES[0],
     connections_end: &descriptors::END,
+    in_force: &IN_FORCE,
+    in_force_size: size_of::<InForce>() as u64,
 };
 
 impl Stats {
@@ -87,6 +95,8 @@ impl Stats {
             add(&self.reclaimed_pools, pools);
             add(&self.reclaimed_java, java);
             add(&self.trim_time, outcome.took);
+            add(&self.tops_time, outcome.tops_took);
+            add(&self.pools_time, outcome.pools.1);
             self.longest_trim.fetch_max(outcome.took, Relaxed);
             if outcome.pause != 0 {
                 add(&self.collections, 1);
@@ -122,16 +132,65 @@ impl Stats {
         self.arenas.fetch_max(arenas, Relaxed);
     }
 
-    /// Records what a decision changed. One thread at a time: with the policy's lock.
-    pub fn decided(&self, policy: &Policy) {
-        self.changing(|| self.store_decision(policy));
+    /// Records what a decision changed, and of one at a wait point what it says of the next. One thread at a time: with the policy's
+    /// lock.
+    pub fn decided(&self, policy: &Policy, next: Option<Next>) {
+        self.changing(|| {
+            self.store_decision(policy);
+            if let Some(next) = next {
+                self.next_requests.store(next.requests, Relaxed);
+                self.next_look.store(next.look, Relaxed);
+                self.next_time.store(next.time, Relaxed);
+            }
+        });
     }
 
     fn store_decision(&self, policy: &Policy) {
-        self.deferred.store(policy.counts.deferred, Relaxed);
-        self.skipped_overhead.store(policy.counts.skipped, Relaxed);
-        self.skipped_no_growth.store(policy.counts.no_growth, Relaxed);
+        let counts = &policy.counts;
+        self.deferred.store(counts.deferred, Relaxed);
+        self.skipped_overhead.store(counts.skipped, Relaxed);
+        self.skipped_no_growth.store(counts.no_growth, Relaxed);
+        for (reason, count) in [
+            (Skip::NothingToGain, counts.in_vain),
+            (Skip::Locked, counts.locked),
+            (Skip::Long, counts.long),
+            (Skip::Swapped, counts.swapped),
+            (Skip::Recent, counts.recent),
+        ] {
+            if let Some(place) = self.skips.get(reason as usize) {
+                place.store(count, Relaxed);
+            }
+        }
         self.floor.store(policy.low, Relaxed);
+        self.growth_from.store(policy.least(), Relaxed);
+        self.decided_at.store(policy.decided_at(), Relaxed);
+        let due = policy.due();
+        self.due.store(due.map_or(0, |due| 1 + due.trigger() as u64), Relaxed);
+        self.due_since.store(due.map_or(0, Due::since), Relaxed);
+        self.due_waits_for.store(due.map_or(0, |due| due.waits_for() as u64), Relaxed);
+    }
+
+    /// A trim was not made, or something was given up, for a reason that the policy does not count. From any thread.
+    #[inline(never)]
+    pub fn skip(&self, reason: Skip) {
+        if let Some(place) = self.skips.get(reason as usize).filter(|_| reason != Skip::Nothing) {
+            place.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The same where that is so at each call: counted once.
+    pub fn skip_for_good(&self, reason: Skip) {
+        if self.skipped(reason) == 0 {
+            self.skip(reason);
+        }
+    }
+
+    /// A thread comes by that is about to wait, or to read. Not written each time: the clock of ticks stands still for a while.
+    #[inline]
+    pub fn passes(&self, now: u64) {
+        if self.passed_at.load(Relaxed) != now {
+            self.passed_at.store(now, Relaxed);
+        }
     }
 
     /// Runs `change` between an odd sequence number and the next even one.

@@ -4,6 +4,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::collection::Collects;
+use crate::decide::skips::Skip;
 use crate::options::Gc;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
@@ -58,6 +59,7 @@ pub fn went_without(process: &Process) {
         || gc.ruby && process.ruby.waits.load(Relaxed)
         || gc.java && runtime.java.is_some() && !process.java.refuses();
     if gc.names_any() && !is_there && !state.said.swap(true, Relaxed) {
+        process.stats.skip(Skip::Collection);
         log::unavailable("gc");
     }
 }

@@ -4,6 +4,7 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::pools::Released;
+use crate::decide::skips::Skip;
 use crate::own::process::Process;
 use crate::sys::{self, Clock, memory, pools};
 use crate::tell::log;
@@ -34,6 +35,7 @@ pub fn release(process: &Process) -> bool {
     #[cfg(feature = "often")]
     crate::sys::tally::count(pass.map(|pass| pass.bytes));
     let Some(pass) = pass else {
+        process.stats.skip(Skip::Pools);
         log::unavailable("pools");
         return false;
     };

@@ -3,11 +3,12 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::{duty, garbage, java, live, node, pools, python, runtimes};
-use crate::allocator::Allocator;
+use crate::allocator::{Allocator, Tops};
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
 use crate::decide::policy::Policy;
 use crate::decide::rules::{Decision, Moment, NOISE, Next, Trigger, Trimmed};
+use crate::decide::skips::Skip;
 use crate::decide::verdict::{self, Keeps, Verdict};
 use crate::own::process::Process;
 use crate::own::runtime::{Runtime, runtime};
@@ -61,6 +62,8 @@ pub fn in_background(process: &Process) -> Option<u64> {
             (decision, next) = policy.decide_in_background(rules, self::moment(process, false, None));
         }
         runtimes::ask_in_background(process, decision);
+        outside::note_handler(&runtime.options);
+        process.stats.decided(policy, None);
         if policy.is_due() {
             // The next wait point may come sooner.
             process.hints.now();
@@ -87,7 +90,7 @@ fn decide(
 ) -> Option<Decision> {
     let rules = &outside::rules_at_wait_point(process, &runtime.options.rules);
     let small = policy.low == 0 && tasks::is_waiting_for(process);
-    let rss = || memory::anonymous_rss().filter(|&rss| !small || rss >= tasks::LEAST);
+    let rss = || rss_to_decide_by(process, small);
     let passed_over = policy.counts.nothing_to_gain;
     let (mut decision, mut next) = policy.decide(rules, moment(process, true, point), rss);
     if policy.counts.nothing_to_gain != passed_over {
@@ -96,7 +99,13 @@ fn decide(
     if let (Decision::Trim { trigger, ask }, Some(point)) = (decision, point) {
         // Asked here only: these are system calls, and looking harms nobody.
         if let Some(obstacle) = safety::obstacle(process, shield) {
-            process.hints.plan(after(obstacle, process));
+            let next = after(obstacle, process);
+            process.hints.plan(next);
+            process.stats.skip(obstacle.reason);
+            if process.is_mine() {
+                policy.obstructed(obstacle.reason);
+                process.stats.decided(policy, Some(next));
+            }
             return None;
         }
         if ask && somebody_waits() {
@@ -107,7 +116,8 @@ fn decide(
         }
     }
     process.hints.plan(next);
-    process.stats.decided(policy);
+    outside::note_handler(&runtime.options);
+    process.stats.decided(policy, Some(next));
     if !runtimes::is_asked_at_wait(runtime) {
         python::ask(process, decision);
     }
@@ -122,12 +132,20 @@ fn decide(
 fn after(obstacle: Obstacle, process: &Process) -> Next {
     const A_WHILE: u64 = 100 * MILLISECOND;
     let (now, answered) = (sys::now(), process.stats.requests.load(Relaxed));
-    match obstacle {
-        Obstacle::Passing => Next { requests: 0, time: now, ..Next::NEVER },
-        Obstacle::Lasting => {
-            Next { requests: answered.saturating_add(1), time: now.saturating_add(A_WHILE), ..Next::NEVER }
-        }
+    match obstacle.lasts {
+        false => Next { requests: 0, time: now, ..Next::NEVER },
+        true => Next { requests: answered.saturating_add(1), time: now.saturating_add(A_WHILE), ..Next::NEVER },
     }
+}
+
+/// Anonymous RSS; `None` where it cannot be read, or, `small`, where it is less than is worth a look.
+fn rss_to_decide_by(process: &Process, small: bool) -> Option<u64> {
+    let rss = memory::anonymous_rss();
+    let found = rss.filter(|&rss| !small || rss >= tasks::LEAST);
+    if found.is_none() {
+        process.stats.skip(if rss.is_none() { Skip::Unmeasured } else { Skip::Small });
+    }
+    found
 }
 
 /// What is seen now, at `point`. Apart, for the sake of the stack. `learns`: what came or went is taken note of, which the thread of our
@@ -208,9 +226,16 @@ fn release(
     let tops = allocator.release(runtime.options.pad, rss);
     let end = sys::now();
     let after = memory::anonymous_rss();
-    let collected = policy.pause() != 0;
-    python::trimmed(process, collected, policy.has_waited_for_collection(), policy.pools());
-    let garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after) && runtimes::may_collect();
+    let (collected, has_waited) = (policy.pause() != 0, policy.has_waited_for_collection());
+    python::trimmed(process, collected, has_waited, policy.pools());
+    if has_waited && !collected {
+        process.stats.skip(Skip::Collection);
+    }
+    let mut garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after);
+    if garbage && !runtimes::may_collect() {
+        garbage = false;
+        process.stats.skip(Skip::Shared);
+    }
     // None takes less than a microsecond but where the program has disabled them.
     let (pause, pools) = (policy.pause() / 1_000 * 1_000, policy.pools().untold());
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
@@ -221,6 +246,7 @@ fn release(
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
+    let Tops { gave: tops, took: tops_took } = tops;
     let mut outcome = Outcome {
         trigger,
         point,
@@ -232,6 +258,7 @@ fn release(
         tops,
         usage: None,
         took,
+        tops_took,
         cost,
         pause,
         pools,

@@ -4,6 +4,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
+use crate::decide::skips::Skip;
 use crate::decide::verdict::Verdict;
 use crate::options::{self, Level, Line, TABLE};
 use crate::own::process::{self, Process};
@@ -74,6 +75,16 @@ pub enum Lack {
     Signal = 1 << 2,
 }
 
+impl Lack {
+    const fn skip(self) -> Skip {
+        match self {
+            Lack::Thread => Skip::Thread,
+            Lack::Pressure => Skip::Source,
+            Lack::Signal => Skip::Signal,
+        }
+    }
+}
+
 /// Something is not to be had; the rest goes on. Said at once where the process has said something already, or may.
 pub fn lack(process: &Process, what: Lack) {
     lack_silently(process, what);
@@ -85,6 +96,7 @@ pub fn lack(process: &Process, what: Lack) {
 
 /// The same, to be said with the first line.
 pub fn lack_silently(process: &Process, what: Lack) {
+    process.stats.skip(what.skip());
     process.said.lacking.fetch_or(what as u8, Relaxed);
 }
 

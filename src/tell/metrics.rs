@@ -12,10 +12,11 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use super::log;
 use crate::decide::SECOND;
 use crate::decide::policy::Policy;
+use crate::decide::skips::Skip;
 use crate::decide::verdict::Verdict;
 use crate::own::process::{self, Process};
-use crate::own::runtime::Runtime;
-use crate::own::runtime::runtime;
+use crate::own::runtime::{Runtime, runtime};
+use crate::own::stats::Stats;
 use crate::pure::text::{Text, number};
 use crate::sys::directory::{self, Directory, File};
 use crate::sys::errno::keeping_errno;
@@ -30,7 +31,7 @@ const NAMESPACE: &[u8] = b",pid_namespace=\"";
 const HEAD: usize = 512;
 
 /// The metrics: a name and what it means, then a line for each sample with its labels, in which `%` stands for the next of
-/// some texts. `_total` makes a counter; `_bytes` and `_seconds` are units.
+/// some texts; one that ends with `=` stands for a sample of each reason. `_total` makes a counter; `_bytes` and `_seconds` are units.
 const METRICS: &str = concat!(
     "info The library, and the namespace that the pid is of.\n",
     ",version=\"",
@@ -46,8 +47,7 @@ const METRICS: &str = concat!(
     "trim_seconds_total Time spent in trims.\n,\n",
     "trim_max_seconds The longest trim.\n,\n",
     "deferred_total Due trims that waited for requests in flight.\n,\n",
-    "skipped_total Due trims that waited for the overhead budget, and looks that found too little growth.\n",
-    ",reason=\"overhead\"\n,reason=\"no_growth\"\n",
+    "skipped_total Trims that were not made, and what was given up, by reason.\n,reason=\n",
     "collections_total Garbage collections before trims.\n,\n",
     "collection_seconds_total Time spent in garbage collections before trims.\n,\n",
     "resident_bytes Anonymous resident memory.\n,\n",
@@ -157,6 +157,9 @@ fn write(runtime: &Runtime, process: &Process, path: &CStr) {
         directory.close();
         result
     });
+    if result.is_err() {
+        process.stats.skip(Skip::Metrics);
+    }
     // Not in a process that has said nothing so far: it may serve nothing.
     if let Err(error) = result
         && process.said.enabled.load(Relaxed)
@@ -275,8 +278,6 @@ impl Page {
             load(&stats.trim_time),
             load(&stats.longest_trim),
             load(&stats.deferred),
-            load(&stats.skipped_overhead),
-            load(&stats.skipped_no_growth),
             load(&stats.collections),
             load(&stats.collection_time),
             rss,
@@ -299,11 +300,10 @@ impl Page {
         self.start.text("\",program=").quoted(log::short_name(runtime));
         let mut name = &b""[..];
         for line in METRICS.as_bytes().split(|&byte| byte == b'\n') {
-            if self.text.room() < LONGEST {
-                self.flush();
-            }
-            if line.starts_with(b",") {
-                self.text.text("autotrim_").bytes(name).bytes(self.start.as_bytes());
+            if line.ends_with(b"=") {
+                self.reasons(stats, name, line);
+            } else if line.starts_with(b",") {
+                self.begin(name);
                 let labels = if line.len() > 1 { line } else { b"" };
                 for (index, part) in labels.split(|&byte| byte == b'%').enumerate() {
                     if index > 0 {
@@ -311,8 +311,7 @@ impl Page {
                     }
                     self.text.bytes(part);
                 }
-                self.text.text("} ");
-                self.value(values.next().copied().unwrap_or(0), unit(name) == b" seconds");
+                self.end(values.next().copied().unwrap_or(0), unit(name) == b" seconds");
             } else {
                 name = self.metadata(line);
             }
@@ -321,8 +320,36 @@ impl Page {
         self.flush();
     }
 
+    fn make_room(&mut self) {
+        if self.text.room() < LONGEST {
+            self.flush();
+        }
+    }
+
+    /// Begins a sample.
+    fn begin(&mut self, name: &[u8]) {
+        self.make_room();
+        self.text.text("autotrim_").bytes(name).bytes(self.start.as_bytes());
+    }
+
+    /// Ends it.
+    fn end(&mut self, value: u64, seconds: bool) {
+        self.text.text("} ");
+        self.value(value, seconds);
+    }
+
+    /// A sample for each reason, but for the one that has a metric of its own; `label` ends with `=`.
+    fn reasons(&mut self, stats: &Stats, name: &[u8], label: &[u8]) {
+        for reason in Skip::ALL.into_iter().filter(|reason| *reason != Skip::InFlight) {
+            self.begin(name);
+            self.text.bytes(label).byte(b'"').text(reason.name()).byte(b'"');
+            self.end(stats.skipped(reason), false);
+        }
+    }
+
     /// What comes before a metric's samples. Returns its name.
     fn metadata<'a>(&mut self, metric: &'a [u8]) -> &'a [u8] {
+        self.make_room();
         let end = metric.iter().take_while(|&&byte| byte != b' ').count();
         let (name, meaning) = metric.split_at_checked(end).unwrap_or_default();
         let base = name.strip_suffix(b"_total").unwrap_or(name);
@@ -378,6 +405,11 @@ mod tests {
         }
         let page = std::fs::read_to_string("docs/metrics.md").expect("docs/metrics.md");
         assert!(page.contains(&table), "docs/metrics.md should contain this table:\n{table}");
+    }
+
+    #[test]
+    fn there_is_a_line_for_the_reasons() {
+        assert_eq!(METRICS.lines().filter(|line| line.ends_with('=')).collect::<Vec<_>>(), [",reason="]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::rules::{Asked, Rules};
 use crate::options::Options;
+use crate::own::in_force;
 use crate::own::process::{self, Process};
 use crate::own::runtime::{Runtime, runtime};
 use crate::sys::signals::{self, Mask, Shield};
@@ -40,6 +41,13 @@ pub fn take_asked(process: &Process) -> Asked {
 /// Whether the thread takes the signal, so that it need not interrupt a wait.
 pub fn takes_signal(process: &Process) -> bool {
     process.outside.listens.load(Relaxed)
+}
+
+/// Whose the handler of `AUTOTRIM_SIGNAL` is by now, for who looks from outside.
+pub fn note_handler(options: &Options) {
+    if options.signal != 0 {
+        in_force::handler_is_ours(signals::is_installed(options.signal));
+    }
 }
 
 /// The mask for a wait: the caller's, with our signal blocked where the thread takes it. A handler of the program's own is

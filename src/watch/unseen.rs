@@ -10,6 +10,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::decide::SECOND;
+use crate::decide::skips::Skip;
 use crate::own::descriptors;
 use crate::own::hints::Reason;
 use crate::own::process::{self, Process};
@@ -80,6 +81,7 @@ pub fn look_at_answers(process: &Process) -> bool {
         return false;
     }
     if answers != NO_MORE && watch.answers.swap(NO_MORE, Relaxed) != NO_MORE {
+        process.stats.skip(Skip::Unseen);
         log::unseen_answers();
     }
     let (now, swept) = (sys::now(), watch.swept.load(Relaxed));
@@ -123,6 +125,7 @@ pub fn look(process: &Process) {
         process.hints.remove(Reason::Unseen);
     }
     if let Some(descriptor) = found {
+        process.stats.skip(Skip::Unseen);
         log::unseen(descriptor);
     }
 }

@@ -44,6 +44,11 @@ impl Metrics {
         found[0].1[label].clone()
     }
 
+    /// The values of one label of all samples with this name.
+    pub fn labels(&self, name: &str, label: &str) -> Vec<&str> {
+        self.0.iter().filter(|(found, ..)| found == name).map(|(_, labels, _)| labels[label].as_str()).collect()
+    }
+
     /// Requests answered.
     pub fn requests(&self) -> f64 {
         self.value("autotrim_requests_total", None)

@@ -1,9 +1,9 @@
 //! What the library has seen and done in a process, and what it does not see.
 
-use std::ffi::OsStr;
-
 use super::findings::{Findings, Level};
+use crate::decide::skips::Skip;
 use crate::metrics::{self, Metrics};
+use crate::reasons;
 use crate::sockets::Sockets;
 use crate::status::{self, Report};
 use crate::target::Target;
@@ -21,13 +21,8 @@ pub fn of(target: &Target, findings: &mut Findings) {
     let report = status::report(target, None);
     requests(target, &report, findings);
     growth(target, &report, findings);
-    if let Some(skipped) = report.skipped_overhead.filter(|&skipped| skipped > 0) {
-        let text = format!(
-            "{} due trims waited for the budget: a higher AUTOTRIM_OVERHEAD would let them go at once",
-            units::count(skipped)
-        );
-        findings.add("budget", Level::Info, text);
-    }
+    next(&report, findings);
+    skipped(&report, findings);
     connections(target, findings);
     metrics(target, &report, findings);
     garbage(target, &report, findings);
@@ -50,12 +45,61 @@ fn growth(target: &Target, report: &Report, findings: &mut Findings) {
     }
 }
 
+/// What is tried next, and when; nothing where the library does not tell, or has decided nothing yet.
+fn next(report: &Report, findings: &mut Findings) {
+    let (Some(next), Some(decided)) = (report.next, report.decided_ago_seconds) else { return };
+    let ago = units::seconds(decided);
+    if let Some(due) = report.due {
+        let waits_for = due.waits_for.and_then(reasons::named).map(reasons::words);
+        let waits_for = waits_for.map_or(String::new(), |words| format!(", and was not made: {words}"));
+        let (trigger, since) = (due.trigger, units::seconds(due.for_seconds));
+        let text = format!("a trim ({trigger}) has been due for {since}{waits_for}; looked at {ago} ago");
+        return findings.add("next", Level::Info, text);
+    }
+    let after = |seconds: f64| if seconds > 0.0 { format!("in {seconds:.1} s") } else { "at the next wait".into() };
+    let plans = [
+        next.in_seconds.map(|seconds| format!("{} in any case", after(seconds))),
+        next.look_in_seconds.map(|seconds| format!("{} if something comes or goes", after(seconds))),
+        next.at_requests.map(|requests| format!("at {} requests", units::count(requests))),
+    ];
+    let plans: Vec<String> = plans.into_iter().flatten().collect();
+    let plans = if plans.is_empty() { "when something comes or goes".into() } else { plans.join(", ") };
+    findings.add("next", Level::Info, format!("no trim is due; looked at {ago} ago, again {plans}"));
+}
+
+/// Every reason that kept a trim from being made, or had something given up.
+fn skipped(report: &Report, findings: &mut Findings) {
+    for (name, &count) in &report.skipped {
+        let Some(reason) = reasons::named(name) else { continue };
+        let level = if is_usual(reason) { Level::Info } else { Level::Warning };
+        findings.add("skipped", level, format!("{} × {}", units::count(count), reasons::words(reason)));
+    }
+}
+
+/// Whether it belongs to the work of a server that is well.
+const fn is_usual(reason: Skip) -> bool {
+    matches!(
+        reason,
+        Skip::InFlight
+            | Skip::Overhead
+            | Skip::NoGrowth
+            | Skip::NothingToGain
+            | Skip::Long
+            | Skip::Swapped
+            | Skip::Recent
+            | Skip::Small
+            | Skip::Handler
+            | Skip::Collection
+            | Skip::Shared
+    )
+}
+
 /// Where something was counted, there should be a file if one is wanted.
 fn metrics(target: &Target, report: &Report, findings: &mut Findings) {
-    let Some(environment) = target.environment() else { return };
-    let Some(directory) = environment.get(OsStr::new(metrics::VARIABLE)).map(OsStr::to_string_lossy) else { return };
+    let Some(directory) = target.options().and_then(|options| metrics::directory_of(&options)) else { return };
     if report.requests > Some(0) && Metrics::of(target, None).is_none() {
-        findings.add("metrics", Level::Problem, format!("no file of this process in {directory}: see its log"));
+        let text = format!("no file of this process in {}: see its log", directory.display());
+        findings.add("metrics", Level::Problem, text);
     }
 }
 
@@ -96,10 +140,16 @@ fn by_layer(report: &Report) -> String {
     let layers = [("tops", "the tops of arenas"), ("pools", "CPython's pools"), ("java", "Java's heap")];
     let gave = layers.into_iter().filter_map(|(layer, name)| {
         let bytes = report.reclaimed_by_layer.get(layer).filter(|&&bytes| bytes > 0)?;
-        Some(format!("{} from {name}", units::bytes(*bytes)))
+        Some(format!("{} from {name}{}", units::bytes(*bytes), in_milliseconds(report, layer)))
     });
     let gave: Vec<String> = gave.collect();
     if gave.is_empty() { String::new() } else { format!(", of it {}", gave.join(", ")) }
+}
+
+/// What one layer took, where that is told.
+fn in_milliseconds(report: &Report, layer: &str) -> String {
+    let took = report.seconds_by_layer.get(layer);
+    took.map_or(String::new(), |seconds| format!(" in {:.1} ms", seconds * 1_000.0))
 }
 
 fn verdict(report: &Report, findings: &mut Findings) {

@@ -129,7 +129,7 @@ fn quiet_without_growth_is_left_alone() {
     host.now += 2 * SECOND;
     assert_eq!(host.wait_point(), Decision::Rest);
     assert_eq!((host.trims.len(), host.looks), (0, 1));
-    assert_eq!(host.policy.counts, Counts { deferred: 0, skipped: 0, no_growth: 1, nothing_to_gain: 0 });
+    assert_eq!(host.policy.counts, Counts { no_growth: 1, ..Counts::default() });
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_due_trim_waits_until_nothing_is_in_flight() {
     host.in_flight = 0;
     host.wait_point();
     assert_eq!(host.trims, [(Trigger::Requests, 5)]);
-    assert_eq!(host.policy.counts, Counts { deferred: 1, skipped: 0, no_growth: 0, nothing_to_gain: 0 });
+    assert_eq!(host.policy.counts, Counts { deferred: 1, ..Counts::default() });
 }
 
 #[test]
