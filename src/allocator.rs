@@ -9,7 +9,9 @@ pub mod settings;
 pub mod tops;
 
 use crate::options::Options;
+use crate::pure::heaps::HEAP;
 use crate::pure::usage::Usage;
+use crate::sys::huge_pages::{self, Enabled};
 use crate::sys::optional::optional;
 use crate::sys::{self, handler, memory};
 
@@ -82,6 +84,35 @@ impl Allocator {
     /// does not tell. Takes as long as a trim that finds nothing.
     pub fn usage(&self, last: u64) -> Option<Usage> {
         self.glibc.as_ref()?.usage(last)
+    }
+
+    /// Whether the kernel may put free memory into huge pages by itself. Of another allocator than glibc's it is not known whether that
+    /// asks for them.
+    pub fn may_get_huge_pages(&self) -> bool {
+        let enabled = huge_pages::enabled();
+        self.settings.map_or(enabled != Enabled::Never, |settings| settings.may_get_huge_pages(enabled))
+    }
+
+    /// From here on it does so no more where many holes are between the pages of a heap of glibc's that are in use, as they are now; false under
+    /// another allocator.
+    pub fn keep_holes(&self) -> bool {
+        if self.glibc.is_some() {
+            if let Some((start, end)) = huge_pages::main_heap() {
+                huge_pages::keep_holes(start, end);
+            }
+            let (mut heaps, mut end) = ([0; huge_pages::HEAPS], 0);
+            loop {
+                let number = huge_pages::other_heaps(end, &mut heaps);
+                for &start in heaps.iter().take(number) {
+                    end = start.saturating_add(HEAP);
+                    huge_pages::keep_holes(start, end);
+                }
+                if number < heaps.len() {
+                    break;
+                }
+            }
+        }
+        self.glibc.is_some()
     }
 
     /// Gives free memory back to the kernel; of glibc's, all but `pad` bytes at the top of the heap. Anonymous RSS is `before`, and

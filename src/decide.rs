@@ -4,7 +4,8 @@
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
 //! waits after one that brought little, [`due`] what one that is due waits for. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
 //! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`skips`] names the reasons why a trim
-//! is not made, [`faults`] tells whether what free(3) gives back by itself costs too much, and [`verdict`]
+//! is not made, [`faults`] tells whether what free(3) gives back by itself costs too much, [`huge_pages`] notices where the kernel takes back
+//! what trims have given, and [`verdict`]
 //! whether growth is a leak, by the [`trend`] of what trims leave.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
@@ -19,6 +20,8 @@ pub mod collection;
 pub mod due;
 #[path = "decide/faults.rs"]
 pub mod faults;
+#[path = "decide/huge_pages.rs"]
+pub mod huge_pages;
 #[path = "decide/outside.rs"]
 pub mod outside;
 #[path = "decide/patience.rs"]

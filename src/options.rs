@@ -12,7 +12,7 @@ mod spelling;
 #[path = "options/values.rs"]
 mod values;
 
-pub use choices::{Arenas, Gc, Level, Line, TrimThreshold};
+pub use choices::{Arenas, Gc, HugePages, Level, Line, TrimThreshold};
 use values::after;
 
 use crate::decide::PERCENT;
@@ -45,6 +45,8 @@ pub struct Options {
     pub gc: Gc,
     /// Whether CPython's free pools are to be released with each trim.
     pub pools: bool,
+    /// What is done where the kernel fills what trims have given back.
+    pub huge_pages: HugePages,
     /// What tells of memory pressure.
     pub pressure: Setting,
     /// What the service manager says of it, and what it wants written there (`None` = nothing it says can be followed).
@@ -277,6 +279,17 @@ pub const TABLE: &[Entry] = &[
         told: Changed,
     },
     Entry {
+        name: "AUTOTRIM_HUGE_PAGES",
+        default: "auto",
+        expected: "auto or keep",
+        #[cfg(test)]
+        meaning: "what to do where the kernel fills what trims gave back with transparent huge pages (khugepaged): auto = once that was seen, \
+                  ask for small pages where a trim leaves holes in glibc's heap or CPython's pools; keep = say it once, and leave it",
+        set: |options, value| values::huge_pages(value).map(|choice| options.huge_pages = choice),
+        write: |options, text| values::write_huge_pages(text, options.huge_pages),
+        told: Changed,
+    },
+    Entry {
         name: "AUTOTRIM_PROGRAMS",
         default: "*",
         expected: "globs separated by commas",
@@ -339,6 +352,7 @@ impl Options {
             rules: Rules::default(),
             gc: Gc::default(),
             pools: false,
+            huge_pages: HugePages::Auto,
             pressure: Setting::Off,
             watch: Watch::Unset,
             write: Some(Payload::new()),

@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::decide::collection::Collects;
+use crate::decide::huge_pages::Evidence;
 use crate::decide::policy::Policy;
 use crate::decide::pools::Released;
 use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
@@ -430,12 +431,15 @@ proptest! {
                 0 => policy.decide_in_background(&rules, moment),
                 _ => policy.decide(&rules, moment, || rss),
             };
+            if policy.returns().asks() {
+                policy.show_returns(Evidence { huge: collected, faulted: took });
+            }
             match decision {
                 Decision::Trim { ask: true, .. } if took & 128 != 0 && took % 3 != 0 => {
                     let next = policy.somebody_waits(&rules, now);
                     prop_assert!(next.time > now || now == u64::MAX, "somebody is asked at once again");
                 }
-                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0, garbage: took & 512 != 0 }),
+                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0, faulted: rss.filter(|_| took & 1024 != 0), garbage: took & 512 != 0 }),
                 Decision::Ask { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
             }
         }

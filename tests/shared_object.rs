@@ -73,7 +73,7 @@ fn it_needs_libc_alone() {
 
 /// Counting and trimming alone took less than 64 KB. What was added since (five allocators, the triggers that need no request,
 /// options as people write them, what is set in malloc and when, every other call that receives or sends, the ways
-/// round filters, CPython's pools, Java's interface, the verdict by what is live, and what a reader from outside is told) is read from the
+/// round filters, CPython's pools, Java's interface, the verdict by what is live, huge pages, and what a reader from outside is told) is read from the
 /// file only where it is used.
 #[test]
 fn it_is_small() {

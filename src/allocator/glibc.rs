@@ -5,7 +5,7 @@ use core::mem::transmute;
 
 use super::malloc::Malloc;
 use super::name::{Name, named};
-use super::settings::tunables;
+use super::settings::{hugetlb, is_hugetlbfs};
 use crate::pure::text::number;
 use crate::pure::usage::{Info, Usage};
 use crate::sys::{self, memory, real};
@@ -89,13 +89,7 @@ impl Mallinfo {
 /// to 6.0 rounds the end of what MADV_DONTNEED is asked to take up to such a page (mended in 6.1 by "fix unexpected data loss
 /// with MADV_DONTNEED on hugetlbfs").
 pub fn is_dangerous() -> bool {
-    let hugetlb = |tunable: &[u8]| tunable.strip_prefix(b"glibc.malloc.hugetlb=").is_some_and(is_hugetlbfs);
-    tunables().any(hugetlb) && sys::kernel(rounds_up)
-}
-
-/// A value is read as C reads numbers; 0 and 1 mean something else (manual/tunables.texi).
-fn is_hugetlbfs(value: &[u8]) -> bool {
-    !matches!(value, b"" | b"0" | b"1")
+    hugetlb().any(is_hugetlbfs) && sys::kernel(rounds_up)
 }
 
 /// Whether a kernel of this release does.

@@ -15,6 +15,7 @@ use super::tops;
 use crate::options::{Arenas, Options, TrimThreshold};
 use crate::sys;
 use crate::sys::cpus;
+use crate::sys::huge_pages::Enabled;
 use crate::sys::optional::optional;
 use crate::sys::real;
 
@@ -79,6 +80,9 @@ pub struct Settings {
     asked: i32,
     /// Whether the tops of secondary arenas may be released: not where thresholds are a matter of the user.
     tops: bool,
+    /// Whether malloc asks for huge pages (glibc.malloc.hugetlb=1), and whether its pages are those of hugetlbfs (2, or their size).
+    asks_for_huge: bool,
+    is_hugetlbfs: bool,
 }
 
 impl Settings {
@@ -86,7 +90,15 @@ impl Settings {
     /// set for glibc itself wins over that.
     pub fn at_start(options: &Options) -> Settings {
         let trim_threshold_of_many = if is_ruby() { TRIM_THRESHOLD } else { TRIM_THRESHOLD_OF_MANY };
-        let mut settings = Settings { arenas: 0, thresholds: false, trim_threshold_of_many, asked: 0, tops: false };
+        let mut settings = Settings {
+            arenas: 0,
+            thresholds: false,
+            trim_threshold_of_many,
+            asked: 0,
+            tops: false,
+            asks_for_huge: hugetlb().any(|value| value == b"1"),
+            is_hugetlbfs: hugetlb().any(is_hugetlbfs),
+        };
         if let Arenas::AtMost(number) = options.arenas {
             settings.asked = number;
         } else if !is_tuned(&TUNED_ARENAS) && allocates_under_a_lock() {
@@ -196,6 +208,15 @@ impl Settings {
         true
     }
 
+    /// Whether the kernel may put malloc's heaps into huge pages by itself, as it is `enabled`.
+    pub fn may_get_huge_pages(&self, enabled: Enabled) -> bool {
+        match enabled {
+            Enabled::Always => !self.is_hugetlbfs,
+            Enabled::Advised => self.asks_for_huge,
+            Enabled::Never => false,
+        }
+    }
+
     /// It is glibc's again. The dynamic rule does not come back: it stays where it starts. No more arenas come where glibc
     /// has asked for the limit already (malloc/arena.c, `narenas_limit`).
     pub fn put_back(&self) {
@@ -293,6 +314,16 @@ pub fn tunables() -> impl Iterator<Item = &'static [u8]> {
     sys::environment()
         .filter_map(|assignment| assignment.strip_prefix(b"GLIBC_TUNABLES="))
         .flat_map(|tunables| tunables.split(|&byte| byte == b':'))
+}
+
+/// What the environment says of pages for malloc.
+pub fn hugetlb() -> impl Iterator<Item = &'static [u8]> {
+    tunables().filter_map(|tunable| tunable.strip_prefix(b"glibc.malloc.hugetlb="))
+}
+
+/// Whether such a value means pages of hugetlbfs. It is read as C reads numbers; 0 and 1 mean something else (manual/tunables.texi).
+pub fn is_hugetlbfs(value: &[u8]) -> bool {
+    !matches!(value, b"" | b"0" | b"1")
 }
 
 /// Whether an interpreter lock serialises most of allocation, so that few arenas cost nothing: CPython, but not a

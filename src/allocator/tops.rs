@@ -10,14 +10,13 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 
+use crate::pure::heaps::HEAP;
 use crate::sys::{memory, real};
 
 /// So much more than 64 KB (`FASTBIN_CONSOLIDATION_THRESHOLD`) that what is cut off is no less; and less than glibc would map.
 const PLANT: usize = 66 << 10;
 /// What is left of it meanwhile: less than any chunk has.
 const CUT: usize = 24;
-/// Arenas are made of heaps of this size, which begin at multiples of it (malloc/arena.c, `HEAP_MAX_SIZE`, 64-bit).
-const HEAP: usize = 64 << 20;
 /// More than anybody has arenas: glibc makes eight for each CPU.
 const PLACES: usize = 512;
 

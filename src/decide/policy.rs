@@ -12,6 +12,7 @@
 use super::budget::Budget;
 use super::collection::{Collection, Wanted};
 use super::due::Due;
+use super::huge_pages::{Evidence, Returns};
 use super::outside::Outside;
 use super::patience::Patience;
 use super::pools::Pools;
@@ -80,6 +81,8 @@ pub struct Policy {
     outside: Outside,
     collection: Collection,
     pools: Pools,
+    /// What the kernel takes back in quiet.
+    returns: Returns,
     /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
     locked: u32,
     locked_until: u64,
@@ -117,6 +120,7 @@ impl Policy {
             }
             if !is_calm {
                 self.watch.end();
+                self.returns.put_off(moment.now);
                 self.collection.is_active();
             }
         }
@@ -128,6 +132,9 @@ impl Policy {
         self.note_collection(rules, moment);
         self.note_pools(moment);
         self.find_due(rules, moment, rss);
+        if self.due.is_on() && matches!(self.due.trigger(), Trigger::Idle) {
+            self.returns.due(moment.now, moment.cpu, self.rss);
+        }
         let decision = if self.due.is_on() { self.when_due(rules, moment) } else { Decision::Rest };
         (decision, self.next(rules))
     }
@@ -191,6 +198,21 @@ impl Policy {
             && after.is_some_and(|after| self.collection.may_be_left(after, |left| growth.limit(left)))
     }
 
+    /// What the kernel takes back in quiet.
+    pub const fn returns(&self) -> &Returns {
+        &self.returns
+    }
+
+    /// It goes on doing so: there is nothing to look for.
+    pub fn leave_returns(&mut self) {
+        self.returns.leave();
+    }
+
+    /// What shows of that before the due trim.
+    pub fn show_returns(&mut self, evidence: Evidence) {
+        self.returns.show(self.rss, evidence);
+    }
+
     /// The releases of CPython's pools.
     pub const fn pools(&self) -> &Pools {
         &self.pools
@@ -204,10 +226,15 @@ impl Policy {
         let Trimmed { took, before, after, .. } = effect;
         self.took = took;
         self.budget.charge(took);
+        let released = before.zip(after).map_or(0, |(before, after)| before.saturating_sub(after));
+        let again = self.returns.again(released);
+        self.returns.trimmed(now, cpu, released, after.unwrap_or(0), effect.faulted);
         if let (Some(before), Some(after)) = (before, after) {
             // Of what has grown since the last trim, so much was here before it: had it been kept, there were no page faults.
-            self.budget.charge_page_faults(before.saturating_sub(self.left).min(self.released));
-            self.released = before.saturating_sub(after);
+            // What the kernel has put there by itself cost the process none.
+            let faulted = before.saturating_sub(self.left).saturating_sub(again);
+            self.budget.charge_page_faults(faulted.min(self.released));
+            self.released = released;
             self.note_level(after);
             self.low = if self.low == 0 { after } else { self.low.min(after) };
             self.left = after;
@@ -250,10 +277,11 @@ impl Policy {
         if self.due.is_on() {
             return self.due.next((rules.idle != 0).then_some(quiet));
         }
+        let returns = if rules.idle == 0 { u64::MAX } else { self.returns.next() };
         Next {
             requests: if rules.interval == 0 { u64::MAX } else { self.next_requests },
             look: if rules.growth.is_on() { self.next_look } else { u64::MAX },
-            time: quiet.min(self.watch.next()).min(self.outside.next(rules)),
+            time: quiet.min(self.watch.next()).min(returns).min(self.outside.next(rules)),
             worth: self.low == 0 || self.rss >= NOISE.limit(self.least),
         }
     }
@@ -269,6 +297,7 @@ impl Policy {
             self.locked_until = soon(self.locked_until, now, LOCKED_HOLD_OFF);
             self.collection.restart(now);
             self.pools.restart(now);
+            self.returns.restart(now);
             self.outside.restart(rules, now);
             self.patience.restart(now);
             self.watch.restart(now);
@@ -321,7 +350,15 @@ impl Policy {
         }
         let watched = self.watch.is_due(now);
         let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look && self.has_worked(moment);
+        let works = moment.in_flight > 0;
+        let returns = rules.idle != 0 && self.returns.is_due(now) && !works;
+        if works {
+            self.returns.put_off(now);
+        }
         if !quiet && !watched && !look {
+            if returns {
+                self.look_for_returns(now, rss());
+            }
             return;
         }
         self.unmeasured = false;
@@ -337,7 +374,11 @@ impl Policy {
             }
             self.quiet_at = owed_at;
         }
-        let Some(rss) = rss() else { return };
+        let rss = rss();
+        if returns && self.look_for_returns(now, rss) {
+            return;
+        }
+        let Some(rss) = rss else { return };
         if moment.between_tasks && self.least == 0 {
             self.least = LEAST_OF_TASKS;
         }
@@ -349,6 +390,18 @@ impl Policy {
         } else {
             self.look_at_work(rules, now);
         }
+    }
+
+    /// Nothing is done: has what a trim gave back come back by itself? Whether a trim is due, which shows it.
+    fn look_for_returns(&mut self, now: u64, rss: Option<u64>) -> bool {
+        if let Some(rss) = rss {
+            self.note_level(rss);
+        }
+        let came = self.returns.look(now, rss.unwrap_or(0));
+        if came {
+            self.due.begin(Trigger::Idle, now);
+        }
+        came
     }
 
     /// Whether the process has used CPU time enough since the last look for RSS to have grown; if not, the next look waits.

@@ -10,6 +10,8 @@ mod due;
 mod gain;
 #[path = "policy_tests/histories.rs"]
 mod histories;
+#[path = "policy_tests/huge_pages.rs"]
+mod huge_pages;
 #[path = "policy_tests/outside.rs"]
 mod outside;
 #[path = "policy_tests/pools.rs"]
@@ -69,6 +71,11 @@ struct Host {
     /// What a trim takes, and what it leaves.
     cost: u64,
     floor: u64,
+    /// What page faults have brought, where the kernel may fill what trims give back; how much is in huge pages; and what of each trim had come
+    /// back so.
+    faulted: Option<u64>,
+    huge: u64,
+    again: Vec<u64>,
     /// Whether memory is swapped out, or locked.
     swapped: bool,
     locked: bool,
@@ -107,6 +114,9 @@ impl Host {
             given_back: Vec::new(),
             cost: MILLISECOND,
             floor: 40 * MB,
+            faulted: None,
+            huge: 0,
+            again: Vec::new(),
             swapped: false,
             locked: false,
         }
@@ -174,6 +184,9 @@ impl Host {
             rss
         });
         self.next = next;
+        if self.policy.returns().asks() {
+            self.policy.show_returns(Evidence { huge: self.huge, faulted: self.faulted.unwrap_or(u64::MAX) });
+        }
         decision
     }
 
@@ -226,8 +239,12 @@ impl Host {
         self.given_back.push((pools.before(), pools.untold().0));
         let before = before.map(|rss| rss.max(pools.before()));
         (self.now, self.cpu) = (self.now + self.cost, self.cpu + self.cost);
+        let again = self.policy.returns().again(before.unwrap_or(0).saturating_sub(self.rss.unwrap_or(0)));
+        self.again.extend(Some(again).filter(|&again| again != 0));
+        self.huge -= self.huge.min(again);
         let garbage = self.policy.may_hold_garbage(&self.rules, trigger, self.rss);
-        let effect = Trimmed { took: self.cost, before, after: self.rss, locked: self.locked, garbage };
+        let effect =
+            Trimmed { took: self.cost, before, after: self.rss, locked: self.locked, faulted: self.faulted, garbage };
         self.policy.trimmed(&self.rules, self.requests, self.now, self.cpu, effect);
     }
 

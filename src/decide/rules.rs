@@ -155,6 +155,9 @@ pub struct Trimmed {
     pub after: Option<u64>,
     /// Whether it brought nothing, and memory is locked.
     pub locked: bool,
+    /// What page faults have brought so far, in bytes, where khugepaged may fill what the trim has emptied
+    /// ([`super::huge_pages::Returns::trimmed`]).
+    pub faulted: Option<u64>,
     /// Whether what it has left may be garbage, and that may be collected in quiet ([`super::policy::Policy::may_hold_garbage`]).
     pub garbage: bool,
 }

@@ -75,6 +75,15 @@ impl Gc {
     }
 }
 
+/// `AUTOTRIM_HUGE_PAGES`: what is done where the kernel fills with huge pages what trims have given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// Once that was seen it is stopped, where a trim leaves holes in the heap.
+    Auto,
+    /// Nothing.
+    Keep,
+}
+
 /// `AUTOTRIM_TRIM_THRESHOLD`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimThreshold {

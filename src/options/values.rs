@@ -3,7 +3,7 @@
 //! Nothing is guessed: what could mean two things is refused. A value that is not zero never becomes zero, which means
 //! something else.
 
-use super::choices::{Arenas, Gc, Level, Line, TrimThreshold};
+use super::choices::{Arenas, Gc, HugePages, Level, Line, TrimThreshold};
 use crate::decide::rules::Growth;
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::pure::pressure::{Path, Setting, path};
@@ -178,6 +178,19 @@ pub fn automatic(value: &[u8]) -> Option<bool> {
 /// See [`automatic`].
 pub fn write_automatic(line: &mut Line, on: bool) {
     line.text(if on { "auto" } else { "off" });
+}
+
+/// `AUTOTRIM_HUGE_PAGES`.
+pub fn huge_pages(value: &[u8]) -> Option<HugePages> {
+    named(value, "auto|keep", &[HugePages::Auto, HugePages::Keep])
+}
+
+/// See [`huge_pages`].
+pub fn write_huge_pages(line: &mut Line, choice: HugePages) {
+    line.text(match choice {
+        HugePages::Auto => "auto",
+        HugePages::Keep => "keep",
+    });
 }
 
 /// `AUTOTRIM_TRIM_THRESHOLD`.

@@ -40,6 +40,8 @@ pub struct Outcome {
     pub tops: Option<u64>,
     /// What was in use after it; `None` where that is not known, or was not asked for.
     pub usage: Option<Usage>,
+    /// How much of what it gave back an earlier one had given back before: the kernel had filled it with huge pages, in bytes.
+    pub again: u64,
     /// How long the release took, in nanoseconds, and how much of that the tops took.
     pub took: u64,
     /// See `took`.
@@ -89,6 +91,7 @@ impl Stats {
                 add(count, 1);
             }
             let layers = layers::split(outcome.rss, outcome.after, outcome.tops, outcome.pools.0, outcome.java);
+            let layers = layers::once(layers, outcome.again);
             let [_, tops, pools, java] = layers;
             add(&self.reclaimed, layers.iter().sum());
             add(&self.reclaimed_tops, tops);

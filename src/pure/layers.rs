@@ -13,6 +13,13 @@ pub fn split(rss: Option<u64>, after: Option<u64>, tops: Option<u64>, pools: u64
     [heap.saturating_sub(tops), tops, pools, java]
 }
 
+/// The same without what was given back `again`, because the kernel had taken it back: of pools first, then of malloc's.
+pub fn once(layers: [u64; LAYERS.len()], again: u64) -> [u64; LAYERS.len()] {
+    let [malloc, tops, pools, java] = layers;
+    let left = again.saturating_sub(pools);
+    [malloc.saturating_sub(left), tops.saturating_sub(left.saturating_sub(malloc)), pools.saturating_sub(again), java]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +47,15 @@ mod tests {
         for (rss, after) in [(None, Some(1)), (Some(1 << 20), None), (None, None)] {
             assert_eq!(split(rss, after, Some(7), 9, 0), [0, 0, 9, 0]);
         }
+    }
+
+    #[test]
+    fn what_the_kernel_had_taken_back_counts_once() {
+        let layers = [10, 8, 64, 5];
+        assert_eq!(once(layers, 0), layers);
+        assert_eq!(once(layers, 60), [10, 8, 4, 5]);
+        assert_eq!(once(layers, 70), [4, 8, 0, 5]);
+        assert_eq!(once(layers, 76), [0, 6, 0, 5]);
+        assert_eq!(once(layers, u64::MAX), [0, 0, 0, 5]);
     }
 }

@@ -53,7 +53,7 @@ pub enum Pool {
     InUse,
     /// There is nothing in it, but what is left of what was.
     Free,
-    /// The same without a class: it was given back already.
+    /// The same without a class: it was given back before.
     Released,
 }
 

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use super::{duty, garbage, java, live, node, pools, python, runtimes};
+use super::{duty, garbage, huge_pages, java, live, node, pools, python, runtimes};
 use crate::allocator::{Allocator, Tops};
 use crate::decide::MILLISECOND;
 use crate::decide::collection::Collects;
@@ -93,6 +93,7 @@ fn decide(
     let rss = || rss_to_decide_by(process, small);
     let passed_over = policy.counts.nothing_to_gain;
     let (mut decision, mut next) = policy.decide(rules, moment(process, true, point), rss);
+    huge_pages::show(runtime, policy);
     if policy.counts.nothing_to_gain != passed_over {
         log::passed_over(process.stats.requests.load(Relaxed));
     }
@@ -231,6 +232,8 @@ fn release(
     if has_waited && !collected {
         process.stats.skip(Skip::Collection);
     }
+    let faulted = huge_pages::faulted(allocator);
+    let again = policy.returns().again(before.zip(after).map_or(0, |(before, after)| before.saturating_sub(after)));
     let mut garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after);
     if garbage && !runtimes::may_collect() {
         garbage = false;
@@ -241,7 +244,7 @@ fn release(
     // The budget pays for the measurements too, as far as they kept a processor busy; the log tells both, and what the
     // release took.
     let cost = sys::cpu_time(Clock::Thread).saturating_sub(cpu);
-    let mut effect = Trimmed { took: cost, before, after, locked: false, garbage };
+    let mut effect = Trimmed { took: cost, before, after, locked: false, faulted, garbage };
     // Asked only where it may be the reason: one more file to read.
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
     policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
@@ -256,6 +259,7 @@ fn release(
         after,
         rss,
         tops,
+        again,
         usage: None,
         took,
         tops_took,
@@ -269,7 +273,7 @@ fn release(
 }
 
 #[inline(never)]
-fn tell(runtime: &Runtime, process: &Process, policy: &Policy, done: &Done) {
+fn tell(runtime: &Runtime, process: &Process, policy: &mut Policy, done: &Done) {
     let Done { outcome, end, collected, locked } = done;
     duty::trimmed(process);
     duty::tell_arenas(process);
@@ -280,6 +284,7 @@ fn tell(runtime: &Runtime, process: &Process, policy: &Policy, done: &Done) {
         duty::despair();
         log::locked(runtime);
     }
+    huge_pages::trimmed(runtime, process, policy, (outcome.trigger, outcome.again));
     log::verdict(process, verdict);
 }
 

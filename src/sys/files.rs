@@ -25,19 +25,25 @@ pub fn read_at_once<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 }
 
 /// The first that `find` finds in a file which it gets in pieces.
-pub fn read_in_pieces<R>(path: &CStr, buffer: &mut [u8], mut find: impl FnMut(&[u8]) -> Option<R>) -> Option<R> {
+pub fn read_in_pieces<R>(path: &CStr, buffer: &mut [u8], find: impl FnMut(&[u8]) -> Option<R>) -> Option<R> {
     keeping_errno(|| {
         let file = open(path)?;
-        let (mut offset, mut found) = (0usize, None);
-        while found.is_none()
-            && let Some(piece) = uncancelled::read_at(file, buffer, offset).filter(|piece| !piece.is_empty())
-        {
-            offset = offset.saturating_add(piece.len());
-            found = find(piece);
-        }
+        let found = pieces(file, buffer, find);
         uncancelled::close(file);
         found
     })
+}
+
+/// The same of a file that is open.
+pub fn pieces<R>(file: c_int, buffer: &mut [u8], mut find: impl FnMut(&[u8]) -> Option<R>) -> Option<R> {
+    let (mut offset, mut found) = (0usize, None);
+    while found.is_none()
+        && let Some(piece) = uncancelled::read_at(file, buffer, offset).filter(|piece| !piece.is_empty())
+    {
+        offset = offset.saturating_add(piece.len());
+        found = find(piece);
+    }
+    found
 }
 
 /// The calling thread's /proc/PID/task/TID/status, to be read later.

@@ -273,6 +273,13 @@ pub fn shared() -> Option<Shared> {
     Shared::of(own::read(ROLLUP, &mut buffer)?)
 }
 
+/// How much of this process's memory is in huge pages, as [`shared`] reads it.
+#[inline(never)]
+pub fn in_huge_pages() -> Option<u64> {
+    let mut buffer = [0u8; 1024];
+    Some(field(own::read(ROLLUP, &mut buffer)?, b"AnonHugePages:", b" kB")?.saturating_mul(1024))
+}
+
 impl Shared {
     /// What was written to before the fork is dirty, and pages of files are not.
     fn of(rollup: &[u8]) -> Option<Shared> {

@@ -131,6 +131,24 @@ pub fn read<'a>(path: &CStr, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     })
 }
 
+/// The same of a file of any length, of which `take` gets piece after piece.
+pub fn read_all(path: &CStr, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
+    let mut take = |piece: &[u8]| {
+        take(piece);
+        None::<()>
+    };
+    if filter::is_restricted() {
+        files::read_in_pieces(path, buffer, take);
+        return;
+    }
+    keeping_errno(|| {
+        if let Ok(file) = SMALL_FILE.open(libc::AT_FDCWD, path, libc::O_RDONLY | libc::O_NOFOLLOW) {
+            files::pieces(file, buffer, &mut take);
+            SMALL_FILE.close(file);
+        }
+    });
+}
+
 /// In a forked child: closes its copies of what another thread had open when the process forked. The kernel copies
 /// descriptors before memory (kernel/fork.c, copy_process), which may be news of the next visit already; numbers are given
 /// out from the lowest, so the next one's is the same but in the rarest cases.

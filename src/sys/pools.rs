@@ -14,13 +14,12 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 mod list;
-mod shared;
 
 use list::List;
-use shared::PageMap;
 
 use super::cell::Late;
-use super::{filter, memory};
+use super::page_map::{PageMap, is_own};
+use super::{filter, huge_pages, memory};
 use crate::pure::pools::{ARENA, Arena, Header, NO_CLASS, POOL, Pool, pools};
 use crate::pure::usage::Usage;
 use crate::sys;
@@ -32,6 +31,8 @@ const PAGE: usize = 4 << 10;
 const TRIED: core::ops::RangeInclusive<u32> = 10..=14;
 /// So much takes 12 ms at the rate that was measured: 62,000 pools, 745 MB, 130 ms (Linux 6.18, a virtual machine).
 const MOST_AT_ONCE: u64 = 64 << 20;
+/// An arena with so many free pools, an eighth of it, is kept out of huge pages, where any is.
+const HOLES: u32 = 8;
 /// From this one on each interpreter may have a lock, and pools, of its own.
 const OWN_LOCKS: u32 = 12;
 
@@ -72,6 +73,8 @@ struct Host {
 
 static HOST: Late<Host> = Late::new();
 static ARENAS: List = List::new();
+/// Whether arenas with free pools are kept out of huge pages.
+static KEEPS_OUT: AtomicBool = AtomicBool::new(false);
 /// Whether there was a doubt, after which nothing is released any more.
 static DOUBTED: AtomicBool = AtomicBool::new(false);
 /// Whether a thread that is not there may hold the interpreter lock.
@@ -134,6 +137,11 @@ pub fn in_forked_child() {
 /// Whether free pools can be released: they are known, and nothing has been doubtful.
 pub fn are_known() -> bool {
     HOST.get().is_some() && !DOUBTED.load(Relaxed)
+}
+
+/// From the next release on the kernel makes no huge pages by itself of arenas that have free pools.
+pub fn keep_out_of_huge_pages() {
+    KEEPS_OUT.store(true, Relaxed);
 }
 
 /// Whether nobody holds the interpreter lock, if the calling thread is the process's only one. False where pools are not known.
@@ -267,10 +275,12 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
         return if errno() == libc::EAGAIN { Outcome::Refused } else { Outcome::Doubtful };
     }
     let is_in_memory = |place: usize| in_memory.get((place - arena) / PAGE).is_some_and(|&page| page & 1 != 0);
-    let mut own = [true; PAGES];
-    if map.is_some_and(|map| !map.look(arena, PAGE, &mut own)) {
+    let mut inherited = [[0u8; 8]; PAGES];
+    let is_inherited = map.is_some();
+    if map.is_some_and(|map| !map.read(arena / PAGE, &mut inherited)) {
         return Outcome::Released(0, Usage::default());
     }
+    let is_own = |pool: usize| !is_inherited || inherited.get((pool - arena) / PAGE).is_some_and(|&page| is_own(page));
     let (mut known, mut free, mut usage) = (Arena::at(arena), 0u64, Usage::default());
     for (pool, number) in pools(arena).zip(0..) {
         if !is_in_memory(pool) {
@@ -279,7 +289,8 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
         // SAFETY: mapped, by what mincore says, and aligned to more than it needs.
         let header = unsafe { ptr::read(pool as *const Header) };
         match known.look(pool, &header) {
-            Some(Pool::Free) if own.get((pool - arena) / PAGE) == Some(&true) => free |= 1 << number,
+            // What was given back may have come back in a huge page.
+            Some(Pool::Free | Pool::Released) if is_own(pool) => free |= 1 << number,
             Some(Pool::InUse) => {
                 let resident = (pool..pool + POOL).step_by(PAGE).filter(|&page| is_in_memory(page)).count() * PAGE;
                 usage.live += header.used();
@@ -288,6 +299,9 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
             Some(_) => {}
             None => return Outcome::Doubtful,
         }
+    }
+    if KEEPS_OUT.load(Relaxed) && free.count_ones() >= HOLES {
+        huge_pages::keep_out(arena, ARENA);
     }
     let mut released = 0;
     for (pool, number) in pools(arena).zip(0..) {

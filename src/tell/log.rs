@@ -204,6 +204,9 @@ pub fn trim(outcome: &Outcome, stats: &Stats) {
     if let Some(bytes) = outcome.tops {
         line.text(" tops_kb=").number(bytes / 1024);
     }
+    if outcome.again != 0 {
+        line.text(" huge_pages_kb=").number(outcome.again / 1024);
+    }
     if let Some(usage) = outcome.usage {
         line.text(" live_kb=").number(usage.live / 1024).text(" free_kb=").number(usage.held / 1024);
     }
@@ -243,6 +246,16 @@ pub fn locked(runtime: &Runtime) {
     begin(&mut line, runtime, "locked");
     line.text(" reason=")
         .quoted(b"memory is locked (mlockall), so a trim gives little or nothing back: trims come seldom");
+    write(runtime, Level::Warn, &mut line);
+}
+
+/// The kernel has put so much, in bytes, into huge pages that a trim had given back; whether it is kept from doing so again. Said once per process.
+pub fn huge_pages(runtime: &Runtime, came_back: u64, is_stopped: bool) {
+    let mut line = Line::new();
+    begin(&mut line, runtime, "huge_pages");
+    line.text(" came_back_kb=").number(came_back / 1024);
+    line.text(" reason=").quoted(b"the kernel (khugepaged) fills with huge pages what trims give back");
+    line.text(" stopped=").text(if is_stopped { "yes" } else { "no" });
     write(runtime, Level::Warn, &mut line);
 }
 

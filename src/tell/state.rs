@@ -12,6 +12,8 @@ pub struct Said {
     pub growth: AtomicBool,
     /// That free memory is held by what is in use beside it.
     pub fragmented: AtomicBool,
+    /// That the kernel fills with huge pages what trims have given back.
+    pub huge_pages: AtomicBool,
     /// That the process was cloned past fork handlers.
     pub no_fork: AtomicBool,
     /// That a stack is not known.

@@ -26,6 +26,13 @@ pub fn counts(pid: u32) -> Option<Counts> {
     })
 }
 
+/// What a process has given back, in bytes; nothing where it has no library, or has accepted no connection yet.
+pub fn reclaimed(pid: u32) -> Option<u64> {
+    const AT: usize = 40 + 8 * TRIGGERS;
+    let block = block(pid)?;
+    Some(u64::from_ne_bytes(block[AT..AT + 8].try_into().expect("8 bytes")))
+}
+
 /// What the floors of a process say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

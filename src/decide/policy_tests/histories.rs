@@ -43,6 +43,7 @@ fn extreme_values_overflow_nothing() {
                         released: Released { took: interval, bytes: other, rss: interval },
                     };
                     policy.decide(&rules, moment, || Some(interval));
+                    policy.show_returns(Evidence { huge: other, faulted: interval });
                     policy.decide_in_background(&rules, moment);
                     policy.trimmed(
                         &rules,
@@ -54,6 +55,7 @@ fn extreme_values_overflow_nothing() {
                             before: Some(other),
                             after: Some(interval),
                             locked: other > 1,
+                            faulted: Some(interval),
                             garbage: other > 1,
                         },
                     );
