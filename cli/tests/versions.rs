@@ -38,9 +38,9 @@ __attribute__((constructor)) static void begin(void)
     word[411] = 1 << 20;      /* what Java gave */
     word[412] = 30 << 20;     /* live */
     word[413] = 4 << 20;      /* free */
-    word[414 + 5] = 6;        /* locked memory */
+    word[415 + 5] = 6;        /* locked memory */
     /* When it was decided last; a trim for growth, which is due and waits for its budget; what comes next: never, and at 50. */
-    memcpy(&word[454 + 4], (uint64_t[]){time, 2, time, 2, 50, -1, -1}, 56);
+    memcpy(&word[455 + 4], (uint64_t[]){time, 2, time, 2, 50, -1, -1}, 56);
     in_force.numbers[0] = 1;
     in_force.numbers[1] = 1;
     strcpy(in_force.version, "9.8.7");
@@ -58,7 +58,7 @@ const OLD: usize = 2760;
 const WITH_LAYERS: usize = OLD + 8 * (3 + 64);
 const WITH_JAVA: usize = WITH_LAYERS + 8;
 /// The present one's, and that of one with more.
-const PRESENT: usize = WITH_JAVA + 8 * (2 + 40 + 11);
+const PRESENT: usize = WITH_JAVA + 8 * (3 + 40 + 11);
 const LATER: usize = PRESENT + 64;
 
 /// A process with such a library.
