@@ -378,7 +378,12 @@ impl Policy {
         if returns && self.look_for_returns(now, rss) {
             return;
         }
-        let Some(rss) = rss else { return };
+        let Some(rss) = rss else {
+            if watched {
+                self.watch.go_on(now, moment.cpu, &self.patience);
+            }
+            return;
+        };
         if moment.between_tasks && self.least == 0 {
             self.least = LEAST_OF_TASKS;
         }

@@ -253,3 +253,19 @@ fn trims_between_requests_cost_a_small_share_of_the_work() {
         assert!(share > 0.015, "the budget is used: {load} %: {share}");
     }
 }
+
+/// Where /proc cannot be read any more, as without a free descriptor.
+#[test]
+fn a_watch_that_sees_nothing_looks_no_more_often() {
+    let mut host = by_default(11 * MB);
+    host.answer(1, MILLISECOND);
+    host.rest(2 * SECOND);
+    host.holds(100 * MB);
+    host.answer(1, MILLISECOND);
+    host.rest(3 * SECOND);
+    assert!(host.policy.watch.is_on());
+    let looks = host.looks;
+    host.rss = None;
+    host.rest(10 * SECOND);
+    assert!((1..=100).contains(&(host.looks - looks)), "{} looks", host.looks - looks);
+}
