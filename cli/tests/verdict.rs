@@ -52,7 +52,7 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
     assert!(doctor.stdout.contains(" requests: no trim can help"), "{}", doctor.stdout);
     let live = number(&process, "live_bytes");
     assert!(live > 200_000_000 && live <= number(&process, "anonymous_bytes"), "{process}");
-    assert!(process["free_held_bytes"].is_u64() && process["verdict_bytes"].is_null(), "{process}");
+    assert!(process["free_bytes"].is_u64() && process["verdict_bytes"].is_null(), "{process}");
     if is_root("looking as another user") {
         // Only the file that the process keeps can be read.
         let mut command = autotrim();
