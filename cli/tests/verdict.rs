@@ -77,7 +77,7 @@ fn a_leak_is_named_with_its_rate_and_the_requests_that_show_it() {
             "verdict",
             "leak_bytes_per_request",
             "live_bytes",
-            "free_held_bytes",
+            "free_bytes",
             "verdict_bytes",
         ] {
             assert_eq!(written[name], process[name], "{name}");
