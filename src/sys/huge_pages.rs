@@ -8,7 +8,8 @@ use core::ffi::{CStr, c_void};
 use super::page_map::{PageMap, is_used};
 use super::{memory, own};
 use crate::decide::huge_pages::Evidence;
-use crate::pure::heaps::{HEAP, Info, Unnamed, is_heap};
+use crate::pure::heaps::{HEAP, Info, is_heap};
+use crate::pure::mappings::{Lines, Mapping};
 use crate::pure::text::number;
 use crate::sys::{self, errno::keeping_errno};
 
@@ -81,11 +82,12 @@ pub fn main_heap() -> Option<(usize, usize)> {
 /// that tells of them, and so comes afterwards.
 #[inline(never)]
 pub fn other_heaps(from: usize, found: &mut [usize; HEAPS]) -> usize {
-    let (mut unnamed, mut buffer, mut number) = (Unnamed::new(), [0u8; 512], 0);
+    let (mut lines, mut buffer, mut number) = (Lines::new(), [0u8; 512], 0);
     own::read_all(c"/proc/self/maps", &mut buffer, |piece| {
-        for (start, end) in piece.iter().filter_map(|&byte| unnamed.take(byte)) {
-            let first = start.max(from).checked_next_multiple_of(HEAP).unwrap_or(end);
-            for heap in (first..end).step_by(HEAP) {
+        let mappings = piece.iter().filter_map(|&byte| lines.take(byte));
+        for mapping in mappings.filter(Mapping::is_unnamed_memory) {
+            let first = mapping.start.max(from).checked_next_multiple_of(HEAP).unwrap_or(mapping.end);
+            for heap in (first..mapping.end).step_by(HEAP) {
                 // Read only where that is still mapped.
                 if memory::read(heap as *const Info).is_some_and(|info| is_heap(heap, info))
                     && let Some(place) = found.get_mut(number)
