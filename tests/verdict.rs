@@ -12,6 +12,10 @@ use common::stats::{Verdict, verdict};
 use common::{LIMIT, servers, wait_within};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+/// Longer than gunicorn's workers wait for a connection.
+const MOMENT: Duration = Duration::from_millis(2_500);
 
 /// A worker that has answered so many requests for one path of tests/servers/growing.py, and has trimmed after every
 /// 256th.
@@ -22,7 +26,11 @@ fn served(path: &str, requests: u32) -> Server {
 fn serving(server: Gunicorn, path: &str, requests: u32) -> Server {
     let server = server.application("growing:wsgi").trimming_every(256).env("AUTOTRIM_OVERHEAD", "0").start();
     let mut connection = Connection::open(server.port);
-    for _ in 0..requests {
+    for number in 0..requests {
+        // A moment without work, in which a collection tells garbage from a leak.
+        if number == requests / 2 {
+            std::thread::sleep(MOMENT);
+        }
         assert_eq!(connection.get(path).status(), 200);
     }
     // None is due any more.

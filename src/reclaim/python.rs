@@ -62,14 +62,13 @@ pub fn ask(process: &Process, decision: Decision) {
     }
 }
 
-/// What climbs may be garbage: a collection comes at the next moment without work, and after a while at any. No trim waits for it; the
-/// next one comes with it.
-pub fn suspect(process: &Process, defer: u64) {
+/// What climbs may be garbage: a collection comes at the next moment without work. No trim waits for it; the next one comes with it.
+pub fn suspect(process: &Process) {
     let state = &process.python;
     if state.suspected.swap(true, Relaxed) {
         return;
     }
-    state.insist_at.store(sys::now().saturating_add(defer), Relaxed);
+    state.insist_at.store(u64::MAX, Relaxed);
     state.collects.store(true, Relaxed);
     want(state);
 }

@@ -304,7 +304,7 @@ fn judge(runtime: &Runtime, process: &Process, outcome: &Outcome, collected: boo
     let (verdict, is_suspect) = judged.unwrap_or_default();
     let is_asked = garbage::of_python() == Collects::InQuiet;
     if is_suspect && keeps == Keeps::Garbage && is_asked && runtimes::may_collect() {
-        python::suspect(process, runtime.options.rules.defer);
+        python::suspect(process);
     }
     verdict
 }
