@@ -4,6 +4,7 @@
 //   read N           CPU ns of a 1-byte read of /dev/null
 //   look N           CPU ns of one look at RSS, as src/sys/memory.rs takes it
 //   fault N          CPU ns by which the first write to a page of the heap that was given back is dearer than the next
+//   live N           CPU ms of a malloc_trim that finds nothing in a heap of N holes, one per 4 KB, and of mallinfo2 there: medians
 //   epoll N          CPU ns of one request of a server that waits in epoll_wait, client included
 //   blocking N       the same where it waits in recv
 //   malloc N         the longest malloc or free of another thread beside each of N trims, in µs: median and longest
@@ -13,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -298,6 +300,40 @@ static int time_fault(long count) {
     return 0;
 }
 
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+#define MEDIAN_CPU_TIME(work)                                          \
+    ({                                                                 \
+        double times[9];                                               \
+        for (int i = 0; i < 9; i++) {                                  \
+            double start = now(CLOCK_PROCESS_CPUTIME_ID);              \
+            work;                                                      \
+            times[i] = now(CLOCK_PROCESS_CPUTIME_ID) - start;          \
+        }                                                              \
+        qsort(times, 9, sizeof *times, ascending);                     \
+        times[4];                                                      \
+    })
+
+static int time_live(long holes) {
+    // Between two blocks in use a free one, none of which holds a whole page.
+    enum { BLOCK = 2048 };
+    char **blocks = malloc(2 * holes * sizeof *blocks);
+    for (long i = 0; i < 2 * holes; i++)
+        memset(blocks[i] = malloc(BLOCK), 1, BLOCK);
+    for (long i = 0; i < 2 * holes; i += 2)
+        free(blocks[i]);
+    malloc_trim(0);
+    double trim = MEDIAN_CPU_TIME(malloc_trim(0));
+    size_t live = 0;
+    double asked = MEDIAN_CPU_TIME(live += mallinfo2().uordblks);
+    check(live / 9 >= (size_t)holes * BLOCK, "mallinfo2");
+    printf("%.3f %.3f\n", trim / 1e6, asked / 1e6);
+    return 0;
+}
+
 static void wait_and_serve(struct connection c) {
     struct epoll_event event;
     ask(c);
@@ -317,11 +353,6 @@ static int time_blocking(long rounds) {
     struct connection c = serve();
     request(c);
     PRINT_CPU_TIME(rounds, request(c));
-}
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 // Threads with arenas of their own, of which one works on: on a machine of two CPUs no more than that can, beside who trims.
@@ -435,6 +466,8 @@ int main(int count_of, char **arguments) {
         return time_look(rounds);
     if (strcmp(mode, "fault") == 0)
         return time_fault(rounds);
+    if (strcmp(mode, "live") == 0)
+        return time_live(rounds);
     if (strcmp(mode, "epoll") == 0)
         return time_epoll(rounds);
     if (strcmp(mode, "blocking") == 0)
@@ -445,6 +478,6 @@ int main(int count_of, char **arguments) {
         return time_spawn(rounds, count_of - 3, arguments + 3);
     if (strcmp(mode, "memory") == 0)
         return memory();
-    fputs("usage: calls count | read N | look N | fault N | epoll N | blocking N | malloc N | spawn N LIBRARY... | memory\n", stderr);
+    fputs("usage: calls count | read N | look N | fault N | live N | epoll N | blocking N | malloc N | spawn N LIBRARY... | memory\n", stderr);
     return 2;
 }

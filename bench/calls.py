@@ -205,6 +205,11 @@ def time_rows(bench: Bench, rounds: int) -> list[Row]:
     rows.append(Row("  one look at RSS", f"{look / 1e3:.2f} µs"))
     fault = statistics.median(bench.number("fault", "16384") for _ in range(rounds))
     rows.append(Row("  a page taken back after a trim", f"{fault / 1e3:.2f} µs"))
+    for size, holes in [("100 MB", "25000"), ("1 GB", "250000"), ("4 GB", "1000000")]:
+        trim, live = bench.run("live", holes).split()
+        what = f"a heap of {size} with {int(holes):,} holes"
+        rows.append(Row(f"  {what}: a trim that finds nothing", f"{trim} ms"))
+        rows.append(Row("  the same: asking what is live", f"{live} ms"))
     return rows
 
 

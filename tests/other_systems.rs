@@ -120,16 +120,26 @@ fn works_on_glibc_2_43_of_debian_forky() {
     works_in_debian("forky", "glibc-2.43");
 }
 
-/// tests/fixtures/tops.c, by this system's kernel and the other's C library: where its threads wait, and where they have ended.
-fn tops_come_back_in_debian(suite: &str) {
+/// A fixture that any glibc runs.
+fn compile_for_all(source: &str) -> Program {
+    compile(cross_compiler("x86_64-linux-gnu.2.17").args(["-D_GNU_SOURCE", "-O1", "-pthread"]), source)
+}
+
+/// Runs a program by this system's kernel and the other's C library.
+fn run_in_debian(suite: &str, environment: &[&str], program: &Path, arguments: &[&str]) -> Outcome {
     let libraries = path_of_libraries(suite);
-    let program = compile(cross_compiler("x86_64-linux-gnu.2.17").args(["-D_GNU_SOURCE", "-O1", "-pthread"]), "tops.c");
+    // By env: `run` cleans the environment.
+    let mut command = Command::new("env");
+    command.args(environment).arg(libraries.join("ld-linux-x86-64.so.2")).arg("--library-path").arg(&libraries);
+    run(command.arg(program).args(arguments))
+}
+
+/// tests/fixtures/tops.c: where its threads wait, and where they have ended.
+fn tops_come_back_in_debian(suite: &str) {
+    let program = compile_for_all("tops.c");
     for how in ["wait", "end"] {
         let held = |preload: &str| {
-            // By env: `run` cleans the environment.
-            let mut command = Command::new("env");
-            command.arg(format!("LD_PRELOAD={preload}")).arg(libraries.join("ld-linux-x86-64.so.2"));
-            let outcome = run(command.arg("--library-path").arg(&libraries).arg(&program.path).arg(how));
+            let outcome = run_in_debian(suite, &[&format!("LD_PRELOAD={preload}")], &program.path, &[how]);
             let last = outcome.stdout.lines().last().and_then(|line| line.parse::<u64>().ok());
             last.unwrap_or_else(|| panic!("{suite}, {how}: no number: {outcome:?}"))
         };
@@ -155,6 +165,32 @@ fn tops_come_back_on_glibc_2_41_of_debian_trixie() {
 #[test]
 fn tops_come_back_on_glibc_2_43_of_debian_forky() {
     tops_come_back_in_debian("forky");
+}
+
+/// tests/fixtures/live_memory.c: what is in use is told, by mallinfo as by mallinfo2, past what an int can tell.
+fn live_memory_is_known_in_debian(suite: &str) {
+    const NOISE_KB: u64 = 64 << 10;
+    let program = compile_for_all("live_memory.c");
+    let preload = format!("LD_PRELOAD={}", release::x86_64().display());
+    let options = ["AUTOTRIM_SIGNAL=SIGUSR2", "AUTOTRIM_OVERHEAD=0", "AUTOTRIM_LOG=debug"];
+    let outcome = run_in_debian(suite, &[&[preload.as_str()], options.as_slice()].concat(), &program.path, &[]);
+    let lines = outcome.stdout.lines();
+    let held: Vec<u64> = lines.take(10).map(|line| line.parse().expect("a number")).collect();
+    let live = outcome.log().trims("signal").numbers("live_kb");
+    assert_eq!((live.len(), held.len()), (10, 10), "{suite}: {outcome:?}");
+    for (live, held) in live.into_iter().zip(held) {
+        assert!((held..held + NOISE_KB).contains(&live), "{suite}: {live} KB of {held} KB: {outcome:?}");
+    }
+}
+
+#[test]
+fn live_memory_is_known_on_glibc_2_31_of_debian_bullseye() {
+    live_memory_is_known_in_debian("bullseye");
+}
+
+#[test]
+fn live_memory_is_known_on_glibc_2_43_of_debian_forky() {
+    live_memory_is_known_in_debian("forky");
 }
 
 // Programs that serve themselves.
