@@ -2,11 +2,12 @@
 //! the caller brings the time, the counters and a way to measure RSS, and keeps the state.
 //!
 //! [`policy`] decides whether to trim now, and when to look again; [`budget`] what that may cost; [`patience`] how long the next try
-//! waits after one that brought little, [`due`] what one that is due waits for. [`quiet`] watches over work that goes on in quiet, [`outside`] what is asked for from outside,
-//! [`collection`] whether garbage is collected first, [`pools`] whether CPython's pools are released. [`skips`] names the reasons why a trim
-//! is not made, [`faults`] tells whether what free(3) gives back by itself costs too much, [`huge_pages`] notices where the kernel takes back
-//! what trims have given, and [`verdict`]
-//! whether growth is a leak, by the [`trend`] of what trims leave.
+//! waits after one that brought little, [`locked`] after one that brought nothing because memory is locked, [`due`] what one that is due
+//! waits for. [`looks`] says when RSS is looked at while there is work, [`quiet`] watches over work that goes on in quiet, [`outside`] over
+//! what is asked for from outside. [`collection`] says whether garbage is collected first, [`pools`] whether CPython's pools are released.
+//! [`skips`] names the reasons why a trim is not made, [`faults`] tells whether what free(3) gives back by itself costs too much,
+//! [`huge_pages`] notices where the kernel takes back what trims have given, and [`verdict`] whether growth is a leak, by the [`trend`] of
+//! what trims leave.
 //!
 //! Times are nanoseconds of a monotonic clock that never reads zero; sizes are bytes. All arithmetic saturates: a checked
 //! overflow here would abort someone's server.
@@ -22,6 +23,10 @@ pub mod due;
 pub mod faults;
 #[path = "decide/huge_pages.rs"]
 pub mod huge_pages;
+#[path = "decide/locked.rs"]
+pub mod locked;
+#[path = "decide/looks.rs"]
+pub mod looks;
 #[path = "decide/outside.rs"]
 pub mod outside;
 #[path = "decide/patience.rs"]

@@ -439,7 +439,9 @@ proptest! {
                     let next = policy.somebody_waits(&rules, now);
                     prop_assert!(next.time > now || now == u64::MAX, "somebody is asked at once again");
                 }
-                Decision::Trim { .. } => policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0, faulted: rss.filter(|_| took & 1024 != 0), garbage: took & 512 != 0 }),
+                Decision::Trim { .. } => {
+                    policy.trimmed(&rules, requests, now.saturating_add(took), took, Trimmed { took, before: rss, after: rss.map(|rss| rss / 2), locked: took & 16 != 0, faulted: rss.filter(|_| took & 1024 != 0), garbage: took & 512 != 0 });
+                }
                 Decision::Ask { .. } | Decision::Rest => prop_assert!(next.time > now || now == u64::MAX, "what is not to be done now is not to be decided now"),
             }
         }

@@ -13,6 +13,8 @@ use super::budget::Budget;
 use super::collection::{Collection, Wanted};
 use super::due::Due;
 use super::huge_pages::{Evidence, Returns};
+use super::locked::Locked;
+use super::looks::Looks;
 use super::outside::Outside;
 use super::patience::Patience;
 use super::pools::Pools;
@@ -20,12 +22,6 @@ use super::quiet::{Calm, Look, Watch};
 use super::rules::{Counts, Decision, Growth, Moment, NOISE, Next, Rules, Trigger, Trimmed};
 use super::skips::Skip;
 use super::{MILLISECOND, PERCENT, Random, SECOND, soon};
-
-/// Least time between two looks at RSS while there is work, of the clock and of the CPU time that the process uses: memory that grows
-/// takes CPU time. A look (open, read and close `/proc/self/statm`) takes 5 µs (`scripts/bench-calls`): 0.1 % of that.
-const LOOK_EVERY: u64 = 5 * MILLISECOND;
-/// The same where a process serves nobody: each of its waits may be one between two tasks.
-const LOOK_BETWEEN_TASKS_EVERY: u64 = 100 * MILLISECOND;
 
 /// A trim that is expected to take longer, and is due for work, waits for quiet while RSS is less than twice what it need be.
 const LONG: u64 = 20 * MILLISECOND;
@@ -37,11 +33,6 @@ const LONGEST_WAIT_FOR_QUIET: u64 = 600 * SECOND;
 pub const LEAST_OF_TASKS: u64 = 32 << 20;
 /// What is held over the least that is known, and is watched for the end of work that goes on in quiet.
 const WATCHED: Growth = Growth { bytes: 4 << 20, share: 5 * PERCENT };
-
-/// Where trims bring nothing because memory is locked, the next one waits twice as long as the one before, up to 2⁸ times as long.
-const MOST_DOUBLINGS: u32 = 8;
-/// How long it waits at first.
-const LOCKED_HOLD_OFF: u64 = SECOND;
 
 /// The state of one process. All zeros is a valid fresh state: a forked child begins with it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,19 +64,13 @@ pub struct Policy {
     calm: Calm,
     /// What goes on in quiet.
     watch: Watch,
-    /// Something has come or gone since the last look at RSS, and when the next may be.
-    unmeasured: bool,
-    next_look: u64,
-    /// The process's CPU time at the last one.
-    cpu_at_look: u64,
+    looks: Looks,
     outside: Outside,
     collection: Collection,
     pools: Pools,
     /// What the kernel takes back in quiet.
     returns: Returns,
-    /// Trims in a row that brought nothing because memory is locked, and until when the next one waits.
-    locked: u32,
-    locked_until: u64,
+    locked: Locked,
     /// What the last trim gave back, in bytes.
     released: u64,
     /// What a trim took last time, in nanoseconds of CPU time.
@@ -114,7 +99,7 @@ impl Policy {
         let is_calm = self.calm.note(moment.now, moment.cpu);
         if moment.active_at > self.active_at {
             self.active_at = moment.active_at;
-            self.unmeasured = true;
+            self.looks.want();
             if !is_calm || self.quiet_at == 0 {
                 self.quiet_at = moment.active_at.saturating_add(rules.idle);
             }
@@ -126,7 +111,7 @@ impl Policy {
         }
         if moment.ended {
             self.patience.reset();
-            self.unmeasured = true;
+            self.looks.want();
         }
         self.find_asked(rules, moment);
         self.note_collection(rules, moment);
@@ -218,11 +203,12 @@ impl Policy {
         &self.pools
     }
 
-    /// Records a trim that ended now, when so many requests were answered and the process had used so much CPU time.
+    /// Records a trim that ended now, when so many requests were answered and the process had used so much CPU time. The answer is how much of
+    /// what it gave back an earlier one had given back before ([`Returns::again`]).
     #[inline(never)]
-    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, cpu: u64, effect: Trimmed) {
+    pub fn trimmed(&mut self, rules: &Rules, requests: u64, now: u64, cpu: u64, effect: Trimmed) -> u64 {
         self.budget.refill(rules.overhead, now, cpu);
-        self.note_locked(now, effect.locked);
+        self.locked.trimmed(now, effect.locked);
         let Trimmed { took, before, after, .. } = effect;
         self.took = took;
         self.budget.charge(took);
@@ -262,8 +248,8 @@ impl Policy {
         }
         self.pools.trimmed();
         self.outside.trimmed(rules, now, trigger, &effect);
-        self.unmeasured = false;
-        self.next_look = now.saturating_add(LOOK_EVERY);
+        self.looks.trimmed(now);
+        again
     }
 
     /// Other work of ours, by request or after a trim, took so long: the budget pays for it too.
@@ -280,7 +266,7 @@ impl Policy {
         let returns = if rules.idle == 0 { u64::MAX } else { self.returns.next() };
         Next {
             requests: if rules.interval == 0 { u64::MAX } else { self.next_requests },
-            look: if rules.growth.is_on() { self.next_look } else { u64::MAX },
+            look: if rules.growth.is_on() { self.looks.next() } else { u64::MAX },
             time: quiet.min(self.watch.next()).min(returns).min(self.outside.next(rules)),
             worth: self.low == 0 || self.rss >= NOISE.limit(self.least),
         }
@@ -292,9 +278,9 @@ impl Policy {
         if now < self.now {
             self.active_at = soon(self.active_at, now, 0);
             self.quiet_at = soon(self.quiet_at, now, rules.idle);
-            self.next_look = soon(self.next_look, now, LOOK_EVERY);
+            self.looks.restart(now);
             self.due.restart(now);
-            self.locked_until = soon(self.locked_until, now, LOCKED_HOLD_OFF);
+            self.locked.restart(now);
             self.collection.restart(now);
             self.pools.restart(now);
             self.returns.restart(now);
@@ -349,7 +335,7 @@ impl Policy {
             self.counts.nothing_to_gain += 1;
         }
         let watched = self.watch.is_due(now);
-        let look = rules.growth.is_on() && self.unmeasured && now >= self.next_look && self.has_worked(moment);
+        let look = rules.growth.is_on() && self.looks.is_due(now, moment.cpu, moment.between_tasks);
         let works = moment.in_flight > 0;
         let returns = rules.idle != 0 && self.returns.is_due(now) && !works;
         if works {
@@ -361,10 +347,7 @@ impl Policy {
             }
             return;
         }
-        self.unmeasured = false;
-        let every = if moment.between_tasks { LOOK_BETWEEN_TASKS_EVERY } else { LOOK_EVERY };
-        self.next_look = now.saturating_add(every);
-        self.cpu_at_look = moment.cpu;
+        self.looks.looked(now, moment.cpu, moment.between_tasks);
         if quiet {
             self.quiet_at = 0;
         }
@@ -407,14 +390,6 @@ impl Policy {
             self.due.begin(Trigger::Idle, now);
         }
         came
-    }
-
-    /// Whether the process has used CPU time enough since the last look for RSS to have grown; if not, the next look waits.
-    fn has_worked(&mut self, Moment { now, cpu, between_tasks, .. }: Moment) -> bool {
-        let used = cpu.checked_sub(self.cpu_at_look).unwrap_or(LOOK_EVERY);
-        let missing = if between_tasks { 0 } else { LOOK_EVERY.saturating_sub(used) };
-        self.next_look = self.next_look.max(now.saturating_add(missing));
-        missing == 0
     }
 
     /// There is work: is growth worth a trim?
@@ -515,15 +490,6 @@ impl Policy {
         }
     }
 
-    /// After a trim of locked memory: how long the next one waits that would bring as little.
-    fn note_locked(&mut self, now: u64, locked: bool) {
-        self.locked = if locked { self.locked.saturating_add(1) } else { 0 };
-        self.locked_until = match self.locked.checked_sub(1) {
-            None => 0,
-            Some(doublings) => now.saturating_add(LOCKED_HOLD_OFF << doublings.min(MOST_DOUBLINGS)),
-        };
-    }
-
     /// When it will have been quiet for long enough; never where nobody waits for that.
     fn beginning_of_quiet(&self, rules: &Rules) -> u64 {
         if rules.idle != 0 && self.quiet_at != 0 { self.quiet_at } else { u64::MAX }
@@ -592,8 +558,8 @@ impl Policy {
             return Some((now.saturating_add(wait.max(MILLISECOND)), Skip::Overhead));
         }
         // Somebody who asks for one gets it.
-        if now < self.locked_until && !matches!(self.due.trigger(), Trigger::Signal) {
-            return Some((self.locked_until, Skip::Locked));
+        if now < self.locked.until() && !matches!(self.due.trigger(), Trigger::Signal) {
+            return Some((self.locked.until(), Skip::Locked));
         }
         let is_short = self.took <= LONG || self.rss >= self.least.saturating_mul(2);
         let latest = self.due.since().saturating_add(LONGEST_WAIT_FOR_QUIET);

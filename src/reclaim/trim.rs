@@ -233,7 +233,6 @@ fn release(
         process.stats.skip(Skip::Collection);
     }
     let faulted = huge_pages::faulted(allocator);
-    let again = policy.returns().again(before.zip(after).map_or(0, |(before, after)| before.saturating_sub(after)));
     let mut garbage = policy.may_hold_garbage(&runtime.options.rules, trigger, after);
     if garbage && !runtimes::may_collect() {
         garbage = false;
@@ -247,7 +246,7 @@ fn release(
     let mut effect = Trimmed { took: cost, before, after, locked: false, faulted, garbage };
     // Asked only where it may be the reason: one more file to read.
     effect.locked = !effect.brought(NOISE) && before.is_some_and(is_locked);
-    policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
+    let again = policy.trimmed(&runtime.options.rules, requests, end, sys::cpu_time(Clock::Process), effect);
     let took = end.saturating_sub(release);
     let Tops { gave: tops, took: tops_took } = tops;
     let mut outcome = Outcome {

@@ -75,7 +75,7 @@ fn rss_is_looked_at_where_the_process_has_used_cpu_time() {
     host.answer(1, 0);
     let looks = host.looks;
     for _ in 0..100 {
-        (host.now, host.cpu) = (host.now + SECOND / 10, host.cpu + LOOK_EVERY / 10);
+        (host.now, host.cpu) = (host.now + SECOND / 10, host.cpu + looks::EVERY / 10);
         host.answer(1, 0);
     }
     assert_eq!(host.looks - looks, 10, "a tenth of the requests");
