@@ -51,7 +51,7 @@ const METRICS: &str = concat!(
     "collections_total Garbage collections before trims.\n,\n",
     "collection_seconds_total Time spent in garbage collections before trims.\n,\n",
     "resident_bytes Anonymous resident memory.\n,\n",
-    "floor_bytes Anonymous resident memory after the last trim.\n,\n",
+    "floor_bytes Least anonymous resident memory that a trim has left.\n,\n",
     "live_bytes Memory in use after the last trim, in glibc's malloc and CPython's pools.\n,\n",
     "free_held_bytes Free memory there that what is in use beside it kept from being given back.\n,\n",
     "leak_bytes_per_request How fast live memory climbs, where that is a leak.\n,\n",
