@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,10 +29,6 @@ UNRELEASED = ("plain", "trims alone")
 QUIET_SECONDS = (2, 10)
 TASKS = 20
 GROWN_UP_SECONDS = 6
-PAGE = os.sysconf("SC_PAGESIZE")
-# bench/apps/by_hand
-TIDY_SIGNAL = signal.SIGRTMIN + 7
-UNUSED = re.compile(r"^\s*([\d,]+) unused pools \* (\d+) bytes", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -137,12 +131,11 @@ def held(
 ) -> tuple[list[float], float | None]:
     """Return anonymous MiB in quiet, after so many seconds each, and what is left by hand where that can be known."""
     launch = application.launch(services)
-    path = [str(ROOT), str(ROOT / "bench" / "apps" / "by_hand")]
-    path.append(launch.environment.get("PYTHONPATH", ""))
+    path = filter(None, [str(ROOT), launch.environment.get("PYTHONPATH")])
     variables = launch.environment | {"PYTHONPATH": os.pathsep.join(path)}
     variant = VARIANTS[register(SETTINGS[setting])]
     log = services.scratch / f"server-{time.monotonic_ns()}.log"
-    started = environment(variant, library, services.probe, variables)
+    started = environment(variant, services.preload(variant, library), variables)
     with Server(launch, started, log) as server:
         application.work(launch)
         done = time.monotonic()
@@ -151,20 +144,16 @@ def held(
         for seconds in QUIET_SECONDS:
             time.sleep(max(0.0, done + seconds - time.monotonic()))
             quiet.append(sampler.memory([pid]).anonymous)
-        return quiet, by_hand(pid, log) if setting in UNRELEASED else None
+        return quiet, by_hand(server) if setting in UNRELEASED else None
 
 
-def by_hand(pid: int, log: Path) -> float:
-    """Return anonymous MiB when a process has collected and trimmed, less its free pools, whose first pages CPython needs."""
-    os.kill(pid, TIDY_SIGNAL)
-    deadline = time.monotonic() + 30
-    while "tidy\n" not in (text := log.read_text(errors="replace")):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"process {pid} does not tidy up: {text[-500:]}")
-        time.sleep(0.1)
-    [(number, size)] = UNUSED.findall(text)
-    unused = int(number.replace(",", "")) * (int(size) - PAGE) / (1 << 20)
-    return sampler.memory([pid]).anonymous - unused
+def by_hand(server: Server) -> float:
+    """Return anonymous MiB when a process has collected and trimmed, less what its pools hold free."""
+    unused = server.tidy_up()
+    if unused is None:
+        raise server.error("it does not tidy up")
+    server.trim_at_rest()
+    return sampler.memory(server.pids()).anonymous - unused
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ def measured(
     launch = Launch([*command, *classes], port, forks=False)
     variant = VARIANTS[register(setting) if "=" in setting else setting]
     log = services.scratch / f"server-{time.monotonic_ns()}.log"
-    started = environment(variant, library, services.probe, {})
+    started = environment(variant, services.preload(variant, library), {})
     with Server(launch, started, log) as server:
         [pid] = server.pids()
         time.sleep(GROWN_UP_SECONDS)

@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--repetitions",
         type=positive,
         metavar="N",
-        help="of every variant (default: 5 of plain and the defaults, 3 or fewer of the others)",
+        help="of every variant (default: 3 of plain and the defaults, 2 or fewer of the others), and rounds at part load (5)",
     )
     parser.add_argument(
         "--fresh",

@@ -1,4 +1,4 @@
-"""One picture a workload: RSS over time of some variants, and bars of all."""
+"""One picture a workload: RSS over time of some variants, and beside it memory against CPU of all."""
 
 from __future__ import annotations
 
@@ -10,44 +10,50 @@ from matplotlib.figure import Figure
 
 from bench import summary
 from bench.results import Results
-from bench.variants import VARIANTS
+from bench.variants import BUDGETS, VARIANTS
 
 # Those that the picture is about differ for colour-blind readers too.
 COLORS = {"plain": "#d55e00", "defaults": "#0072b2"}
 # Over time these alone, where bars show all: more lines than that hide each other.
 OVER_TIME = {"plain", "defaults", "arenas-1", "trim-threshold", "jemalloc-tuned"}
-Bars = tuple[str, str]
 
 
 def draw(results: Results, title: str, path: Path) -> None:
     """Write the picture of a workload."""
     names = [name for name in VARIANTS if results.of(name)]
-    bars = _bars(results)
-    figure = Figure(figsize=(11, 9 if bars else 5.5), dpi=90, layout="constrained")
+    figure = Figure(figsize=(14, 5.5), dpi=90, layout="constrained")
     figure.suptitle(title)
-    if not bars:
+    if results.workload in ("oom", "burst-then-quiet"):
         _lines(figure.subplots(), results, names, set(names))
     else:
-        upper, lower = figure.subfigures(2, 1, height_ratios=(6, 5))
-        _lines(upper.subplots(), results, names, OVER_TIME)
-        row = lower.subplots(1, len(bars), sharey=True, squeeze=False)[0]
-        for axes, (figure_name, label) in zip(row, bars, strict=True):
-            _bar(axes, results, names, figure_name, label)
-        # The first variant at the top; the axis is one for all.
-        row[0].invert_yaxis()
+        left, right = figure.subplots(1, 2)
+        _lines(left, results, names, OVER_TIME)
+        part = results.part() if results.together else results
+        load = "part load" if results.together else "full load"
+        _points(right, part, load)
     figure.savefig(path)
 
 
-def _bars(results: Results) -> list[Bars]:
-    if results.workload == "oom":
-        return []
-    if results.workload == "burst-then-quiet":
-        moments = [name for name in results.good()[0] if name.startswith("after_")]
-        return [(name, f"MiB {name.split('_')[1]} after the burst") for name in moments]
-    return [
-        ("mean_mib", "mean RSS under load (MiB)"),
-        ("cpu_ms_per_request", "CPU per request (ms)"),
-    ]
+def _points(axes: Axes, results: Results, load: str) -> None:
+    """Draw a point for each variant, plain at (1, 1): who is below and left of another is better in both."""
+    found = {}
+    for name in VARIANTS:
+        cpu = summary.ratio(results, name, "cpu_ms_per_request")
+        mean = summary.ratio(results, name, "mean_mib")
+        if cpu and mean:
+            found[name] = (cpu.median, mean.median)
+    ours = sorted(found[name] for name in ("defaults", *BUDGETS) if name in found)
+    axes.plot(*zip(*ours, strict=True), color=COLORS["defaults"], zorder=2)
+    for name, point in found.items():
+        color = COLORS["defaults"] if VARIANTS[name].library else "#444444"
+        axes.plot(*point, "o", color=COLORS.get(name, color), zorder=3)
+        short = VARIANTS[name].title.removeprefix("libautotrim, ")
+        axes.annotate(
+            short, point, xytext=(4, 4), textcoords="offset points", fontsize="x-small"
+        )
+    axes.set(xlabel=f"CPU per request at {load}, × plain", ylabel="mean RSS, × plain")
+    axes.set_ylim(0, None)
+    _plain_frame(axes)
 
 
 def _color(name: str, names: list[str]) -> object:
@@ -74,31 +80,11 @@ def _lines(axes: Axes, results: Results, names: list[str], drawn: set[str]) -> N
             linewidth=2.2 if chosen else 1.0,
             zorder=3 if chosen else 2,
         )
-    floor = summary.floor(results)
-    if floor:
-        axes.axhline(floor, color="black", linestyle=":", label="the floor")
+    live = summary.live(results)
+    if live:
+        axes.axhline(live, color="black", linestyle=":", label="live")
     axes.set(xlabel="seconds", ylabel="RSS (MiB)", ylim=(0, None))
-    axes.legend(
-        loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False
-    )
-    _plain_frame(axes)
-
-
-def _bar(
-    axes: Axes, results: Results, names: list[str], figure_name: str, label: str
-) -> None:
-    found = {name: summary.spread(results, name, figure_name) for name in names}
-    shown = {name: spread for name, spread in found.items() if spread}
-    middle = [spread.median for spread in shown.values()]
-    reach = (
-        [spread.median - spread.low for spread in shown.values()],
-        [spread.high - spread.median for spread in shown.values()],
-    )
-    colors = [_color(name, names) for name in shown]
-    titles = [VARIANTS[name].title for name in shown]
-    axes.barh(titles, middle, xerr=reach, color=colors, ecolor="#444444", capsize=2)
-    axes.set(xlabel=label, xlim=(0, None))
-    axes.tick_params(labelsize="small")
+    axes.legend(loc="best", fontsize="x-small")
     _plain_frame(axes)
 
 

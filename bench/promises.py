@@ -8,23 +8,19 @@ from dataclasses import dataclass
 from bench import summary
 from bench.results import Results
 from bench.summary import Spread
-from bench.variants import VARIANTS
+from bench.variants import BUDGETS, VARIANTS
 
-# Mean RSS under load, as a multiple of the floor.
-MEAN = {
-    "rows-gthread": 1.20,
-    "rows-sync": 1.10,
-    "rows-uvicorn": 1.20,
-    "rows-puma": 1.20,
-}
-QUIET = 1.05
+# RSS as a multiple of what is live: the mean at part load, and two seconds after the work.
+MEAN = 1.25
+QUIET = 1.15
 TRIM_SHARE = 0.01
 # Ratios to plain: a figure, its title, the limit, and whether the limit is the least or the most.
-COSTS = (
-    ("cpu_ms_per_request", "CPU per request, × plain", 1.03, "most"),
-    ("throughput", "throughput, × plain", 0.98, "least"),
-)
+CPU = ("cpu_ms_per_request", "CPU per request, × plain", 1.03, "most")
+THROUGHPUT = ("throughput", "throughput, × plain", 0.98, "least")
 P99 = 1.05
+LOWEST = 12
+# What cannot be told apart.
+DIFFERENCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -50,44 +46,105 @@ def verdicts(everything: dict[str, Results]) -> list[Verdict]:
     """Return all promises."""
     found: list[Verdict] = []
     for name, results in everything.items():
-        if name in MEAN:
-            found += _memory(results)
+        if results.workload == "oom":
+            found.append(_oom(results))
+            continue
         if results.workload == "burst-then-quiet":
             found += _quiet(results)
-        elif results.workload == "oom":
-            found.append(_oom(results))
-        else:
-            found += _costs(results)
+            continue
+        if results.together:
+            found += _part(results)
+        if results.runs:
+            found += _full(results)
         if name == "pulp-status":
             found += _collected(results)
-    return found
+    return [*found, _lowest(everything)]
 
 
-def _memory(results: Results) -> Iterator[Verdict]:
-    limit = MEAN[results.workload]
-    yield _over_floor(results, "mean_mib", "mean RSS under load, × the floor", limit)
+def _part(results: Results) -> Iterator[Verdict]:
+    """At part load."""
+    part, live = results.part(), summary.live(results)
+    if live:
+        yield _over_live(part, live, "mean_mib", "mean RSS at part load", MEAN)
+    yield _cost(part, CPU, together=True)
+    yield _p99(part)
+
+
+def _full(results: Results) -> Iterator[Verdict]:
+    """At full load, and in the quiet after it."""
+    live = summary.live(results)
+    yield _over_live(results, live, "quiet_mib", "RSS 2 s after the load", QUIET)
     mean = summary.spread(results, "defaults", "mean_mib")
-    others = _others(results, "mean_mib")
-    if not summary.floor(results) or not mean or not others:
-        return
-    best = min(others, key=others.__getitem__)
+    plain = summary.spread(results, "plain", "mean_mib")
+    if mean and plain:
+        yield Verdict(
+            results.workload,
+            "mean RSS at full load, at most plain's",
+            f"≤ {plain.median:.1f} MiB",
+            f"{mean.median:.1f} MiB ({mean.low:.1f}–{mean.high:.1f})",
+            mean.median <= plain.high,
+        )
+    yield _cost(results, THROUGHPUT, together=False)
+    share = summary.spread(results, "defaults", "trim_share")
     yield Verdict(
         results.workload,
-        "mean RSS under load below every other variant",
-        f"< {others[best]:.1f} MiB ({VARIANTS[best].title})",
-        f"{mean.median:.1f} MiB",
-        mean.median < others[best],
+        "share of time in trims",
+        f"≤ {TRIM_SHARE:.0%}",
+        f"{share.median:.2%} ({share.low:.2%}–{share.high:.2%})" if share else "",
+        share.median <= TRIM_SHARE if share else None,
+    )
+    yield _undominated(results)
+
+
+def _undominated(results: Results) -> Verdict:
+    """Nobody has less memory and less CPU than a budget of ours."""
+    promise = "nobody has both less memory and less CPU than a budget of ours"
+    ours = [name for name in ("defaults", *BUDGETS) if results.of(name)]
+    figures = ("mean_mib", "cpu_ms_per_request")
+    rest = {figure: _others(results, figure) for figure in figures}
+    better = [
+        f"{VARIANTS[other].title} than {VARIANTS[name].title}"
+        for name in ours
+        for other in rest["mean_mib"]
+        if all(
+            rest[figure][other]
+            < summary.spread(results, name, figure).median * (1 - DIFFERENCE)
+            for figure in figures
+        )
+    ]
+    holds = not better if ours and rest["mean_mib"] else None
+    return Verdict(results.workload, promise, "", "; ".join(better), holds)
+
+
+def _lowest(everything: dict[str, Results]) -> Verdict:
+    """Of most workloads no other variant has a lower mean at part load."""
+    won = measured = 0
+    for results in everything.values():
+        part = results.part()
+        mean = summary.spread(part, "defaults", "mean_mib")
+        others = _others(part, "mean_mib")
+        if mean and others:
+            measured += 1
+            won += mean.median <= min(others.values())
+    return Verdict(
+        "all",
+        "lowest mean RSS at part load",
+        f"≥ {LOWEST} workloads",
+        f"{won} of {measured}" if measured else "",
+        won >= LOWEST if measured else None,
     )
 
 
-def _over_floor(results: Results, name: str, promise: str, limit: float) -> Verdict:
-    """Hold one of the defaults' figures against the floor."""
-    floor = summary.floor(results)
+def _over_live(
+    results: Results, live: float | None, name: str, promise: str, limit: float
+) -> Verdict:
+    """Hold one of the defaults' figures against what is live."""
+    promise = f"{promise}, × live"
     figure = summary.spread(results, "defaults", name)
-    if not floor or not figure:
+    if not live or not figure:
         return Verdict(results.workload, promise, f"≤ {limit:.2f}", "", None)
     times = Spread(
-        *(value / floor for value in (figure.median, figure.low, figure.high))
+        *(value / live for value in (figure.median, figure.low, figure.high))
     )
     return Verdict(
         results.workload,
@@ -107,76 +164,55 @@ def _others(results: Results, name: str) -> dict[str, float]:
     }
 
 
-def _costs(results: Results) -> Iterator[Verdict]:
-    for name, title, limit, kind in COSTS:
-        found = summary.ratio(results, "defaults", name)
-        own = summary.own_spread(results, name)
-        sign = "≤" if kind == "most" else "≥"
-        if not found or not own:
-            yield Verdict(results.workload, title, f"{sign} {limit:.2f}", "", None)
-            continue
-        at_most = kind == "most"
-        holds = found.median <= limit if at_most else found.median >= limit
-        usual = found.median <= own.high if at_most else found.median >= own.low
-        measured = _ratio(found)
-        counted = summary.counted_cost(results, "defaults")
-        if name == "cpu_ms_per_request" and counted is not None:
-            measured += f"; trims and faults alone {counted:+.1%}"
-        yield Verdict(
-            results.workload,
-            title,
-            f"{sign} {limit:.2f}",
-            measured,
-            holds,
-            _note(usual, own),
-        )
-    yield _p99(results)
-    share = summary.spread(results, "defaults", "trim_share")
-    yield Verdict(
+def _cost(
+    results: Results, promised: tuple[str, str, float, str], together: bool
+) -> Verdict:
+    name, title, limit, kind = promised
+    title += " at part load" if together else " at full load"
+    found = summary.ratio(results, "defaults", name)
+    own = summary.own_spread(results, name)
+    sign = "≤" if kind == "most" else "≥"
+    if not found or not own:
+        return Verdict(results.workload, title, f"{sign} {limit:.2f}", "", None)
+    at_most = kind == "most"
+    holds = found.median <= limit if at_most else found.median >= limit
+    usual = found.median <= own.high if at_most else found.median >= own.low
+    return Verdict(
         results.workload,
-        "share of time in trims",
-        f"≤ {TRIM_SHARE:.0%}",
-        f"{share.median:.2%} ({share.low:.2%}–{share.high:.2%})" if share else "",
-        share.median <= TRIM_SHARE if share else None,
+        title,
+        f"{sign} {limit:.2f}",
+        _ratio(found),
+        holds,
+        # Those that served at the same time had the same machine.
+        "" if together else _note(usual, own),
     )
 
 
 def _p99(results: Results) -> Verdict:
-    phase = summary.phase(results)
-    title, limit = f"p99 of the {phase} phase, × plain", f"≤ {P99:.2f}"
-    rounds = summary.ratio(results, "defaults", f"{phase}.p99_ms")
+    title, limit = "p99 at part load, × plain", f"≤ {P99:.2f}"
+    rounds = summary.ratio(results, "defaults", "latency.p99_ms")
     plain = summary.latency(results, "plain", 99)
     ours = summary.latency(results, "defaults", 99)
-    own = summary.own_spread(results, f"{phase}.p99_ms")
-    if not rounds or not plain or not ours or not own:
+    if not rounds or not plain or not ours:
         return Verdict(results.workload, title, limit, "", None)
     # All requests of all rounds together: that of one round hangs on a dozen requests.
     times = Spread(ours / plain, rounds.low, rounds.high)
-    note = _note(times.median <= own.high, own)
-    return Verdict(
-        results.workload, title, limit, _ratio(times), times.median <= P99, note
-    )
+    return Verdict(results.workload, title, limit, _ratio(times), times.median <= P99)
 
 
 def _quiet(results: Results) -> Iterator[Verdict]:
-    yield _over_floor(
-        results, "after_2s_mib", "RSS 2 s after the burst, × the floor", QUIET
-    )
-    floor = summary.floor(results)
+    live = summary.live(results)
+    yield _over_live(results, live, "after_2s_mib", "RSS 2 s after the burst", QUIET)
     others = _others(results, "after_2s_mib")
-    if (
-        not floor
-        or not others
-        or not summary.spread(results, "defaults", "after_2s_mib")
-    ):
+    if not live or not others:
         return
     best = min(others, key=others.__getitem__)
     yield Verdict(
         results.workload,
         "nobody else gives it back within 2 s",
         f"> {QUIET:.2f}",
-        f"{others[best] / floor:.2f} ({VARIANTS[best].title})",
-        others[best] / floor > QUIET,
+        f"{others[best] / live:.2f} ({VARIANTS[best].title})",
+        others[best] / live > QUIET,
     )
 
 

@@ -20,9 +20,10 @@ LOAD_COLUMNS = (
     "variant",
     "runs",
     "mean RSS, MiB",
-    "× floor",
+    "× live",
     "peak",
     "2 s quiet",
+    "× live",
     "trimmed at rest",
     "CPU a request, × plain",
     "trims and faults alone",
@@ -37,7 +38,20 @@ LOAD_COLUMNS = (
     "longest, ms",
 )
 # A saving, or a cost, that is smaller than that is none.
-DIFFERENCE = 0.02
+DIFFERENCE = promises.DIFFERENCE
+PART_COLUMNS = (
+    "variant",
+    "rounds",
+    "mean RSS, MiB",
+    "× live",
+    "CPU a request, × plain",
+    "p50, ms",
+    "p99, ms",
+    "p99, × plain",
+    "faults a request",
+    "failed",
+    "trims a round",
+)
 
 
 def make(output: Path) -> str:
@@ -110,34 +124,39 @@ def _page(everything: dict[str, Results]) -> Iterator[str]:
 def _in_short(everything: dict[str, Results]) -> Iterator[str]:
     columns = (
         "workload",
-        "floor, MiB",
+        "live, MiB",
         "plain",
         "libautotrim, defaults",
         "best other",
-        "CPU a request, × plain",
-        "faults a request, plain → defaults",
+        "its CPU",
+        "our CPU a request, × plain",
+        "our p99, × plain",
     )
     yield from _head(columns)
     for name, found in everything.items():
-        mean = summary.spread(found, "defaults", "mean_mib")
+        part = found.part()
+        mean = summary.spread(part, "defaults", "mean_mib")
         if not mean:
             continue
-        others = _others(found, "mean_mib")
+        others = _others(part, "mean_mib")
         best = min(others, key=others.__getitem__, default="")
-        faults = [
-            summary.spread(found, variant, "faults_per_request")
-            for variant in ("plain", "defaults")
-        ]
         yield _row(
             name,
-            _number(summary.floor(found)),
-            _middle(summary.spread(found, "plain", "mean_mib")),
+            _number(summary.live(found)),
+            _middle(summary.spread(part, "plain", "mean_mib")),
             f"**{mean.median:.1f}**",
             f"{others[best]:.1f} ({VARIANTS[best].title})" if best else LACKING,
-            _times(summary.ratio(found, "defaults", "cpu_ms_per_request")),
-            " → ".join(_middle(value) for value in faults),
+            _times(summary.ratio(part, best, "cpu_ms_per_request")),
+            _times(summary.ratio(part, "defaults", "cpu_ms_per_request")),
+            _number(_slower(part, "defaults"), 3),
         )
-    yield "\nMean RSS under load, medians of the runs."
+    yield "\nMean RSS at part load, medians of the rounds. CPU as a ratio to the plain server that served at the same time."
+
+
+def _slower(part: Results, variant: str) -> float | None:
+    """Return p99 as a ratio to plain's, of all requests of all rounds."""
+    ours, plain = (summary.latency(part, name, 99) for name in (variant, "plain"))
+    return ours / plain if ours and plain else None
 
 
 def _others(found: Results, name: str) -> dict[str, float]:
@@ -166,17 +185,20 @@ def _losses(everything: dict[str, Results]) -> Iterator[str]:
     """Say who is better than the defaults, in what."""
     none = True
     for name, found in everything.items():
-        for figure, title in (
-            ("mean_mib", "less memory under load"),
-            ("after_2s_mib", "less memory 2 s after the burst"),
-            ("cpu_ms_per_request", "less CPU a request"),
-            ("faults_per_request", "fewer page faults"),
+        part = found.part()
+        for load, figure, title in (
+            (part, "mean_mib", "less memory at part load"),
+            (part, "cpu_ms_per_request", "less CPU a request at part load"),
+            (found, "mean_mib", "less memory at full load"),
+            (found, "quiet_mib", "less memory 2 s after the load"),
+            (found, "after_2s_mib", "less memory 2 s after the burst"),
+            (found, "cpu_ms_per_request", "less CPU a request at full load"),
         ):
-            ours = summary.spread(found, "defaults", figure)
+            ours = summary.spread(load, "defaults", figure)
             if not ours:
                 continue
-            all_others = _others(found, figure)
-            plain = summary.spread(found, "plain", figure)
+            all_others = _others(load, figure)
+            plain = summary.spread(load, "plain", figure)
             if plain:
                 all_others["plain"] = plain.median
             limit = ours.median * (1 - DIFFERENCE)
@@ -197,14 +219,16 @@ def _workload(name: str, found: Results) -> Iterator[str]:
     yield f"\n## {name}\n\n{workloads.ALL[name].title}."
     if found.skipped:
         yield f"\n**Not measured here:** {found.skipped}."
-    if not found.good():
+    if not found.good() and not found.together:
         return
-    yield f"\n![RSS over time; mean RSS and CPU of every variant]({results.directory(Path()).name}/{name}.png)\n"
+    if found.good():
+        yield f"\n![RSS over time; mean RSS and CPU of every variant]({results.directory(Path()).name}/{name}.png)\n"
     if name == "burst-then-quiet":
         yield from _burst(found)
     elif name == "oom":
         yield from _oom(found)
     else:
+        yield from _part(found)
         yield from _load(found)
     for variant, reason in sorted(found.left_out.items()):
         yield f"\nLeft out: {VARIANTS[variant].title}: {reason}."
@@ -218,15 +242,47 @@ def _workload(name: str, found: Results) -> Iterator[str]:
         yield from _huge_pages(found)
 
 
+def _part(found: Results) -> Iterator[str]:
+    """Tell of those that served at the same time."""
+    part, live = found.part(), summary.live(found)
+    if not part.runs:
+        return
+    rate = workloads.ALL[found.workload].rate
+    yield f"\n**At {rate:.0%}** of what the plain server can answer:\n"
+    yield from _head(PART_COLUMNS)
+    for name, variant in VARIANTS.items():
+        runs = part.of(name)
+        mean = summary.spread(part, name, "mean_mib")
+        if not runs or not mean:
+            continue
+        yield _row(
+            f"**{variant.title}**" if name == "defaults" else variant.title,
+            str(len(runs)),
+            _spread(mean),
+            f"{mean.median / live:.2f}" if live else LACKING,
+            _times(summary.ratio(part, name, "cpu_ms_per_request")),
+            _number(summary.latency(part, name, 50), 2),
+            _number(summary.latency(part, name, 99)),
+            _number(_slower(part, name), 3),
+            _middle(summary.spread(part, name, "faults_per_request")),
+            str(sum(run["failed"] for run in runs)),
+            _number(_median(part, name, "trims"), 0) if variant.library else LACKING,
+        )
+
+
 def _load(found: Results) -> Iterator[str]:
-    floor = summary.floor(found)
-    phase = summary.phase(found)
+    """Tell of full load, and of the quiet after it."""
+    if not found.good():
+        return
+    live = summary.live(found)
+    yield "\n**At full load**, and two seconds after it:\n"
     yield from _head(LOAD_COLUMNS)
     for name, variant in VARIANTS.items():
         runs = found.of(name)
         if not runs:
             continue
         mean = summary.spread(found, name, "mean_mib")
+        quiet = summary.spread(found, name, "quiet_mib")
         lost = sum(run["failed"] + run["dropped"] for run in runs)
         requests = sum(run["requests_in_all"] for run in runs)
         slowed = summary.slowed(found, name)
@@ -235,17 +291,17 @@ def _load(found: Results) -> Iterator[str]:
             f"**{variant.title}**" if name == "defaults" else variant.title,
             str(len(runs)),
             _spread(mean),
-            f"{mean.median / floor:.2f}" if mean and floor else LACKING,
-            *(
-                _middle(summary.spread(found, name, figure))
-                for figure in ("peak_mib", "quiet_mib", "rest_mib")
-            ),
+            f"{mean.median / live:.2f}" if mean and live else LACKING,
+            _middle(summary.spread(found, name, "peak_mib")),
+            _middle(quiet),
+            f"{quiet.median / live:.2f}" if quiet and live else LACKING,
+            _middle(summary.spread(found, name, "rest_mib")),
             _times(summary.ratio(found, name, "cpu_ms_per_request")),
             _share(summary.counted_cost(found, name)),
             _times(summary.ratio(found, name, "throughput")),
             _number(summary.latency(found, name, 50), 2),
             _number(summary.latency(found, name, 99)),
-            _number(max(summary.figure(run, f"{phase}.max_ms") or 0 for run in runs)),
+            _number(max(summary.figure(run, "latency.max_ms") or 0 for run in runs)),
             _middle(summary.spread(found, name, "faults_per_request")),
             f"{10_000 * lost / requests:.1f} / {_number(slowed)}",
             _number(_median(found, name, "trims"), 0) if trimmed else LACKING,
@@ -254,20 +310,16 @@ def _load(found: Results) -> Iterator[str]:
             if trimmed
             else LACKING,
         )
-    yield f"\nThe floor: {_number(floor)} MiB. Latencies are those of the {phase} phase."
-    yield from _live(found)
+    yield _live(found)
 
 
-def _live(found: Results) -> Iterator[str]:
-    live = summary.live(found)
-    if not live:
-        return
-    times = [
-        f"{VARIANTS[name].title} {quiet.median / live:.2f} ×"
-        for name in VARIANTS
-        if (quiet := summary.spread(found, name, "quiet_mib"))
-    ]
-    yield f"\nLive by malloc's own word: {_number(live)} MiB. Two seconds after the load: {', '.join(times)}."
+def _live(found: Results) -> str:
+    garbage = (
+        "garbage collected"
+        if summary.is_collected(found)
+        else "garbage counted as live"
+    )
+    return f"\nLive: {_number(summary.live(found))} MiB ({garbage})."
 
 
 def _share(value: float | None) -> str:
@@ -277,9 +329,9 @@ def _share(value: float | None) -> str:
 def _burst(found: Results) -> Iterator[str]:
     moments = [name for name in found.good()[0] if name.startswith("after_")]
     titles = [f"after {name.split('_')[1][:-1]} s" for name in moments]
-    floor = summary.floor(found)
+    live = summary.live(found)
     yield from _head(
-        ("variant", "runs", "peak, MiB", "end of the burst", *titles, "2 s, × floor")
+        ("variant", "runs", "peak, MiB", "end of the burst", *titles, "2 s, × live")
     )
     for name, variant in VARIANTS.items():
         runs = found.of(name)
@@ -292,9 +344,9 @@ def _burst(found: Results) -> Iterator[str]:
             _middle(summary.spread(found, name, "peak_mib")),
             _middle(summary.spread(found, name, "end_mib")),
             *(_spread(summary.spread(found, name, moment)) for moment in moments),
-            f"{after.median / floor:.2f}" if after and floor else LACKING,
+            f"{after.median / live:.2f}" if after and live else LACKING,
         )
-    yield f"\nThe floor: {_number(floor)} MiB."
+    yield _live(found)
 
 
 def _oom(found: Results) -> Iterator[str]:

@@ -25,6 +25,12 @@ class Results:
     skipped: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    # What variants did that served at the same time, at a part of what plain can answer: one for each variant of each round.
+    together: list[Run] = field(default_factory=list)
+
+    def part(self) -> Results:
+        """Return what was measured at part load, as if it were a workload of its own."""
+        return Results(self.workload, self.machine, self.quick, runs=self.together)
 
     def done(self, variant: str, repetition: int) -> bool:
         """Tell whether a run has given figures; one that failed is tried again."""
@@ -70,7 +76,7 @@ def load(output: Path, workload: str) -> Results | None:
     if not file.exists():
         return None
     results = Results(**json.loads(file.read_text()))
-    for run in results.runs:
+    for run in (*results.runs, *results.together):
         variants.register(run["variant"])
     return results
 
@@ -79,9 +85,13 @@ def save(output: Path, results: Results) -> None:
     """Write a workload's file: a line for each run. An interrupted write leaves the old one."""
     file = path(output, results.workload)
     file.parent.mkdir(parents=True, exist_ok=True)
-    head = {key: value for key, value in vars(results).items() if key != "runs"}
-    lines = ",\n".join(_compact(run) for run in results.runs)
-    text = json.dumps(head, indent=1)[:-2] + f',\n "runs": [\n{lines}\n ]\n}}\n'
+    lists = ("runs", "together")
+    head = {key: value for key, value in vars(results).items() if key not in lists}
+    text = json.dumps(head, indent=1)[:-2]
+    for name in lists:
+        lines = ",\n".join(_compact(run) for run in vars(results)[name])
+        text += f',\n "{name}": [\n{lines}\n ]'
+    text += "\n}\n"
     temporary = file.with_suffix(".tmp")
     temporary.write_text(text)
     temporary.replace(file)
@@ -90,9 +100,10 @@ def save(output: Path, results: Results) -> None:
 def save_table(output: Path, everything: list[Results]) -> None:
     """Write the figures of all runs as CSV."""
     rows = [
-        {"workload": results.workload} | _flat(run)
+        {"workload": results.workload, "load": load} | _flat(run)
         for results in everything
-        for run in results.runs
+        for load, runs in (("full", results.runs), ("part", results.together))
+        for run in runs
     ]
     names = list(dict.fromkeys(name for row in rows for name in row))
     directory(output).mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import results, workloads
+from bench import results, together, workloads
 from bench.options import Options
 from bench.results import Results, Run
 from bench.server import ServerError
@@ -52,6 +52,12 @@ def jobs(workload: Workload, options: Options) -> Iterator[Job]:
         yield from (Job(name, repetition) for name in order)
 
 
+def rounds(workload: Workload, options: Options) -> Iterator[int]:
+    """Return the rounds at part load."""
+    if workload.timing.open and set(PAIR) <= set(options.variant):
+        yield from range(1 if options.quick else options.repetitions or workload.rounds)
+
+
 def plan(options: Options) -> tuple[int, float]:
     """Return how many runs there are in all, and how many minutes they take, the set-up included."""
     count, seconds = 0, 0.0
@@ -60,8 +66,11 @@ def plan(options: Options) -> tuple[int, float]:
         wanted = list(jobs(workload, options))
         count += len(wanted)
         seconds += sum(workload.seconds(job.variant, options.quick) for job in wanted)
+        together = len(list(rounds(workload, options)))
+        count += together
+        seconds += together * workload.round_seconds(options.quick)
         # Its calibration.
-        seconds += (3.5 if options.quick else 8.0) if wanted else 0.0
+        seconds += (3.5 if options.quick else 8.0) if wanted or together else 0.0
     pulp = any(workloads.ALL[name].group == "pulp" for name in options.workload)
     return count, (seconds + 20 + 60 * pulp) / 60
 
@@ -91,13 +100,15 @@ class Runner:
                 for job in jobs(workload, self._options)
                 if not known.done(job.variant, job.repetition)
             ]
+            done = {run["repetition"] for run in known.together}
+            ahead = [n for n in rounds(workload, self._options) if n not in done]
             self._ahead += sum(
                 workload.seconds(job.variant, bench.quick) for job in missing
-            )
-            todo.append((workload, known, missing))
-        for workload, known, missing in todo:
-            if missing:
-                self._workload(bench, workload, known, missing)
+            ) + len(ahead) * workload.round_seconds(bench.quick)
+            todo.append((workload, known, missing, ahead))
+        for workload, known, missing, ahead in todo:
+            if missing or ahead:
+                self._workload(bench, workload, known, missing, ahead)
 
     def _known(self, name: str) -> Results:
         output = self._options.output
@@ -110,7 +121,12 @@ class Runner:
         return known or Results(name, self._machine, self._options.quick)
 
     def _workload(
-        self, bench: Bench, workload: Workload, known: Results, missing: list[Job]
+        self,
+        bench: Bench,
+        workload: Workload,
+        known: Results,
+        missing: list[Job],
+        ahead: list[int],
     ) -> None:
         _say(f"{workload.name}: {workload.title}")
         known.left_out |= self._left_out({job.variant for job in missing})
@@ -139,6 +155,8 @@ class Runner:
                         waiting.append((job, run))
                 while waiting:
                     self._finish(known, waiting)
+                for number in ahead:
+                    self._round(bench, workload, known, number)
         except Skipped as reason:
             known.skipped = str(reason)
             _say(f"  skipped: {reason}")
@@ -150,6 +168,28 @@ class Runner:
             for _, run in waiting:
                 run.close()
             results.save(self._options.output, known)
+
+    def _round(
+        self, bench: Bench, workload: Workload, known: Results, number: int
+    ) -> None:
+        self._made += workload.round_seconds(bench.quick)
+        timing = workload.timing.quick() if bench.quick else workload.timing
+        rate = workload.rate * known.calibration["throughput"]
+        left = [name for name in self._options.variant if name not in known.left_out]
+        names = together.names_of(workload, number, left, bench.quick)
+        found = together.serve(bench, workload, names, rate, timing.open)
+        for name, figures in found.items():
+            known.together.append(figures.as_run(name, number))
+        results.save(self._options.output, known)
+        told = (
+            f"{n} {f.mean_mib:.1f} MiB, {f.cpu_ms:.3f} ms" for n, f in found.items()
+        )
+        _say(f"  {workload.rate:.0%} {number + 1}: {'; '.join(told)}  {self._time()}")
+
+    def _time(self) -> str:
+        elapsed = time.monotonic() - self._began
+        left = elapsed / self._made * (self._ahead - self._made) / 60
+        return f"[{elapsed / 60:.0f} min, about {left:.0f} left]"
 
     def _finish(self, known: Results, waiting: list[tuple[Job, Later]]) -> None:
         job, run = waiting.pop(0)
@@ -172,10 +212,7 @@ class Runner:
             self.problems.append(f"{where}: {run['error']}")
         elif VARIANTS[job.variant].library and not run["enabled"]:
             self.problems.append(f"{where}: the library never logged event=enabled")
-        elapsed = time.monotonic() - self._began
-        left = elapsed / self._made * (self._ahead - self._made) / 60
-        line = f"  {job.variant} {job.repetition + 1}: {_in_short(run)}"
-        _say(f"{line}  [{elapsed / 60:.0f} min, about {left:.0f} left]")
+        _say(f"  {job.variant} {job.repetition + 1}: {_in_short(run)}  {self._time()}")
 
 
 def _in_short(run: Run) -> str:

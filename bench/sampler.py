@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -77,6 +78,12 @@ def _memory(pid: int) -> Memory:
     return Memory(
         *(int(fields[key].split()[0]) / 1024 for key in ("VmRSS", "RssAnon", "VmHWM"))
     )
+
+
+def catches(pid: int, number: int) -> bool:
+    """Tell whether a process has a handler for a signal."""
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", _read(pid, "status"), re.MULTILINE)
+    return bool(caught and int(caught[1], 16) >> (number - 1) & 1)
 
 
 def huge_pages(pids: list[int]) -> float:

@@ -15,12 +15,19 @@ from pathlib import Path
 from typing import Self
 
 from bench import ROOT, sampler
-from bench.variants import Variant, shared_object
+from bench.variants import Variant
 
 START_SECONDS = 120
 STOP_SECONDS = 10
 # What would make two runs differ from each other, or from what the report says.
-DROPPED = ("LD_PRELOAD", "GLIBC_TUNABLES", "GUNICORN_CMD_ARGS", "PYTHON", "RUBY")
+DROPPED = (
+    "LD_PRELOAD",
+    "GLIBC_TUNABLES",
+    "GUNICORN_CMD_ARGS",
+    "PYTHON",
+    "RUBY",
+    "NODE",
+)
 DROPPED_FAMILIES = (
     "AUTOTRIM_",
     "MALLOC_",
@@ -31,6 +38,12 @@ DROPPED_FAMILIES = (
 # bench/probe.c
 TRIM_SIGNAL = signal.SIGRTMIN + 5
 TELL_SIGNAL = signal.SIGRTMIN + 6
+# bench/apps/by_hand: what has each runtime collect its garbage, and what CPython says of its pools.
+BY_HAND = ROOT / "bench" / "apps" / "by_hand"
+TIDY_SIGNAL = signal.SIGRTMIN + 7
+TIDY_SECONDS = 10
+UNUSED_POOLS = re.compile(r"^\s*([\d,]+) unused pools \* (\d+) bytes", re.MULTILINE)
+PAGE = os.sysconf("SC_PAGESIZE")
 PROBE = re.compile(r"^probe: pid=(\d+) live=(\d+)$", re.MULTILINE)
 
 
@@ -48,12 +61,22 @@ class Launch:
     forks: bool = True  # the processes that serve are its children
     # What is asked for until it answers with 200; empty = until the port takes connections, where it is no HTTP.
     ready: str = "/status"
+    # The signal on which its runtime collects garbage, if it has one that can: Node knows no real-time signals.
+    tidy: int = TIDY_SIGNAL
     # A directory of a memory control group to start it in.
     cgroup: Path | None = None
 
 
+@dataclass(frozen=True)
+class Live:
+    """MiB of RSS that are in use, and whether garbage was collected before: else it counts as live."""
+
+    mib: float
+    collected: bool
+
+
 def environment(
-    variant: Variant, library: Path, probe: Path, extra: dict[str, str]
+    variant: Variant, preload: list[Path], extra: dict[str, str]
 ) -> dict[str, str]:
     """Return the environment of a server: the caller's, less what would disturb, plus what the variant says."""
     kept = {
@@ -61,14 +84,18 @@ def environment(
         for name, value in os.environ.items()
         if not name.startswith((*DROPPED, *DROPPED_FAMILIES))
     }
-    preload = [str(shared_object(variant.allocator))] if variant.allocator else []
     if variant.library:
-        preload.append(str(library))
         kept["AUTOTRIM_LOG"] = "debug"
-    preload.append(str(probe))
     if variant.patched:
         kept["BENCH_PATCHED"] = "1"
-    return kept | extra | variant.environment | {"LD_PRELOAD": ":".join(preload)}
+    python = [str(BY_HAND), *filter(None, [extra.get("PYTHONPATH")])]
+    tidy = {
+        "PYTHONPATH": os.pathsep.join(python),
+        "RUBYOPT": f"-r{BY_HAND / 'tidy.rb'}",
+        "NODE_OPTIONS": f"--require={BY_HAND / 'tidy.js'}",
+    }
+    preloaded = {"LD_PRELOAD": ":".join(map(str, preload))}
+    return kept | extra | tidy | variant.environment | preloaded
 
 
 class Server:
@@ -130,6 +157,42 @@ class Server:
                 return
             before = now
 
+    def tidy_up(self) -> float | None:
+        """Have every process that serves collect its garbage twice; return MiB that CPython's pools hold free then.
+
+        None where one of them has no such runtime, or does not come by.
+        """
+        unused = 0.0
+        for pid in self.pids():
+            begin = self.log.stat().st_size
+            if not sampler.catches(pid, self._launch.tidy):
+                return None
+            os.kill(pid, self._launch.tidy)
+            deadline = time.monotonic() + TIDY_SECONDS
+            while f"tidy pid={pid}\n" not in (text := self._logged(begin)):
+                if time.monotonic() > deadline:
+                    return None
+                time.sleep(0.05)
+            for number, size in UNUSED_POOLS.findall(text):
+                # The first page of each is CPython's own.
+                free = int(number.replace(",", "")) * (int(size) - PAGE)
+                unused += free / (1 << 20)
+        return unused
+
+    def live(self) -> Live | None:
+        """Return what is live, at rest: of RSS all that no collection, no release of pools and no trim could give back.
+
+        None where malloc is not glibc's. At the end of a run: the processes are not the same afterwards.
+        """
+        unused = self.tidy_up()
+        self.trim_at_rest()
+        handed_out = self.handed_out()
+        if handed_out is None:
+            return None
+        pids = self.pids()
+        held = sampler.memory(pids).rss - sampler.arenas(pids) + handed_out
+        return Live(held - (unused or 0.0), collected=unused is not None)
+
     def handed_out(self) -> float | None:
         """Return MiB that malloc has handed out of its arenas; None where a process does not say."""
         pids = self.pids()
@@ -143,6 +206,9 @@ class Server:
                 return sum(told[pid] for pid in pids) / (1 << 20)
             time.sleep(0.05)
         return None
+
+    def _logged(self, begin: int) -> str:
+        return self.log.read_bytes()[begin:].decode(errors="replace")
 
     def error(self, what: str) -> ServerError:
         """Return an exception that says what happened, with the end of the log."""
@@ -200,3 +266,8 @@ def gunicorn(python: Path, port: int, worker: str, app: str, *more: str) -> list
         *more,
         app,
     ]
+
+
+def node(command: list[str], port: int, environment: dict[str, str]) -> Launch:
+    """Return how to start a Node, which knows no real-time signals."""
+    return Launch(command, port, environment, forks=False, tidy=signal.SIGUSR2)

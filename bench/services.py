@@ -15,7 +15,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bench import ROOT
+from bench import ROOT, variants
+from bench.variants import Variant
 
 if TYPE_CHECKING:
     import psycopg
@@ -75,6 +76,41 @@ class Services:
         return self._compiled(
             ["cc", "-shared", "-fPIC", "-O2"], ROOT / "bench" / "probe.c", "probe.so"
         )
+
+    def preload(self, variant: Variant, library: Path) -> list[Path]:
+        """Return what a server under a variant preloads; `library` is ours, of now."""
+        found = [variants.shared_object(variant.allocator)] if variant.allocator else []
+        if variant.library:
+            found.append(self.library_of(variant.commit) if variant.commit else library)
+        if variant.trims:
+            found.append(self.memtrim)
+        return [*found, self.probe]
+
+    @functools.cached_property
+    def memtrim(self) -> Path:
+        """The object that trims in free()."""
+        return self._compiled(
+            ["cc", "-shared", "-fPIC", "-O2"],
+            ROOT / "bench" / "memtrim.c",
+            "memtrim.so",
+        )
+
+    def library_of(self, commit: str) -> Path:
+        """Return our library as it was at a commit."""
+        sources = self.scratch / commit
+        library = sources / "target" / "release" / "libautotrim.so"
+        if library.exists():
+            return library
+        sources.mkdir()
+        archive = subprocess.run(
+            ["git", "-C", str(ROOT), "archive", commit], check=True, capture_output=True
+        ).stdout
+        subprocess.run(
+            ["tar", "--extract", "--directory", str(sources)], input=archive, check=True
+        )
+        built = ["cargo", "build", "--quiet", "--release", "--locked"]
+        subprocess.run(built, cwd=sources, check=True, env=_without_target_directory())
+        return library
 
     @functools.cached_property
     def native_server(self) -> Path:
@@ -225,6 +261,10 @@ class Services:
                 stderr=subprocess.DEVNULL,
             )
         return programs, variables
+
+
+def _without_target_directory() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if k != "CARGO_TARGET_DIR"}
 
 
 def _installed_by(script: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import client
 from bench.results import Results
-from bench.variants import PAIR, VARIANTS
+from bench.variants import VARIANTS
 
 Run = dict[str, Any]
 
@@ -34,7 +34,7 @@ class Spread:
 
 
 def figure(run: Run, name: str) -> float | None:
-    """Return a figure of a run; `open.p99_ms` is one of a phase."""
+    """Return a figure of a run; `latency.p99_ms` is one of several that belong together."""
     value: Any = run
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -82,35 +82,22 @@ def own_spread(results: Results, name: str) -> Spread | None:
     return Spread(1.0, middle.low / middle.median, middle.high / middle.median)
 
 
-def floor(results: Results) -> float | None:
-    """Return the RSS that a trim at rest leaves, in MiB: the lowest median of all variants whose processes did all the work.
+def live(results: Results) -> float | None:
+    """Return the RSS of what is in use, in MiB: the lowest median of all variants whose processes did all the work.
 
-    Restarted workers did not, and a patched application has also collected garbage.
+    Restarted workers did not. `bench.server.Server.live` says how it is known.
     """
     found = [
         left.median
         for name, variant in VARIANTS.items()
-        if variant.glibc
-        and not variant.patched
-        and not variant.gunicorn
-        and name != "gc"
-        if (left := spread(results, name, "rest_mib"))
+        if not variant.gunicorn and (left := spread(results, name, "live_mib"))
     ]
     return min(found, default=None)
 
 
-def live(results: Results) -> float | None:
-    """Return the RSS without what malloc's arenas hold free, in MiB: the lower median of plain and the defaults."""
-    found = [
-        left.median for name in PAIR if (left := spread(results, name, "live_mib"))
-    ]
-    return min(found, default=None)
-
-
-def phase(results: Results) -> str:
-    """Return the phase whose latencies are told: the open one, if there is one."""
-    told = any(figure(run, "open.answered") for run in results.good())
-    return "open" if told else "closed"
+def is_collected(results: Results) -> bool:
+    """Tell whether garbage was collected before: else it counts as live."""
+    return any(run.get("live_collected") for run in results.of("plain"))
 
 
 def latency(results: Results, variant: str, percent: float) -> float | None:
@@ -131,8 +118,7 @@ def slowed(results: Results, variant: str) -> float | None:
 
 def _histogram(results: Results, variant: str) -> Counter[int]:
     result: Counter[int] = Counter()
-    name = f"{phase(results)}.histogram"
     for run in results.of(variant):
-        for number, count in (figure(run, name) or {}).items():
+        for number, count in (figure(run, "latency.histogram") or {}).items():
             result[int(number)] += count
     return result

@@ -23,10 +23,34 @@ from bench.client import Outcome
 from bench.sampler import Sampler
 from bench.services import Services
 from bench.variants import VARIANTS
-from bench.workloads.base import Bench, Workload
+from bench.workloads.base import Bench, Run, Workload, latencies
 
 # Warm-up, of each.
 WARM_UP_REQUESTS = 500
+
+
+# Each round has the pair, and so many of the others that each is measured once: in five rounds.
+OTHERS = (*(n for n in variants.OTHERS if n != "arenas-2"), *variants.BUDGETS)
+
+
+def names_of(
+    workload: Workload, number: int, chosen: list[str], quick: bool
+) -> list[str]:
+    """Return which variants serve at the same time in a round, in their order: it begins with another one each time."""
+    others = [] if quick else [name for name in OTHERS if name in chosen]
+    beside = (
+        [
+            others[(number * workload.beside + i) % len(others)]
+            for i in range(workload.beside)
+        ]
+        if others
+        else []
+    )
+    names = [name for name in variants.PAIR if name in chosen] + list(
+        dict.fromkeys(beside)
+    )
+    turn = number % max(1, len(names))
+    return names[turn:] + names[:turn]
 
 
 @dataclass
@@ -38,6 +62,21 @@ class Figures:
     faults: float
     mean_mib: float
     trims: int
+
+    def as_run(self, variant: str, number: int) -> Run:
+        """Return them as the raw files have them."""
+        return {
+            "variant": variant,
+            "repetition": number,
+            "mean_mib": self.mean_mib,
+            "cpu_ms_per_request": self.cpu_ms,
+            "faults_per_request": self.faults,
+            "trims": self.trims,
+            "failed": self.outcome.failed,
+            "dropped": self.outcome.dropped,
+            "requests": self.outcome.answered,
+            "latency": latencies(self.outcome),
+        }
 
 
 def serve(

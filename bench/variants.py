@@ -23,6 +23,8 @@ class Variant:
     title: str
     environment: dict[str, str] = field(default_factory=dict)
     library: bool = False  # libautotrim is preloaded
+    commit: str = ""  # as it was then
+    trims: bool = False  # bench/memtrim.c is preloaded
     allocator: str = ""  # the file name of another allocator to preload
     patched: bool = False  # the application calls gc.collect() and malloc_trim(0)
     gunicorn: tuple[str, ...] = ()  # further arguments
@@ -53,9 +55,33 @@ VARIANTS: dict[str, Variant] = {
     "period": Variant(
         "libautotrim, AUTOTRIM_PERIOD=10s alone", _alone(period="10s"), True
     ),
-    "overhead": Variant(
+    "overhead-0.5": Variant(
+        "libautotrim, AUTOTRIM_OVERHEAD=0.5", {"AUTOTRIM_OVERHEAD": "0.5"}, True
+    ),
+    "overhead-2": Variant(
         "libautotrim, AUTOTRIM_OVERHEAD=2", {"AUTOTRIM_OVERHEAD": "2"}, True
     ),
+    "overhead-5": Variant(
+        "libautotrim, AUTOTRIM_OVERHEAD=5", {"AUTOTRIM_OVERHEAD": "5"}, True
+    ),
+    "malloc-alone": Variant(
+        "libautotrim, malloc alone",
+        {
+            "AUTOTRIM_TRIM_THRESHOLD": "0",
+            "AUTOTRIM_POOLS": "off",
+            "AUTOTRIM_GC": "off",
+        },
+        True,
+    ),
+    "and-tops": Variant(
+        "libautotrim, malloc and tops",
+        {"AUTOTRIM_POOLS": "off", "AUTOTRIM_GC": "off"},
+        True,
+    ),
+    "and-pools": Variant(
+        "libautotrim, malloc, tops and pools", {"AUTOTRIM_GC": "off"}, True
+    ),
+    "0.1.0": Variant("libautotrim 0.1.0", library=True, commit="932bd61"),
     "gc": Variant("libautotrim, AUTOTRIM_GC=python", {"AUTOTRIM_GC": "python"}, True),
     "patch": Variant("patched: gc.collect() + malloc_trim(0)", patched=True),
     "arenas-2": Variant("MALLOC_ARENA_MAX=2", {"MALLOC_ARENA_MAX": "2"}),
@@ -63,10 +89,18 @@ VARIANTS: dict[str, Variant] = {
     "trim-threshold": Variant(
         "MALLOC_TRIM_THRESHOLD_=131072", {"MALLOC_TRIM_THRESHOLD_": "131072"}
     ),
+    "trim-on-free": Variant("malloc_trim in free, once a second", trims=True),
+    "python-malloc": Variant("PYTHONMALLOC=malloc", {"PYTHONMALLOC": "malloc"}),
+    "java-trim": Variant(
+        "-XX:TrimNativeHeapInterval=1000",
+        {"JAVA_TOOL_OPTIONS": "-XX:TrimNativeHeapInterval=1000"},
+    ),
     "jemalloc": Variant("jemalloc", allocator="libjemalloc.so.2"),
     "jemalloc-tuned": Variant(
-        "jemalloc, background thread, decay 1 s",
-        {"MALLOC_CONF": "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0"},
+        "jemalloc, background thread, 2 arenas, decay 1 s",
+        {
+            "MALLOC_CONF": "background_thread:true,narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0"
+        },
         allocator="libjemalloc.so.2",
     ),
     "mimalloc": Variant("mimalloc", allocator="libmimalloc.so.2"),
@@ -78,10 +112,12 @@ VARIANTS: dict[str, Variant] = {
 
 # Those between which promises are made: more repetitions, and always next to each other.
 PAIR = ("plain", "defaults")
+BUDGETS = ("overhead-0.5", "overhead-2", "overhead-5")
+LAYERS = ("malloc-alone", "and-tops", "and-pools")
 TRIGGERS = ("interval", "growth", "idle", "period")
 GLIBC_SETTINGS = ("arenas-2", "arenas-1", "trim-threshold")
 ALLOCATORS = ("jemalloc", "jemalloc-tuned", "mimalloc", "tcmalloc")
-OTHERS = (*GLIBC_SETTINGS, *ALLOCATORS)
+OTHERS = (*GLIBC_SETTINGS, "trim-on-free", *ALLOCATORS)
 
 
 def register(name: str) -> str:

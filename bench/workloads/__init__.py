@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.workloads.base import Workload
 from bench.workloads.big_heap import BIG_HEAPS
 from bench.workloads.burst_then_quiet import BURST_THEN_QUIET
+from bench.workloads.frameworks import FRAMEWORKS
 from bench.workloads.large_buffers import LARGE_BUFFERS
 from bench.workloads.native_threads import NATIVE_THREADS
 from bench.workloads.oom import OOM
@@ -16,6 +17,7 @@ ALL: dict[str, Workload] = {
     for workload in (
         *ROWS,
         *PART_LOAD,
+        *FRAMEWORKS,
         LARGE_BUFFERS,
         *NATIVE_THREADS,
         *BIG_HEAPS,

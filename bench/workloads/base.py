@@ -1,4 +1,8 @@
-"""What all workloads share: one run is a server, a warm-up, two phases of load, a rest, and a trim at rest."""
+"""What all workloads share.
+
+At full load one run is a server, a warm-up, a closed phase, a rest, and a trim at rest. At part load variants serve at the same time
+(bench/together.py).
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,16 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class Timing:
-    """How long the phases of a run take on a plain server, in seconds."""
+    """How long the phases take on a plain server, in seconds; 0 = there is none."""
 
     warm_up: float = 1.0
-    closed: float = 2.5
-    open: float = 3.5
+    closed: float = 4.0
+    # Of each round at part load.
+    open: float = 60.0
 
     def quick(self) -> Timing:
         """Enough to see that it works."""
-        return Timing(0.3, min(self.closed, 3.0) / 3, min(self.open, 0.7))
+        return Timing(0.3, min(self.closed, 3.0) / 3, min(self.open, 2.0))
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,9 @@ class Bench:
 
     def server(self, launch: Launch, variant: Variant) -> Server:
         """Return the server of a workload under a variant."""
-        probe = self.services.probe
         log = self.services.scratch / f"server-{launch.port}.log"
-        extra = launch.environment
-        return Server(launch, environment(variant, self.library, probe, extra), log)
+        preload = self.services.preload(variant, self.library)
+        return Server(launch, environment(variant, preload, launch.environment), log)
 
 
 class Later(Protocol):
@@ -89,8 +93,10 @@ class Workload:
     group: str = ""
     connections: int = 8
     timing: Timing = Timing()
-    # Share of the plain server's throughput at which the open phase sends.
-    rate: float = 0.5
+    # At part load: the share of the plain server's throughput that each is asked for, how often, and how many others serve beside the pair.
+    rate: float = 0.3
+    rounds: int = 5
+    beside: int = 2
     # With --quick: measured at all unless asked for by name, and which variants.
     in_quick: bool = True
     quick_variants: tuple[str, ...] = ("plain", "defaults", "arenas-1")
@@ -121,8 +127,12 @@ class Workload:
     def seconds(self, variant: str, quick: bool) -> float:
         """Estimate how long a run takes."""
         timing = self.timing.quick() if quick else self.timing
-        load = timing.warm_up + timing.closed + timing.open
-        return START_SECONDS + load + QUIET_SECONDS
+        return START_SECONDS + timing.warm_up + timing.closed + QUIET_SECONDS
+
+    def round_seconds(self, quick: bool) -> float:
+        """Estimate how long a round at part load takes."""
+        timing = self.timing.quick() if quick else self.timing
+        return 2 * START_SECONDS + timing.open
 
     def phase(self, launch: Launch, count: int, seed: int, seconds: float) -> Phase:
         """Return a closed phase of so many requests."""
@@ -179,10 +189,6 @@ class Workload:
                 used = sampler.usage(server.root)
                 loaded = time.monotonic()
                 flat_out = closed(timing.closed, 2, 0 if bench.quick else self.requests)
-                steady = Outcome(began=flat_out.began, ended=flat_out.ended)
-                if timing.open:
-                    rate = self.rate * throughput
-                    steady = client.send(self.open_phase(launch, rate, timing.open))
                 ended = time.monotonic()
                 time.sleep(QUIET_SECONDS)
                 quiet = sampler.memory(server.pids())
@@ -193,15 +199,13 @@ class Workload:
             if variant.glibc:
                 server.trim_at_rest()
             rest = sampler.memory(server.pids())
-            live = None
-            if variant.glibc and (handed_out := server.handed_out()) is not None:
-                live = rest.rss - sampler.arenas(server.pids()) + handed_out
+            in_use = live(server, variant)
             if not server.pids():
                 raise server.error(f"{name}: nobody serves any more")
             log = trims.read(server.log)
-        under_load = samples.between(flat_out.began, steady.ended)
+        under_load = samples.between(flat_out.began, flat_out.ended)
         _check(flat_out, name)
-        answered = flat_out.answered + steady.answered
+        answered = flat_out.answered
         return {
             "start_mib": start.rss,
             "mean_mib": _mean([memory.rss for memory in under_load]),
@@ -211,26 +215,32 @@ class Workload:
             "quiet_mib": quiet.rss,
             "huge_mib": huge,
             "rest_mib": rest.rss if variant.glibc else None,
-            "live_mib": live,
+            **in_use,
             "requests": answered,
             "requests_in_all": answered + warm.answered,
-            "paths": sum(
-                (Counter(o.paths) for o in (warm, flat_out, steady)), Counter()
-            ),
+            "paths": Counter(warm.paths) + Counter(flat_out.paths),
             "throughput": flat_out.answered / (flat_out.ended - flat_out.began),
             "cpu_ms_per_request": 1_000 * used.cpu / answered,
             "faults_per_request": used.minor_faults / answered,
             "major_faults": used.major_faults,
-            "failed": warm.failed + flat_out.failed + steady.failed,
-            "dropped": warm.dropped + flat_out.dropped + steady.dropped,
-            "errors": [*warm.errors, *flat_out.errors, *steady.errors][:3],
-            # One histogram is enough for the files to be small: that of the phase whose latencies are told.
-            "closed": _latencies(flat_out) | ({"histogram": {}} if timing.open else {}),
-            "open": _latencies(steady),
+            "failed": warm.failed + flat_out.failed,
+            "dropped": warm.dropped + flat_out.dropped,
+            "errors": [*warm.errors, *flat_out.errors][:3],
+            "latency": latencies(flat_out),
             "wall_s": wall,
             **trim_figures(log, time_s=time.monotonic() - began),
             "samples": thinned(samples, began),
         }
+
+
+def live(server: Server, variant: Variant) -> Run:
+    """Return what is live at rest, where that can be known: the processes are not the same afterwards."""
+    # Our library has given pools back itself: what they hold free is in memory only without it.
+    found = server.live() if variant.glibc and not variant.library else None
+    return {
+        "live_mib": found.mib if found else None,
+        "live_collected": found.collected if found else None,
+    }
 
 
 def trim_figures(log: trims.Trims, time_s: float) -> Run:
@@ -252,7 +262,7 @@ def _check(outcome: Outcome, name: str) -> None:
         raise RuntimeError(f"{name}: no request was answered: {outcome.errors}")
 
 
-def _latencies(outcome: Outcome) -> Run:
+def latencies(outcome: Outcome) -> Run:
     return {
         "seconds": outcome.ended - outcome.began,
         "answered": outcome.answered,

@@ -13,8 +13,8 @@ from bench.variants import PAIR
 from bench.workloads.base import Bench, Skipped, Timing
 from bench.workloads.rows import Gunicorn
 
-FIGURES = dict.fromkeys(PAIR, 5) | dict.fromkeys(("interval", "growth-absolute"), 3)
-SIZES = dict.fromkeys(PAIR, 3) | {"growth-absolute": 3}
+FIGURES = dict.fromkeys(PAIR, 3) | dict.fromkeys(("interval", "growth-absolute"), 2)
+SIZES = dict.fromkeys(PAIR, 3)
 QUICK_MEGABYTES = 256
 
 
@@ -68,7 +68,7 @@ def _heap(name: str, megabytes: int, variants: dict[str, int], pages: str) -> Bi
         group="big-heap",
         connections=1,
         keep_alive=False,
-        timing=Timing(warm_up=1.0, closed=2.0, open=4.0),
+        timing=Timing(closed=5.0, open=0.0),
         in_quick=name in ("2g", "2g-huge-pages"),
         quick_variants=PAIR,
         megabytes=megabytes,

@@ -11,7 +11,7 @@ from bench.client import Outcome
 from bench.sampler import Sampler
 from bench.server import Server
 from bench.variants import OTHERS, PAIR, TRIGGERS, VARIANTS, Variant
-from bench.workloads.base import Bench, Run, thinned, trim_figures
+from bench.workloads.base import Bench, Run, Timing, live, thinned, trim_figures
 from bench.workloads.rows import Gunicorn
 
 BURST_REQUESTS = 600
@@ -67,6 +67,7 @@ class Resting:
             if self.variant.glibc:
                 server.trim_at_rest()
                 result["rest_mib"] = sampler.memory(server.pids()).rss
+            result |= live(server, self.variant)
             return result
 
 
@@ -99,7 +100,8 @@ class BurstThenQuiet(Gunicorn):
 BURST_THEN_QUIET = BurstThenQuiet(
     "burst-then-quiet",
     "gunicorn gthread, 8 threads: memory after a burst of 600 requests",
-    dict.fromkeys((*PAIR, *OTHERS, *TRIGGERS, "patch"), 3),
+    dict.fromkeys((*PAIR, *OTHERS, *TRIGGERS, "patch"), 2),
+    timing=Timing(open=0.0),
     worker="gthread",
     arguments=("--threads", "8"),
     quick_variants=(*PAIR, "jemalloc"),

@@ -6,7 +6,7 @@ import random
 
 from bench.server import Launch, gunicorn
 from bench.services import free_port
-from bench.variants import OTHERS, PAIR, Variant
+from bench.variants import BUDGETS, OTHERS, PAIR, Variant
 from bench.workloads.base import PYTHON, Bench, Workload
 
 
@@ -30,7 +30,7 @@ class LargeBuffers(Workload):
 LARGE_BUFFERS = LargeBuffers(
     "large-buffers",
     "gunicorn gthread, 8 threads, NumPy on buffers of 200 KB to 8 MB in every request",
-    dict.fromkeys(PAIR, 5) | dict.fromkeys(OTHERS, 3),
+    dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
     connections=4,
     quick_variants=(*PAIR, "trim-threshold"),
 )

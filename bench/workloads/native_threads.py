@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from bench import ROOT
 from bench.client import Phase
-from bench.server import Launch
+from bench.server import Launch, node
 from bench.services import MARIADB_ARTICLES, free_port
-from bench.variants import GLIBC_SETTINGS, OTHERS, PAIR, Variant
+from bench.variants import BUDGETS, GLIBC_SETTINGS, OTHERS, PAIR, Variant
 from bench.workloads.base import PYTHON, Bench, Skipped, Timing, Workload
 from bench.workloads.rows import Rows
 
-VARIANTS = dict.fromkeys(PAIR, 5) | dict.fromkeys(
-    (*GLIBC_SETTINGS, "jemalloc", "jemalloc-tuned"), 3
+VARIANTS = dict.fromkeys(PAIR, 3) | dict.fromkeys(
+    (*GLIBC_SETTINGS, "trim-on-free", "jemalloc", "jemalloc-tuned", *BUDGETS), 2
 )
 
 
@@ -87,7 +87,7 @@ class Pictures(Program):
         """Return Node's command."""
         port = free_port()
         command = ["node", str(ROOT / "bench" / "apps" / "pictures.js"), str(port)]
-        return Launch(command, port, {"NODE_PATH": bench.services.sharp}, forks=False)
+        return node(command, port, {"NODE_PATH": bench.services.sharp})
 
     def targets(self, count: int, seed: int) -> list[str]:
         """Return requests for small and large pictures."""
@@ -152,13 +152,13 @@ NATIVE_THREADS = (
     NativeThreads(
         "native-threads",
         "C++ (cpp-httplib, nlohmann's JSON), 8 threads, 8 clients, rows as JSON",
-        dict.fromkeys(PAIR, 5) | dict.fromkeys(OTHERS, 3),
+        dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
         group="native",
     ),
     Compressed(
         "native-java",
         "Java's HTTP server, 16 threads, 16 clients, rows as JSON, compressed",
-        VARIANTS,
+        VARIANTS | {"java-trim": 2},
         group="native",
         connections=16,
         in_quick=False,

@@ -67,19 +67,19 @@ PULP = (
     _pulp(
         "status",
         "status probes",
-        dict.fromkeys(PAIR, 5)
-        | dict.fromkeys(("gc", "patch"), 3)
+        dict.fromkeys(PAIR, 3)
+        | dict.fromkeys(("gc", "patch"), 2)
         | dict.fromkeys(("jemalloc", "max-requests"), 1),
         # The patch acts after each 1,024 requests.
         requests=2_100,
-        timing=Timing(warm_up=1.0, closed=31.0, open=0.0),
+        timing=Timing(closed=31.0),
         quick_variants=(*PAIR, "gc"),
     ),
     _pulp(
         "lists",
         "lists of 100 objects",
-        dict.fromkeys(PAIR, 5) | {"gc": 3, "jemalloc": 1},
-        timing=Timing(warm_up=2.0, closed=8.0, open=0.0),
+        dict.fromkeys(PAIR, 3) | {"gc": 2, "jemalloc": 1},
+        timing=Timing(warm_up=2.0, closed=8.0),
         weights=tuple((path, 1) for path in LISTS),
         in_quick=False,
         quick_variants=PAIR,
@@ -89,8 +89,9 @@ PULP = (
         "status probes, and in one of 20 the OpenAPI schema, which leaks",
         dict.fromkeys(PAIR, 2) | {"gc": 1},
         requests=200,
-        timing=Timing(warm_up=1.0, closed=12.0, open=0.0),
+        timing=Timing(closed=12.0, open=0.0),
         weights=((STATUS, 19), (SCHEMA, 1)),
+        in_quick=False,
         quick_variants=PAIR,
     ),
 )

@@ -1,25 +1,21 @@
-"""Has a CPython process do by hand what can be done: bench/cpython.py puts this into its path.
+"""Has a CPython process collect its garbage twice when it gets SIGRTMIN+7, and write to stderr what its pools hold free.
 
-On SIGRTMIN+7 it collects garbage twice, trims malloc, and writes to stderr what its pools hold free.
+bench/server.py puts this directory into the path of every server. Until the signal comes it does nothing.
 """
 
-import ctypes
 import gc
 import os
 import signal
 import sys
 
-libc = ctypes.CDLL(None)
-
 
 def tidy(*_: object) -> None:
-    """Give back what can be; the last line of the statistics is the sign that it is done."""
+    """The last line is the sign that it is done."""
     gc.collect()
     gc.collect()
-    libc.malloc_trim(0)
     sys._debugmallocstats()
     # Celery has put something else in the place of sys.stderr.
-    os.write(2, b"tidy\n")
+    os.write(2, b"tidy pid=%d\n" % os.getpid())
 
 
 signal.signal(signal.SIGRTMIN + 7, tidy)
