@@ -22,6 +22,25 @@ const V8_PAGE: u64 = 256 << 10;
 const RUBY_PAGE: u64 = 64 << 10;
 /// No stack is larger, but what is joined with one may be.
 const LARGEST_STACK: u64 = 1 << 30;
+/// Of so much of the address space it is looked where it is in memory, which takes 8 bytes read for each page.
+const MOST_COUNTED: u64 = 64 << 30;
+
+/// The memory that is looked at.
+pub trait Memory {
+    /// Copies what is at an address; false where nothing is in memory there.
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> bool;
+
+    /// How many bytes of a range are in memory; `None` = not known.
+    fn present(&mut self, _start: u64, _end: u64) -> Option<u64> {
+        None
+    }
+}
+
+impl<R: FnMut(u64, &mut [u8]) -> bool> Memory for R {
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> bool {
+        self(at, bytes)
+    }
+}
 
 /// Whose memory it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,15 +170,9 @@ impl Composition {
     }
 }
 
-/// What the memory consists of whose mappings these are, and these the heaps of glibc's arenas; `read` copies what is at an address, and
-/// is false where nothing is in memory there.
-pub fn composition(
-    mappings: &[Mapping],
-    heaps: &[Heap],
-    facts: &Facts,
-    read: impl FnMut(u64, &mut [u8]) -> bool,
-) -> Composition {
-    let mut look = Look { heaps, facts, read, left: MOST_LOOKS };
+/// What the memory consists of whose mappings these are, and these the heaps of glibc's arenas.
+pub fn composition(mappings: &[Mapping], heaps: &[Heap], facts: &Facts, memory: impl Memory) -> Composition {
+    let mut look = Look { heaps, facts, memory, left: MOST_LOOKS, countable: MOST_COUNTED };
     let mut sum = Composition::default();
     for mapping in mappings {
         sum.resident += mapping.resident;
@@ -184,15 +197,16 @@ pub fn composition(
     sum
 }
 
-struct Look<'a, R> {
+struct Look<'a, M> {
     heaps: &'a [Heap],
     facts: &'a Facts,
-    read: R,
-    /// How many places may still be looked at.
+    memory: M,
+    /// How many places may still be looked at, and of how much of the address space what is in memory be counted.
     left: u64,
+    countable: u64,
 }
 
-impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
+impl<M: Memory> Look<'_, M> {
     /// Adds what is resident of a mapping to the parts that it belongs to.
     fn divide(&mut self, mapping: &Mapping, sum: &mut Composition) {
         if let Some(part) = self.whole(mapping) {
@@ -220,15 +234,34 @@ impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
         if !mapping.is_anonymous() {
             return None;
         }
-        let holds = |stack: &u64| (mapping.start..mapping.end).contains(stack) && mapping.size() <= LARGEST_STACK;
         match name {
             "[heap]" => Some(Part::MainHeap),
             _ if is_named(&["[stack", "[anon: glibc: pthread"]) => Some(Part::Stacks),
             _ if self.facts.java && mapping.start < JAVA_HEAP_ENDS => Some(Part::Java),
             _ if mapping.permissions.contains('x') => Some(Part::Code),
-            _ if self.facts.stacks.iter().any(holds) => Some(Part::Stacks),
             _ => None,
         }
+    }
+
+    /// Whose the rest is of memory in which nothing else is known. Before Linux 6.7 the kernel joins a thread's stack with what is mapped
+    /// behind it.
+    fn rest(&self, mapping: &Mapping) -> Part {
+        let holds = |stack: &u64| (mapping.start..mapping.end).contains(stack) && mapping.size() <= LARGEST_STACK;
+        if self.facts.stacks.iter().any(holds) { Part::Stacks } else { Part::Other }
+    }
+
+    /// How much of a part of a mapping is in memory.
+    fn resident(&mut self, mapping: &Mapping, start: u64, length: u64) -> u64 {
+        if mapping.resident == mapping.size() {
+            return length;
+        }
+        if let Some(countable) = self.countable.checked_sub(length) {
+            self.countable = countable;
+            if let Some(bytes) = self.memory.present(start, start + length) {
+                return bytes;
+            }
+        }
+        (u128::from(mapping.resident) * u128::from(length) / u128::from(mapping.size())) as u64
     }
 
     /// Goes through private memory of no file, in which the kernel may have joined what belongs to several.
@@ -240,14 +273,13 @@ impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
             (looks, self.left) = (looks - 1, self.left - 1);
             let (part, length) = self.begins(at, mapping.end).unwrap_or((Part::Other, PAGE));
             if part != Part::Other {
-                let share = u128::from(mapping.resident) * u128::from(length) / u128::from(mapping.size());
-                let share = (share as u64).min(rest);
-                sum.add(part, share);
-                rest -= share;
+                let resident = self.resident(mapping, at, length).min(rest);
+                sum.add(part, resident);
+                rest -= resident;
             }
             at += length;
         }
-        sum.add(Part::Other, rest);
+        sum.add(self.rest(mapping), rest);
     }
 
     /// What begins at an address, and how long it is: at least a page, and not beyond `end`.
@@ -287,7 +319,7 @@ impl<R: FnMut(u64, &mut [u8]) -> bool> Look<'_, R> {
 
     fn words<const N: usize>(&mut self, at: u64) -> Option<[u64; N]> {
         let mut bytes = [[0; 8]; N];
-        (self.read)(at, bytes.as_flattened_mut()).then(|| bytes.map(u64::from_ne_bytes))
+        self.memory.read(at, bytes.as_flattened_mut()).then(|| bytes.map(u64::from_ne_bytes))
     }
 
     /// Whether all of CPython's pools are where they would be in an arena that begins here, the first of which was used first.
@@ -331,98 +363,5 @@ fn v8_page(&[size, _, heap, first, last]: &[u64; 5], at: u64, end: u64) -> Optio
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MB: u64 = 1 << 20;
-    const BASE: u64 = 0x7f00_0000_0000;
-
-    #[test]
-    fn what_is_no_page_of_v8_may_hold_any_number() {
-        assert_eq!(v8_page(&[u64::MAX, 0, PAGE + 1, BASE + 1, BASE + 2], BASE, BASE + MB), None);
-    }
-
-    fn mapping(start: u64, size: u64, resident: u64) -> Mapping {
-        let (permissions, end) = ("rw-p".into(), start + size);
-        Mapping { start, end, permissions, resident, anonymous: resident, ..Mapping::default() }
-    }
-
-    fn of(mapping: Mapping, facts: &Facts, read: impl FnMut(u64, &mut [u8]) -> bool) -> Vec<(Part, u64)> {
-        composition(&[mapping], &[], facts, read).by_size()
-    }
-
-    /// Blocks of a megabyte, one behind the other, from `BASE` on.
-    fn blocks(at: u64, bytes: &mut [u8]) -> bool {
-        bytes.fill(0);
-        if (at - BASE).is_multiple_of(MB) {
-            bytes[8..16].copy_from_slice(&(MB | 2).to_ne_bytes());
-        }
-        true
-    }
-
-    #[test]
-    fn blocks_that_the_kernel_has_joined_are_told_from_the_rest() {
-        let facts = Facts { glibc: true, ..Facts::default() };
-        let joined = mapping(BASE, 4 * MB + PAGE, 4 * MB + PAGE);
-        assert_eq!(of(joined.clone(), &facts, blocks), [(Part::Blocks, 4 * MB), (Part::Other, PAGE)]);
-        // A block that does not end in the mapping is none, and other programs have none.
-        let short = of(mapping(BASE, MB - PAGE, MB - PAGE), &facts, blocks);
-        assert_eq!(short, [(Part::Other, MB - PAGE)]);
-        assert_eq!(of(joined, &Facts::default(), blocks), [(Part::Other, 4 * MB + PAGE)]);
-    }
-
-    #[test]
-    fn a_mapping_has_what_is_resident_of_it_and_no_more() {
-        let facts = Facts { glibc: true, ..Facts::default() };
-        assert_eq!(of(mapping(BASE, 2 * MB, MB), &facts, blocks), [(Part::Blocks, MB)]);
-        assert_eq!(of(mapping(BASE, 2 * MB, MB), &facts, |_, _| false), [(Part::Other, MB)]);
-    }
-
-    #[test]
-    fn names_and_places_are_known() {
-        let named = |name: &str| Mapping { name: name.into(), ..mapping(BASE, MB, MB) };
-        let java = Facts { java: true, ..Facts::default() };
-        let threads = Facts { stacks: vec![BASE + 5000], ..Facts::default() };
-        let of_file = Mapping { inode: 7, anonymous: PAGE, name: "/lib/x".into(), ..mapping(BASE, MB, MB) };
-        let shared =
-            Mapping { permissions: "rw-s".into(), inode: 7, name: "/dev/zero (deleted)".into(), ..of_file.clone() };
-        let code = Mapping { permissions: "rwxp".into(), ..mapping(BASE, MB, MB) };
-        for (mapping, facts, expected) in [
-            (named("[heap]"), Facts::default(), vec![(Part::MainHeap, MB)]),
-            (named("[stack]"), Facts::default(), vec![(Part::Stacks, MB)]),
-            (named("[anon: glibc: pthread stack: 7]"), Facts::default(), vec![(Part::Stacks, MB)]),
-            (mapping(BASE, MB, MB), threads, vec![(Part::Stacks, MB)]),
-            (mapping(0x7000_0000, MB, MB), java.clone(), vec![(Part::Java, MB)]),
-            (mapping(0x7000_0000, MB, MB), Facts::default(), vec![(Part::Other, MB)]),
-            (mapping(JAVA_HEAP_ENDS, MB, MB), java, vec![(Part::Other, MB)]),
-            (code, Facts::default(), vec![(Part::Code, MB)]),
-            (of_file, Facts::default(), vec![(Part::Files, MB - PAGE), (Part::Data, PAGE)]),
-            (shared, Facts::default(), vec![(Part::Shared, MB)]),
-        ] {
-            let what = format!("{mapping:?} {facts:?}");
-            assert_eq!(of(mapping, &facts, |_, _| false), expected, "{what}");
-        }
-    }
-
-    /// Reserved memory may be larger than what there is in the world.
-    #[test]
-    fn there_is_an_end_to_it() {
-        let facts = Facts { glibc: true, python: true, v8: true, ruby: true, ..Facts::default() };
-        let mut looked = 0;
-        let vast = mapping(BASE, 64 << 40, 8 * MB);
-        let found = of(vast, &facts, |_, bytes| {
-            looked += 1;
-            bytes.fill(0);
-            true
-        });
-        assert_eq!(found, [(Part::Other, 8 * MB)]);
-        assert!(looked < 1 << 20, "{looked}");
-        let vast: Vec<_> = (0..64).map(|number| mapping(BASE + (number << 38), 1 << 38, 1 << 38)).collect();
-        let mut looked = 0;
-        composition(&vast, &[], &facts, |_, _| {
-            looked += 1;
-            false
-        });
-        assert!(looked <= 8 * MOST_LOOKS, "{looked}");
-    }
-}
+#[path = "composition_tests.rs"]
+mod tests;

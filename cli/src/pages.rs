@@ -4,6 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use crate::composition::Memory;
 use crate::memory;
 
 /// Of an entry in `/proc/PID/pagemap` (pagemap.rst): the page is in memory.
@@ -28,15 +29,8 @@ impl Pages {
         Pages { pid, pagemap, page: procfs::page_size(), first: 0, entries: Vec::new() }
     }
 
-    /// Copies what is at `at`, if all of it is in memory.
-    pub fn read(&mut self, at: u64, bytes: &mut [u8]) -> bool {
-        let last = at.saturating_add(bytes.len() as u64).saturating_sub(1);
-        (at / self.page..=last / self.page).all(|page| self.is_present(page))
-            && memory::read_into(self.pid, at, bytes).is_ok()
-    }
-
     /// The parts of `start..end` that are in memory.
-    pub fn present(&mut self, start: u64, end: u64) -> Vec<Range<u64>> {
+    pub fn runs(&mut self, start: u64, end: u64) -> Vec<Range<u64>> {
         let mut runs: Vec<Range<u64>> = Vec::new();
         for page in start / self.page..end / self.page {
             let at = page * self.page;
@@ -58,5 +52,19 @@ impl Pages {
             (self.first, self.entries) = (first, entries.iter().map(|entry| u64::from_ne_bytes(*entry)).collect());
         }
         self.entries.get((page - first) as usize).is_some_and(|entry| entry & PRESENT != 0)
+    }
+}
+
+impl Memory for Pages {
+    /// Copies what is at `at`, if all of it is in memory.
+    fn read(&mut self, at: u64, bytes: &mut [u8]) -> bool {
+        let last = at.saturating_add(bytes.len() as u64).saturating_sub(1);
+        (at / self.page..=last / self.page).all(|page| self.is_present(page))
+            && memory::read_into(self.pid, at, bytes).is_ok()
+    }
+
+    fn present(&mut self, start: u64, end: u64) -> Option<u64> {
+        self.pagemap.as_ref()?;
+        Some((start / self.page..end / self.page).filter(|&page| self.is_present(page)).count() as u64 * self.page)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::findings::{Findings, Level};
 use super::look::Look;
-use crate::composition::Part;
+use crate::composition::{Memory, Part};
 use crate::pages::Pages;
 use crate::smaps::Mapping;
 use crate::target::Target;
@@ -197,7 +197,7 @@ fn texts_of(pid: i32, mappings: &[Mapping]) -> BTreeMap<String, Texts> {
         space -= size;
         let name = mapping.name.rsplit('/').next().unwrap_or_default();
         let texts = found.entry(units::printable(name)).or_default();
-        for run in pages.present(mapping.start, mapping.start + size) {
+        for run in pages.runs(mapping.start, mapping.start + size) {
             let mut at = run.start;
             while at < run.end && left > 0 {
                 let length = PIECE.min((run.end - at) as usize);

@@ -5,7 +5,7 @@ use std::io::BufReader;
 
 use super::activity::{self, Runtime};
 use crate::allocator;
-use crate::composition::{Composition, Facts, composition};
+use crate::composition::{Composition, Facts, Memory, composition};
 use crate::heaps::{self, Arenas, WORDS};
 use crate::pages::Pages;
 use crate::smaps::{self, Mapping};
@@ -47,7 +47,7 @@ impl Look {
             None
         };
         let heaps = arenas.as_ref().map(|arenas| arenas.heaps.as_slice()).unwrap_or_default();
-        let composition = composition(&mappings, heaps, &facts, |at, bytes| pages.read(at, bytes));
+        let composition = composition(&mappings, heaps, &facts, pages);
         Some(Look { mappings, arenas, composition })
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use crate::composition::Part::{Arenas, Blocks, Code, Data, Files, Java, MainHeap, Other, Pools, Ruby, Stacks, V8};
-use crate::composition::{Composition, Facts, Part, composition};
+use crate::composition::{Composition, Facts, Memory, Part, composition};
 use crate::smaps::Mapping;
 use crate::{heaps, pages, smaps, waits};
 
