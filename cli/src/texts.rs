@@ -1,16 +1,18 @@
 //! PURE: what stands in a program file or a library.
 
+use memchr::memmem;
+
 /// The end of the name of the variable from which jemalloc takes its options, with what ends the text.
 const CONFIGURATION: &[u8] = b"MALLOC_CONF\0";
 
 /// Whether `text` stands in `piece`.
 pub fn contains(piece: &[u8], text: &[u8]) -> bool {
-    positions(piece, text).next().is_some()
+    memmem::find(piece, text).is_some()
 }
 
 /// The variable of a jemalloc, with the prefix that it was built with, or without one.
 pub fn jemalloc_variable(piece: &[u8]) -> Option<String> {
-    positions(piece, CONFIGURATION).find_map(|at| {
+    memmem::find_iter(piece, CONFIGURATION).find_map(|at| {
         let prefix = piece[..at].iter().rev().take_while(|byte| byte.is_ascii_uppercase() || **byte == b'_').count();
         let begins = at - prefix;
         // A text of its own, and not the end of a sentence.
@@ -18,12 +20,6 @@ pub fn jemalloc_variable(piece: &[u8]) -> Option<String> {
         let name = &piece[begins..at + CONFIGURATION.len() - 1];
         is_whole.then(|| String::from_utf8_lossy(name).into_owned())
     })
-}
-
-fn positions<'a>(piece: &'a [u8], text: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-    let first = text.first().copied();
-    let starts = piece.iter().enumerate().filter(move |(_, byte)| Some(**byte) == first).map(|(at, _)| at);
-    starts.filter(move |&at| piece[at..].starts_with(text))
 }
 
 #[cfg(test)]

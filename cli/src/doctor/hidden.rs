@@ -1,7 +1,7 @@
 //! Allocators other than glibc's: those that libraries bring along beside the program's malloc, which no trim reaches, and those that take
 //! its place. Each is named with the switch that helps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::findings::{Findings, Level};
 use super::look::Look;
@@ -185,14 +185,19 @@ impl Texts {
     }
 }
 
-/// By name, what stands in the files that a process has mapped for itself, as far as they are in memory.
+/// By name, what stands in the programs and libraries of a process, as far as they are in memory. Files of data are none, whatever stands
+/// in them, and may be large.
 fn texts_of(pid: i32, mappings: &[Mapping]) -> BTreeMap<String, Texts> {
     let mut found: BTreeMap<String, Texts> = BTreeMap::new();
     let (mut pages, mut left, mut piece) = (Pages::of(pid), MOST, vec![0; PIECE]);
-    let is_file =
-        |mapping: &&Mapping| mapping.inode != 0 && mapping.permissions.starts_with("r-") && mapping.resident > 0;
+    let of_file = || mappings.iter().filter(|mapping| mapping.inode != 0);
+    let identity = |mapping: &Mapping| (mapping.inode, mapping.name.clone());
+    let programs: HashSet<_> = of_file().filter(|mapping| mapping.permissions.contains('x')).map(identity).collect();
+    let is_read = |mapping: &&Mapping| {
+        mapping.permissions.starts_with("r-") && mapping.resident > 0 && programs.contains(&identity(mapping))
+    };
     let mut space = MOST_SPACE;
-    for mapping in mappings.iter().filter(is_file) {
+    for mapping in of_file().filter(is_read) {
         let size = mapping.size().min(space);
         space -= size;
         let name = mapping.name.rsplit('/').next().unwrap_or_default();
