@@ -35,17 +35,19 @@ impl Thread {
 pub fn is_stuck(pid: i32) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let mut states = tasks.filter_map(|task| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
-        // Its name, in parentheses, may have any letters.
-        stat.rsplit_once(") ")?.1.chars().next()
+        let stat = std::fs::read(task.path().join("stat")).ok()?;
+        // Its name, in parentheses, may be of any bytes.
+        let end = stat.iter().rposition(|&byte| byte == b')')?;
+        stat.get(end + 2).copied()
     });
-    states.any(|state| state == 'D')
+    states.any(|state| state == b'D')
 }
 
 /// Where the mapping ends that has this address.
 pub fn stack_end(pid: i32, address: u64) -> Option<u64> {
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-    maps.lines().find_map(|line| {
+    // Files that it has mapped may have names of any bytes.
+    let maps = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
+    String::from_utf8_lossy(&maps).lines().find_map(|line| {
         let (start, end) = line.split(' ').next()?.split_once('-')?;
         let number = |text| u64::from_str_radix(text, 16).ok();
         let (start, end) = (number(start)?, number(end)?);

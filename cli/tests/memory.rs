@@ -149,6 +149,26 @@ fn the_mode_of_huge_pages_is_told() {
     assert!(told.iter().all(|(_, text)| text.contains(" of RSS in them")), "{told:?}");
 }
 
+/// Whatever its name is: it stands in the same file, and may be no text.
+#[test]
+fn huge_pages_that_a_process_has_switched_off_are_told() {
+    if !Path::new("/sys/kernel/mm/transparent_hugepage/enabled").exists() {
+        return eprintln!("skipped: there are no transparent huge pages here");
+    }
+    // PR_SET_NAME and PR_SET_THP_DISABLE.
+    let source = "import ctypes, time\n\
+                  libc = ctypes.CDLL(None)\n\
+                  libc.prctl(15, b'\\xff', 0, 0, 0)\n\
+                  assert libc.prctl(41, 1, 0, 0, 0) == 0\n\
+                  time.sleep(600)";
+    let running = Running::start(clean_environment(&mut python_program(source)));
+    let told = wait_within(LIMIT, "what it has switched off", || {
+        let told = found(&doctor(running.pid()), "huge pages");
+        told.iter().any(|(_, text)| text.contains("off for this process")).then_some(told)
+    });
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
 /// Those that come with Python's extensions are found by what stands in their files; these are granian's, and copies under other names.
 #[test]
 fn hidden_allocators_are_named_with_their_switch() {
@@ -175,6 +195,33 @@ fn hidden_allocators_are_named_with_their_switch() {
     let running = Running::start(clean_environment(&mut command).env("ARROW_DEFAULT_MEMORY_POOL", "system"));
     let running = running.has_loaded(&arrow);
     has(&doctor(running.pid()), "allocator", "warning", "; set here: ARROW_DEFAULT_MEMORY_POOL=system");
+}
+
+/// Such as a log, or a model of gigabytes, which is not looked through either.
+#[test]
+fn what_stands_in_a_file_of_data_is_no_allocator() {
+    let directory = open_directory();
+    let data = directory.path().join("data");
+    std::fs::write(&data, b"mimalloc: warning: \0_RJEM_MALLOC_CONF\0".repeat(200)).expect("a file");
+    let source = format!(
+        "import mmap, time\n\
+         file = open('{}')\n\
+         data = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)\n\
+         assert data.find(b'none of it') < 0\n\
+         time.sleep(600)",
+        data.display()
+    );
+    let running = Running::start(clean_environment(&mut python_program(&source)));
+    let finished = wait_within(LIMIT, "its file", || {
+        let maps = std::fs::read_to_string(format!("/proc/{}/smaps", running.pid())).ok()?;
+        let (_, mapped) = maps.split_once(data.to_str()?)?;
+        mapped
+            .lines()
+            .find(|line| line.starts_with("Rss:"))
+            .is_some_and(|line| !line.ends_with(" 0 kB"))
+            .then(|| doctor(running.pid()))
+    });
+    assert_eq!(found(&finished, "allocator"), [], "{}", finished.stdout);
 }
 
 #[test]

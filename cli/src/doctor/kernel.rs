@@ -30,7 +30,7 @@ fn huge_pages(target: &Target, look: &Look, findings: &mut Findings) {
     let enabled = read("enabled");
     let Some(mode) = chosen(&enabled) else { return };
     let missing = read("khugepaged/max_ptes_none").trim().parse::<u32>().unwrap_or(0);
-    let (sum, is_off) = (&look.composition, is_off_for(target.pid));
+    let (sum, is_off) = (&look.composition, is_off_for(target));
     // What khugepaged may fill up again: of no other memory does a trim give anything back.
     let huge = match mode {
         "always" if !is_off => sum.huge_reached,
@@ -63,9 +63,11 @@ fn chosen(enabled: &str) -> Option<&str> {
 }
 
 /// Whether the process has switched them off for itself (PR_SET_THP_DISABLE).
-fn is_off_for(pid: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().any(|line| line.strip_prefix("THP_enabled:").is_some_and(|value| value.trim() == "0"))
+fn is_off_for(target: &Target) -> bool {
+    // Its name, among the rest, may be of any bytes.
+    let status = target.read("status").unwrap_or_default();
+    let mut lines = status.split(|&byte| byte == b'\n');
+    lines.any(|line| line.strip_prefix(b"THP_enabled:").is_some_and(|value| value.trim_ascii() == b"0"))
 }
 
 /// Memory that is locked is not given back.
