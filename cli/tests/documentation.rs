@@ -41,6 +41,23 @@ fn the_fields_of_the_json_are_documented() {
     assert_eq!(fields, documented);
 }
 
+#[test]
+fn the_subjects_of_findings_are_documented() {
+    let sources = root().join("cli/src");
+    let of_parts = std::fs::read_dir(sources.join("doctor")).expect("its parts").flatten().map(|entry| entry.path());
+    let files = of_parts.chain([sources.join("doctor.rs")]);
+    let text: String = files.map(|file| std::fs::read_to_string(file).expect("a source")).collect();
+    let added = text.split(".add(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+    // Advice is collected, and told last.
+    let found: BTreeSet<&str> = added.chain(["advice"]).collect();
+    let readme = std::fs::read_to_string(root().join("cli/README.md")).expect("cli/README.md");
+    let (_, list) = readme.split_once("Subjects: ").expect("the list");
+    let (list, _) = list.split_once('.').expect("its end");
+    let documented: BTreeSet<&str> = list.split(',').map(|name| name.trim().trim_matches('`')).collect();
+    assert!(found.len() > 20);
+    assert_eq!(found, documented);
+}
+
 /// The pages that people read. What a page is made from stands elsewhere than that.
 fn pages() -> Vec<PathBuf> {
     let listed = Command::new("git").args(["ls-files", "*.md"]).current_dir(root()).output().expect("git");
