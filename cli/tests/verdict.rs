@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use support::common::gunicorn::{Gunicorn, Server, Worker};
 use support::common::http::Connection;
 use support::common::metrics::Metrics;
+use support::common::package::file_of;
 use support::common::script::Script;
 use support::common::{LIMIT, servers, wait_within};
 use support::{autotrim, autotrim_with, finish_as_nobody, is_root, open_directory};
@@ -95,6 +96,33 @@ fn retention_is_told_from_a_leak() {
     assert_eq!((process["verdict"].as_str(), process["leak_bytes_per_request"].as_u64()), (Some("retention"), None));
     let doctor = autotrim_with(["doctor", &server.worker().to_string()]);
     assert!(doctor.code == Some(0) && doctor.stdout.contains("retention: memory grows, and trims bring it back"));
+}
+
+/// With a malloc that does not tell what is live, nobody may say that it is no leak: this is one.
+#[test]
+fn a_leak_of_another_malloc_is_not_said_to_be_none() {
+    let directory = open_directory();
+    let program = directory.path().join("growing");
+    let mut compiler = Command::new("g++");
+    compiler.args(["-std=c++17", "-O2", "-o"]).args([&program, &servers().join("growing.cpp")]);
+    compiler.arg("-Wl,--no-as-needed").arg(file_of("libjemalloc2", "libjemalloc.so.2"));
+    assert!(compiler.status().expect("g++ (scripts/packages.txt)").success());
+    let by_count = [("AUTOTRIM_INTERVAL", "256"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_OVERHEAD", "0")];
+    let server = Script::run(&program, "growing.cpp", &["0"], &by_count);
+    let mut connection = Connection::open(server.port);
+    (0..3_072).for_each(|_| assert_eq!(connection.get("/leak/16384").status(), 200));
+    let process = wait_within(LIMIT, "the verdict", || {
+        Some(status(server.pid())).filter(|process| process["verdict"] == "growth")
+    });
+    assert_eq!((process["allocator"].as_str(), process["live_bytes"].as_u64()), (Some("jemalloc"), None), "{process}");
+    let doctor = autotrim_with(["doctor", &server.pid().to_string()]).stdout;
+    assert!(
+        doctor.contains("jemalloc does not tell what is live: it may be a cache that fills, or a leak"),
+        "{doctor}"
+    );
+    assert!(!doctor.contains("no leak"), "{doctor}");
+    let line = server.wait_for_line("growth", |line| line.event == "growth");
+    assert!(line.text("reason").contains("does not tell whether that is a leak"), "{line:?}");
 }
 
 /// 200,000 blocks of 700 bytes, of which every fourth stays: tests/servers/growing.cpp.

@@ -280,7 +280,12 @@ pub fn verdict(process: &Process, verdict: Verdict) {
             let mut line = Line::new();
             begin(&mut line, runtime, "growth");
             line.text(" bytes=").number(bytes);
-            line.text(" reason=\"a runtime's or a mapped cache's own memory grows: ").number(bytes >> 20).text(" MB\"");
+            // Of another malloc than glibc's it is not known what it has handed out, and a leak looks the same.
+            let what = match process.stats.live_bytes.load(Relaxed) {
+                0 => "memory grows, and this malloc does not tell whether that is a leak: ",
+                _ => "a runtime's or a mapped cache's own memory grows: ",
+            };
+            line.text(" reason=\"").text(what).number(bytes >> 20).text(" MB\"");
             write(runtime, Level::Info, &mut line);
         }
         _ => {}

@@ -159,18 +159,28 @@ fn verdict(report: &Report, findings: &mut Findings) {
         Some("stable") => (Level::Good, "stable: RSS after trims is flat, and trims find little".into()),
         Some("retention") => (Level::Good, "retention: memory grows, and trims bring it back".into()),
         Some("fragmented") => (Level::Warning, fragmented(report, &bytes)),
-        Some("growth") => {
-            let text = format!(
-                "growth: a runtime's or a mapped cache's own memory grows, {bytes}so far; what malloc has handed out does not, so \
-                 this is no leak of malloc's. What limits it is the runtime's or the cache's own option (-Xmx, --max-old-space-size, \
-                 innodb_buffer_pool_size, maxmemory)"
-            );
-            (Level::Info, text)
-        }
+        Some("growth") => (Level::Info, growing(report, &bytes)),
         Some(_) => (Level::Info, "unknown: too few trims, or no clear trend".into()),
         None => return,
     };
     findings.add("verdict", level, text);
+}
+
+/// What climbs and is not known to be a leak, and what helps.
+fn growing(report: &Report, bytes: &str) -> String {
+    const LIMITS: &str = "What limits it is the runtime's or the cache's own option (-Xmx, --max-old-space-size, \
+                          innodb_buffer_pool_size, maxmemory)";
+    let malloc = report.allocator.as_deref().unwrap_or("this malloc");
+    match report.live_bytes {
+        Some(_) => format!(
+            "growth: a runtime's or a mapped cache's own memory grows, {bytes}so far; what malloc has handed out does not, so \
+             this is no leak of malloc's. {LIMITS}"
+        ),
+        None => format!(
+            "growth: memory grows, {bytes}so far, and {malloc} does not tell what is live: it may be a cache that fills, or a leak. \
+             {LIMITS}"
+        ),
+    }
 }
 
 /// What is free and cannot be given back, and what helps.
