@@ -269,10 +269,11 @@ pub fn judge(points: &[Point], keeps: Keeps) -> Verdict {
     match course(points, |point| point.after) {
         Course::Unknown => Verdict::Unknown,
         Course::Flat(from) => flat(points.get(from..).unwrap_or_default()),
-        // A heap that is full has grown nonetheless.
+        // A heap that is full has grown nonetheless; one that was emptied is no larger.
         Course::Climbs(_) | Course::Ended(_) => match course(points, Point::outside) {
             Course::Climbs(Climb { by: bytes, from, .. }) | Course::Ended(Climb { by: bytes, from, .. })
-                if bytes >= LEAST_TOLD.max(from / 4) =>
+                if bytes >= LEAST_TOLD.max(from / 4)
+                    && points.last().is_some_and(|last| last.outside() >= from.saturating_add(bytes / 2)) =>
             {
                 Verdict::Growth { bytes }
             }
