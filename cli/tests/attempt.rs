@@ -54,6 +54,11 @@ fn try_it(pid: u32) -> Finished {
     autotrim_with(["doctor", "--try", "--yes", "--json", &pid.to_string()])
 }
 
+/// Who traces a process; 0 = nobody.
+fn tracer(pid: u32) -> i32 {
+    Process::new(pid as i32).and_then(|process| process.status()).expect("it lives").tracerpid
+}
+
 fn compile(directory: &Path, name: &str, source: &str) -> PathBuf {
     let (file, program) = (directory.join(name).with_extension("c"), directory.join(name));
     std::fs::write(&file, source).expect("the source");
@@ -87,9 +92,7 @@ impl Holder {
     fn goes_on(&self) {
         let before = self.count("turns");
         wait_within(LIMIT, "turns without a tracer", || {
-            let status =
-                Process::new(self.running.pid() as i32).and_then(|process| process.status()).expect("it lives");
-            (status.tracerpid == 0 && self.count("turns") > before + 2).then_some(())
+            (tracer(self.running.pid()) == 0 && self.count("turns") > before + 2).then_some(())
         });
     }
 }
@@ -164,6 +167,25 @@ fn the_process_goes_on_when_the_command_is_ended() {
     }
 }
 
+/// Nor does gdb leave it in the middle of the call, whatever is sent to gdb itself, as the end of a service or a container does.
+#[test]
+fn the_process_goes_on_when_gdb_is_asked_to_end() {
+    let holder = Holder::start();
+    let pid = holder.running.pid();
+    for (index, signal) in
+        [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].into_iter().cycle().take(8).enumerate()
+    {
+        let mut command = autotrim();
+        command.args(["doctor", "--try", "--yes", &pid.to_string()]);
+        let mut trying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command");
+        let gdb = wait_within(LIMIT, "gdb", || Some(tracer(pid)).filter(|&tracer| tracer > 0));
+        std::thread::sleep(Duration::from_millis(8 * index as u64));
+        send_signal(gdb as u32, signal);
+        assert!(trying.wait().expect("wait").success(), "{signal}");
+        holder.goes_on();
+    }
+}
+
 #[test]
 fn another_malloc_is_refused() {
     let jemalloc = file_of("libjemalloc2", "libjemalloc.so.2");
@@ -209,11 +231,10 @@ fn a_process_that_is_stopped_or_debugged_is_left_alone() {
     try_it(pid).says(1, &["it is stopped by a signal"]);
     assert_eq!(state(), 'T');
     send_signal(pid, libc::SIGCONT);
-    let tracer = Running::start(Command::new("strace").args(["-p", &pid.to_string()]));
-    let tracer_of = || Process::new(pid as i32).and_then(|process| process.status()).expect("it lives").tracerpid;
-    wait_within(LIMIT, "strace", || (tracer_of() == tracer.pid() as i32).then_some(()));
-    try_it(pid).says(1, &[&format!("process {} is debugging it already", tracer.pid())]);
-    assert_eq!(tracer_of(), tracer.pid() as i32);
+    let strace = Running::start(Command::new("strace").args(["-p", &pid.to_string()]));
+    wait_within(LIMIT, "strace", || (tracer(pid) == strace.pid() as i32).then_some(()));
+    try_it(pid).says(1, &[&format!("process {} is debugging it already", strace.pid())]);
+    assert_eq!(tracer(pid), strace.pid() as i32);
 }
 
 /// It may have interrupted malloc.
