@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, IsTerminal};
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,6 +21,10 @@ const LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 /// No more of a stack is looked through.
 const DEEPEST: u64 = 16 << 20;
+/// What has to be left of one: for the call, and for a signal handler in the middle of it.
+const ROOM: u64 = 8 << 10;
+/// Where Go has its heap. In it are its goroutines' stacks, of which some hundred bytes may be left in a system call.
+const GO_HEAP: Range<u64> = 0xc0_0000_0000..0x100_0000_0000;
 
 /// What one trim brought. Sizes are bytes.
 pub struct Outcome {
@@ -68,8 +73,8 @@ fn once(target: &Target, gdb: &OsStr, address: u64) -> Result<Option<Outcome>, F
     Ok(Some(Outcome { before, after, took, stood: stood.map_err(failed)? }))
 }
 
-const NO_THREAD: &str = "no thread waits in a system call that malloc does not make, outside of signal handlers, or another is stuck or \
-                         frozen";
+const NO_THREAD: &str = "no thread waits in a system call that malloc does not make, outside of signal handlers and with room on its \
+                         stack, or another is stuck or frozen";
 
 /// Where malloc_trim is in the process; an error says why it must not be called.
 fn trim_of(target: &Target) -> Result<u64, String> {
@@ -108,10 +113,10 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     found.flatten().ok_or_else(|| "its libc has no malloc_trim".into())
 }
 
-/// A thread in which the call can be made: it waits in a system call that malloc does not make, and in no signal handler, which might have
-/// interrupted malloc. The first one is tried first.
+/// A thread in which the call can be made: it waits in a system call that malloc does not make, has a stack for it, and is in no signal
+/// handler, which might have interrupted malloc. The first one is tried first.
 fn waiting(pid: i32) -> Option<Thread> {
-    waits::threads(pid).into_iter().find(|thread| thread.waits() && !is_in_handler(pid, thread).unwrap_or(true))
+    waits::threads(pid).into_iter().find(|thread| thread.waits() && is_fit(pid, thread).unwrap_or(false))
 }
 
 /// The same, within a second or so.
@@ -126,15 +131,18 @@ fn soon_waiting(pid: i32) -> Option<Thread> {
     found.or_else(|| waiting(pid).filter(|_| !waits::is_stuck(pid)))
 }
 
-/// Whether the kernel has put a frame for a signal handler on a thread's stack; `None` where the stack cannot be read.
-fn is_in_handler(pid: i32, thread: &Thread) -> Option<bool> {
-    let stack = thread.stack?;
-    let end = waits::stack_end(pid, stack)?.min(stack + DEEPEST);
-    let bytes = memory::read(pid, stack, (end - stack) as usize).ok()?;
+/// Whether a thread's stack has room, and no frame for a signal handler, which the kernel puts there; `None` where it cannot be read.
+fn is_fit(pid: i32, thread: &Thread) -> Option<bool> {
+    let top = thread.stack?;
+    let stack = waits::stack_at(pid, top)?;
+    if GO_HEAP.contains(&top) || top - stack.start < ROOM {
+        return Some(false);
+    }
+    let bytes = memory::read(pid, top, (stack.end.min(top + DEEPEST) - top) as usize).ok()?;
     let (words, _) = bytes.as_chunks();
     let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-    Some(words.windows(frame::WORDS).enumerate().any(|(index, words)| {
-        let start = stack as usize + 8 * index;
+    Some(!words.windows(frame::WORDS).enumerate().any(|(index, words)| {
+        let start = top as usize + 8 * index;
         let words = words.first_chunk().filter(|_| frame::is_key(words[frame::KEY]));
         words.is_some_and(|words| Frame::read(words, start).is_some())
     }))

@@ -13,7 +13,7 @@ use support::common::http::get;
 use support::common::package::file_of;
 use support::common::process::{anonymous_kb, clean_environment, queue_signal, send_signal};
 use support::common::{LIMIT, library, python, wait_within};
-use support::{Finished, Running, autotrim, autotrim_with, finish, open_directory, waiting_program};
+use support::{Finished, Running, autotrim, autotrim_with, finish, go_program, open_directory, waiting_program};
 
 /// It has let go of half a gigabyte in blocks between which some are still in use, and goes on: each turn is a byte in its file. Threads that
 /// use malloc all the time make it a program like others.
@@ -247,6 +247,25 @@ fn a_thread_that_waits_in_a_signal_handler_is_no_place() {
     let program = compile(directory.path(), "handler", HANDLER);
     let running = Running::start(&mut Command::new(&program)).has_become(&program);
     try_it(running.pid()).says(1, &["no thread waits", "outside of signal handlers"]);
+}
+
+/// Some hundred bytes may be left of a goroutine's stack.
+#[test]
+fn a_stack_without_room_is_no_place() {
+    const GOROUTINE: &str = "package main\n\nimport (\n\t\"C\"\n\t\"syscall\"\n)\n\n\
+                             func main() {\n\tvar ends [2]int\n\tsyscall.Pipe(ends[:])\n\tsyscall.Read(ends[0], make([]byte, 1))\n}\n";
+    // A waiting thread on 16 KiB, of which it has filled most; the first one is at a place that is no wait (FUTEX_WAIT).
+    const FULL: &str = "#include <linux/futex.h>\n#include <pthread.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+                        static void *stay(void *none) { volatile char full[4000]; full[0] = 0; for (;;) pause(); return none; }\n\
+                        int main(void) { int word = 0; pthread_t thread; pthread_attr_t small; pthread_attr_init(&small);\n\
+                        pthread_attr_setstacksize(&small, 16384); pthread_create(&thread, &small, stay, NULL);\n\
+                        for (;;) syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0); }\n";
+    let directory = open_directory();
+    for program in [go_program(directory.path(), GOROUTINE), compile(directory.path(), "full", FULL)] {
+        // Signals by which Go interrupts itself would leave frames of handlers in its heap.
+        let running = Running::start(Command::new(&program).env("GODEBUG", "asyncpreemptoff=1")).has_become(&program);
+        try_it(running.pid()).says(1, &["no thread waits", "with room on its stack"]);
+    }
 }
 
 /// It would not stop, and once it is let go it would.
