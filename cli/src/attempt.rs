@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, IsTerminal};
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,29 +43,32 @@ pub struct Outcome {
 pub fn attempt(target: &Target, is_agreed: bool) -> Result<Outcome, Failure> {
     let name = format!("process {} ({})", target.pid, target.name());
     let refuse = |why: String| Failure::not_done(format!("{name}: {why}: nothing was done"));
-    let address = trim_of(target).map_err(refuse)?;
+    let place = place(target).and_then(|place| free(target).map(|()| place)).map_err(refuse)?;
     let gdb = debugger::find().ok_or_else(|| refuse("gdb is not installed, and nothing else can do it".into()))?;
     soon_waiting(target.pid).ok_or_else(|| refuse(NO_THREAD.into()))?;
     if !is_agreed {
         ask(&name, target)?;
     }
     for _ in 1..TRIES {
-        if let Some(outcome) = once(target, gdb.as_os_str(), address)? {
+        if let Some(outcome) = once(target, gdb.as_os_str(), place)? {
             return Ok(outcome);
         }
         soon_waiting(target.pid).ok_or_else(|| refuse(NO_THREAD.into()))?;
     }
-    once(target, gdb.as_os_str(), address)?.ok_or_else(|| refuse(NO_THREAD.into()))
+    once(target, gdb.as_os_str(), place)?.ok_or_else(|| refuse(NO_THREAD.into()))
 }
 
 /// Stops the process and has it trim; nothing where no thread could do it at that moment.
-fn once(target: &Target, gdb: &OsStr, address: u64) -> Result<Option<Outcome>, Failure> {
+fn once(target: &Target, gdb: &OsStr, at: Place) -> Result<Option<Outcome>, Failure> {
     let failed = |why| Failure::not_done(format!("process {} ({}): gdb: {why}", target.pid, target.name()));
     let mut session = Session::attach(gdb, target.pid).map_err(failed)?;
-    // Only now does nothing move any more.
+    // Only now does nothing move any more. It may have executed something else until then, with other addresses.
+    if Target::open(target.pid).ok().and_then(|now| place(&now).ok()) != Some(at) {
+        return Err(failed("it has become another program: nothing was done".into()));
+    }
     let Some(thread) = waiting(target.pid) else { return Ok(None) };
     let (before, used) = (resident(target), cpu_time(target.pid, thread.id));
-    let called = session.call(thread.id, address);
+    let called = session.call(thread.id, at.address);
     let took = cpu_time(target.pid, thread.id).saturating_sub(used);
     let after = resident(target);
     let stood = session.let_go();
@@ -76,8 +80,27 @@ fn once(target: &Target, gdb: &OsStr, address: u64) -> Result<Option<Outcome>, F
 const NO_THREAD: &str = "no thread waits in a system call that malloc does not make, outside of signal handlers and with room on its \
                          stack, or another is stuck or frozen";
 
+/// Where malloc_trim is, and in which program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    address: u64,
+    /// Its device and inode.
+    program: [u64; 2],
+}
+
+/// Whether nobody has stopped the process; an error says who has.
+fn free(target: &Target) -> Result<(), String> {
+    if target.status.tracerpid != 0 {
+        return Err(format!("process {} is debugging it already", target.status.tracerpid));
+    }
+    if debugger::is_stopped(target.pid) {
+        return Err("it is stopped by a signal".into());
+    }
+    Ok(())
+}
+
 /// Where malloc_trim is in the process; an error says why it must not be called.
-fn trim_of(target: &Target) -> Result<u64, String> {
+fn place(target: &Target) -> Result<Place, String> {
     let is_ours = target.pid == std::process::id() as i32;
     if is_ours || !target.has_memory() {
         return Err("there is nothing to trim".into());
@@ -97,12 +120,6 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     if tunables::has_huge_heaps(target).unwrap_or(true) {
         return Err("glibc.malloc.hugetlb is set there, with which madvise is not safe on every kernel".into());
     }
-    if target.status.tracerpid != 0 {
-        return Err(format!("process {} is debugging it already", target.status.tracerpid));
-    }
-    if debugger::is_stopped(target.pid) {
-        return Err("it is stopped by a signal".into());
-    }
     if line_of_status(target.pid, "x86_Thread_features").is_some_and(|features| features.contains("shstk")) {
         return Err("it has a shadow stack, of which debuggers may not know".into());
     }
@@ -110,7 +127,9 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     let image =
         Elf::read(memory::Image { pid: target.pid, base: libc.first.start }).map_err(|error| error.to_string())?;
     let found = image.map(|image| image.address("malloc_trim")).transpose().map_err(|error| error.to_string())?;
-    found.flatten().ok_or_else(|| "its libc has no malloc_trim".into())
+    let address = found.flatten().ok_or("its libc has no malloc_trim")?;
+    let program = std::fs::metadata(format!("/proc/{}/exe", target.pid)).map_err(|error| error.to_string())?;
+    Ok(Place { address, program: [program.dev(), program.ino()] })
 }
 
 /// A thread in which the call can be made: it waits in a system call that malloc does not make, has a stack for it, and is in no signal

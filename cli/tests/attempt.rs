@@ -249,6 +249,22 @@ fn a_thread_that_waits_in_a_signal_handler_is_no_place() {
     try_it(running.pid()).says(1, &["no thread waits", "outside of signal handlers"]);
 }
 
+/// The addresses of what it was are not those of what it is.
+#[test]
+fn a_process_that_executes_another_program_is_left_alone() {
+    let directory = open_directory();
+    // By chance it does so while gdb starts, or is at rest before or after.
+    const AGAIN: &str = "#include <poll.h>\n#include <unistd.h>\n\
+                         int main(int number, char **arguments) { (void)number; poll(NULL, 0, 30); execv(\"/proc/self/exe\", arguments); }\n";
+    let program = compile(directory.path(), "again", AGAIN);
+    let running = Running::start(&mut Command::new(&program)).has_become(&program);
+    for _ in 0..3 {
+        let finished = try_it(running.pid());
+        assert!(!finished.stderr.contains("called from GDB"), "{}", finished.stderr);
+        assert!(procfs::process::Process::new(running.pid() as i32).is_ok_and(|process| process.is_alive()));
+    }
+}
+
 /// Some hundred bytes may be left of a goroutine's stack.
 #[test]
 fn a_stack_without_room_is_no_place() {
