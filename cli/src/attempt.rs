@@ -135,7 +135,8 @@ fn place(target: &Target) -> Result<Place, String> {
 /// A thread in which the call can be made: it waits in a system call that malloc does not make, has a stack for it, and is in no signal
 /// handler, which might have interrupted malloc. The first one is tried first.
 fn waiting(pid: i32) -> Option<Thread> {
-    waits::threads(pid).into_iter().find(|thread| thread.waits() && is_fit(pid, thread).unwrap_or(false))
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    waits::threads(pid).into_iter().find(|thread| thread.waits() && is_fit(pid, thread, &maps).unwrap_or(false))
 }
 
 /// The same, within a second or so.
@@ -151,9 +152,9 @@ fn soon_waiting(pid: i32) -> Option<Thread> {
 }
 
 /// Whether a thread's stack has room, and no frame for a signal handler, which the kernel puts there; `None` where it cannot be read.
-fn is_fit(pid: i32, thread: &Thread) -> Option<bool> {
+fn is_fit(pid: i32, thread: &Thread, maps: &str) -> Option<bool> {
     let top = thread.stack?;
-    let stack = waits::stack_at(pid, top)?;
+    let stack = waits::stack_in(maps, top)?;
     if GO_HEAP.contains(&top) || top - stack.start < ROOM {
         return Some(false);
     }
@@ -177,8 +178,8 @@ fn ask(name: &str, target: &Target) -> Result<(), Failure> {
     };
     terminal::ask(&format!(
         "{name}, RSS {rss}:\n  gdb stops its threads, has one that waits in a system call call malloc_trim(0), and lets go.\n  \
-         It stands still meanwhile: about a second, and longer with a heap of many gigabytes.\n  System calls that \
-         wait may end early, with EINTR, as under any debugger.\n{filter}Do it? [y/N] "
+         It stands still meanwhile: about a second, and longer with thousands of threads or a heap of many gigabytes.\n  \
+         System calls that wait may end early, with EINTR, as under any debugger.\n{filter}Do it? [y/N] "
     ));
     if !std::io::stdin().is_terminal() {
         terminal::ask("\n");

@@ -44,12 +44,8 @@ pub fn is_stuck(pid: i32) -> bool {
     states.any(|state| state == 'D')
 }
 
-/// The mapping that has this address, of a thread's stack. That of the first thread, which grows, begins at 0.
-pub fn stack_at(pid: i32, address: u64) -> Option<Range<u64>> {
-    stack_in(&std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?, address)
-}
-
-fn stack_in(maps: &str, address: u64) -> Option<Range<u64>> {
+/// The mapping that has this address, of a thread's stack, by `/proc/PID/maps`. That of the first thread, which grows, begins at 0.
+pub fn stack_in(maps: &str, address: u64) -> Option<Range<u64>> {
     maps.lines().find_map(|line| {
         let (start, end) = line.split(' ').next()?.split_once('-')?;
         let number = |text| u64::from_str_radix(text, 16).ok();

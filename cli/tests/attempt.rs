@@ -280,6 +280,18 @@ fn a_stack_without_room_is_no_place() {
     for program in [go_program(directory.path(), GOROUTINE), compile(directory.path(), "full", FULL)] {
         // Signals by which Go interrupts itself would leave frames of handlers in its heap.
         let running = Running::start(Command::new(&program).env("GODEBUG", "asyncpreemptoff=1")).has_become(&program);
+        // A thread of Go's own takes naps until all is quiet, and has a stack with room.
+        let rest = [libc::SYS_futex, libc::SYS_read, libc::SYS_pause].map(|call| call.to_string());
+        wait_within(LIMIT, "rest", || {
+            let calls = Process::new(running.pid() as i32).and_then(|process| process.tasks()).expect("it lives");
+            let mut calls = calls.map(|task| {
+                let path = format!("/proc/{}/task/{}/syscall", running.pid(), task.expect("a thread").tid);
+                std::fs::read_to_string(path).unwrap_or_default()
+            });
+            calls
+                .all(|call| call.split(' ').next().is_some_and(|call| rest.iter().any(|rest| rest == call)))
+                .then_some(())
+        });
         try_it(running.pid()).says(1, &["no thread waits", "with room on its stack"]);
     }
 }
