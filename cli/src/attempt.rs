@@ -120,6 +120,9 @@ fn place(target: &Target) -> Result<Place, String> {
     if tunables::has_huge_heaps(target).unwrap_or(true) {
         return Err("glibc.malloc.hugetlb is set there, with which madvise is not safe on every kernel".into());
     }
+    if line_of_status(target.pid, "Seccomp").as_deref() == Some("1") {
+        return Err("it is under strict seccomp, and its first madvise would be its end".into());
+    }
     if line_of_status(target.pid, "x86_Thread_features").is_some_and(|features| features.contains("shstk")) {
         return Err("it has a shadow stack, of which debuggers may not know".into());
     }

@@ -218,6 +218,22 @@ fn huge_heaps_are_refused() {
     try_it(running.has_become(&sleep).pid()).says(1, &["glibc.malloc.hugetlb is set there"]);
 }
 
+/// The first madvise would be its end.
+#[test]
+fn strict_seccomp_is_refused() {
+    const STRICT: &str = "#include <linux/seccomp.h>\n#include <sys/prctl.h>\n#include <unistd.h>\n\
+                          int main(void) { int ends[2]; if (pipe(ends)) return 1; prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT); char byte;\n\
+                          for (;;) if (read(ends[0], &byte, 1) < 0) continue; }\n";
+    let directory = open_directory();
+    let program = compile(directory.path(), "strict", STRICT);
+    let running = Running::start(&mut Command::new(&program)).has_become(&program);
+    wait_within(LIMIT, "its seccomp", || {
+        let status = Process::new(running.pid() as i32).and_then(|process| process.status()).expect("it lives");
+        (status.seccomp == Some(1)).then_some(())
+    });
+    try_it(running.pid()).says(1, &["it is under strict seccomp", "nothing was done"]);
+}
+
 /// It stays stopped, and debugged by who debugs it.
 #[test]
 fn a_process_that_is_stopped_or_debugged_is_left_alone() {
