@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::debugger::{self, Session};
 use crate::elf::Elf;
@@ -19,6 +19,8 @@ use crate::{allocator, memory, terminal, tunables, units};
 const TRIES: u32 = 5;
 /// How often one is looked for before, and how long is waited in between.
 const LOOKS: u32 = 100;
+/// No longer than this: a look at thousands of threads takes a second by itself.
+const SEARCH: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 /// No more of a stack is looked through.
 const DEEPEST: u64 = 16 << 20;
@@ -144,7 +146,8 @@ fn waiting(pid: i32) -> Option<Thread> {
 
 /// The same, within a second or so.
 fn soon_waiting(pid: i32) -> Option<Thread> {
-    let found = (0..LOOKS).find_map(|_| {
+    let start = Instant::now();
+    let found = (0..LOOKS).take_while(|_| start.elapsed() < SEARCH).find_map(|_| {
         let found = waiting(pid).filter(|_| !waits::is_stuck(pid));
         if found.is_none() {
             std::thread::sleep(PAUSE);
