@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, IsTerminal};
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::debugger::{self, Session};
 use crate::elf::Elf;
@@ -17,9 +19,15 @@ use crate::{allocator, memory, terminal, tunables, units};
 const TRIES: u32 = 5;
 /// How often one is looked for before, and how long is waited in between.
 const LOOKS: u32 = 100;
+/// No longer than this: a look at thousands of threads takes a second by itself.
+const SEARCH: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 /// No more of a stack is looked through.
 const DEEPEST: u64 = 16 << 20;
+/// What has to be left of one: for the call, and for a signal handler in the middle of it.
+const ROOM: u64 = 8 << 10;
+/// Where Go has its heap. In it are its goroutines' stacks, of which some hundred bytes may be left in a system call.
+const GO_HEAP: Range<u64> = 0xc0_0000_0000..0x100_0000_0000;
 
 /// What one trim brought. Sizes are bytes.
 pub struct Outcome {
@@ -37,29 +45,32 @@ pub struct Outcome {
 pub fn attempt(target: &Target, is_agreed: bool) -> Result<Outcome, Failure> {
     let name = format!("process {} ({})", target.pid, target.name());
     let refuse = |why: String| Failure::not_done(format!("{name}: {why}: nothing was done"));
-    let address = trim_of(target).map_err(refuse)?;
+    let place = place(target).and_then(|place| free(target).map(|()| place)).map_err(refuse)?;
     let gdb = debugger::find().ok_or_else(|| refuse("gdb is not installed, and nothing else can do it".into()))?;
     soon_waiting(target.pid).ok_or_else(|| refuse(NO_THREAD.into()))?;
     if !is_agreed {
         ask(&name, target)?;
     }
     for _ in 1..TRIES {
-        if let Some(outcome) = once(target, gdb.as_os_str(), address)? {
+        if let Some(outcome) = once(target, gdb.as_os_str(), place)? {
             return Ok(outcome);
         }
         soon_waiting(target.pid).ok_or_else(|| refuse(NO_THREAD.into()))?;
     }
-    once(target, gdb.as_os_str(), address)?.ok_or_else(|| refuse(NO_THREAD.into()))
+    once(target, gdb.as_os_str(), place)?.ok_or_else(|| refuse(NO_THREAD.into()))
 }
 
 /// Stops the process and has it trim; nothing where no thread could do it at that moment.
-fn once(target: &Target, gdb: &OsStr, address: u64) -> Result<Option<Outcome>, Failure> {
+fn once(target: &Target, gdb: &OsStr, at: Place) -> Result<Option<Outcome>, Failure> {
     let failed = |why| Failure::not_done(format!("process {} ({}): gdb: {why}", target.pid, target.name()));
     let mut session = Session::attach(gdb, target.pid).map_err(failed)?;
-    // Only now does nothing move any more.
+    // Only now does nothing move any more. It may have executed something else until then, with other addresses.
+    if Target::open(target.pid).ok().and_then(|now| place(&now).ok()) != Some(at) {
+        return Err(failed("it has become another program: nothing was done".into()));
+    }
     let Some(thread) = waiting(target.pid) else { return Ok(None) };
     let (before, used) = (resident(target), cpu_time(target.pid, thread.id));
-    let called = session.call(thread.id, address);
+    let called = session.call(thread.id, at.address);
     let took = cpu_time(target.pid, thread.id).saturating_sub(used);
     let after = resident(target);
     let stood = session.let_go();
@@ -68,11 +79,30 @@ fn once(target: &Target, gdb: &OsStr, address: u64) -> Result<Option<Outcome>, F
     Ok(Some(Outcome { before, after, took, stood: stood.map_err(failed)? }))
 }
 
-const NO_THREAD: &str = "no thread waits in a system call that malloc does not make, outside of signal handlers, or another is stuck or \
-                         frozen";
+const NO_THREAD: &str = "no thread waits in a system call that malloc does not make, outside of signal handlers and with room on its \
+                         stack, or another is stuck or frozen";
+
+/// Where malloc_trim is, and in which program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    address: u64,
+    /// Its device and inode.
+    program: [u64; 2],
+}
+
+/// Whether nobody has stopped the process; an error says who has.
+fn free(target: &Target) -> Result<(), String> {
+    if target.status.tracerpid != 0 {
+        return Err(format!("process {} is debugging it already", target.status.tracerpid));
+    }
+    if debugger::is_stopped(target.pid) {
+        return Err("it is stopped by a signal".into());
+    }
+    Ok(())
+}
 
 /// Where malloc_trim is in the process; an error says why it must not be called.
-fn trim_of(target: &Target) -> Result<u64, String> {
+fn place(target: &Target) -> Result<Place, String> {
     let is_ours = target.pid == std::process::id() as i32;
     if is_ours || !target.has_memory() {
         return Err("there is nothing to trim".into());
@@ -92,11 +122,8 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     if tunables::has_huge_heaps(target).unwrap_or(true) {
         return Err("glibc.malloc.hugetlb is set there, with which madvise is not safe on every kernel".into());
     }
-    if target.status.tracerpid != 0 {
-        return Err(format!("process {} is debugging it already", target.status.tracerpid));
-    }
-    if debugger::is_stopped(target.pid) {
-        return Err("it is stopped by a signal".into());
+    if line_of_status(target.pid, "Seccomp").as_deref() == Some("1") {
+        return Err("it is under strict seccomp, and its first madvise would be its end".into());
     }
     if line_of_status(target.pid, "x86_Thread_features").is_some_and(|features| features.contains("shstk")) {
         return Err("it has a shadow stack, of which debuggers may not know".into());
@@ -105,18 +132,24 @@ fn trim_of(target: &Target) -> Result<u64, String> {
     let image =
         Elf::read(memory::Image { pid: target.pid, base: libc.first.start }).map_err(|error| error.to_string())?;
     let found = image.map(|image| image.address("malloc_trim")).transpose().map_err(|error| error.to_string())?;
-    found.flatten().ok_or_else(|| "its libc has no malloc_trim".into())
+    let address = found.flatten().ok_or("its libc has no malloc_trim")?;
+    let program = std::fs::metadata(format!("/proc/{}/exe", target.pid)).map_err(|error| error.to_string())?;
+    Ok(Place { address, program: [program.dev(), program.ino()] })
 }
 
-/// A thread in which the call can be made: it waits in a system call that malloc does not make, and in no signal handler, which might have
-/// interrupted malloc. The first one is tried first.
+/// A thread in which the call can be made: it waits in a system call that malloc does not make, has a stack for it, and is in no signal
+/// handler, which might have interrupted malloc. The first one is tried first.
 fn waiting(pid: i32) -> Option<Thread> {
-    waits::threads(pid).into_iter().find(|thread| thread.waits() && !is_in_handler(pid, thread).unwrap_or(true))
+    // Files that it has mapped may have names of any bytes.
+    let maps = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
+    let maps = String::from_utf8_lossy(&maps);
+    waits::threads(pid).into_iter().find(|thread| thread.waits() && is_fit(pid, thread, &maps).unwrap_or(false))
 }
 
 /// The same, within a second or so.
 fn soon_waiting(pid: i32) -> Option<Thread> {
-    let found = (0..LOOKS).find_map(|_| {
+    let start = Instant::now();
+    let found = (0..LOOKS).take_while(|_| start.elapsed() < SEARCH).find_map(|_| {
         let found = waiting(pid).filter(|_| !waits::is_stuck(pid));
         if found.is_none() {
             std::thread::sleep(PAUSE);
@@ -126,15 +159,18 @@ fn soon_waiting(pid: i32) -> Option<Thread> {
     found.or_else(|| waiting(pid).filter(|_| !waits::is_stuck(pid)))
 }
 
-/// Whether the kernel has put a frame for a signal handler on a thread's stack; `None` where the stack cannot be read.
-fn is_in_handler(pid: i32, thread: &Thread) -> Option<bool> {
-    let stack = thread.stack?;
-    let end = waits::stack_end(pid, stack)?.min(stack + DEEPEST);
-    let bytes = memory::read(pid, stack, (end - stack) as usize).ok()?;
+/// Whether a thread's stack has room, and no frame for a signal handler, which the kernel puts there; `None` where it cannot be read.
+fn is_fit(pid: i32, thread: &Thread, maps: &str) -> Option<bool> {
+    let top = thread.stack?;
+    let stack = waits::stack_in(maps, top)?;
+    if GO_HEAP.contains(&top) || top - stack.start < ROOM {
+        return Some(false);
+    }
+    let bytes = memory::read(pid, top, (stack.end.min(top + DEEPEST) - top) as usize).ok()?;
     let (words, _) = bytes.as_chunks();
     let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-    Some(words.windows(frame::WORDS).enumerate().any(|(index, words)| {
-        let start = stack as usize + 8 * index;
+    Some(!words.windows(frame::WORDS).enumerate().any(|(index, words)| {
+        let start = top as usize + 8 * index;
         let words = words.first_chunk().filter(|_| frame::is_key(words[frame::KEY]));
         words.is_some_and(|words| Frame::read(words, start).is_some())
     }))
@@ -150,8 +186,8 @@ fn ask(name: &str, target: &Target) -> Result<(), Failure> {
     };
     terminal::ask(&format!(
         "{name}, RSS {rss}:\n  gdb stops its threads, has one that waits in a system call call malloc_trim(0), and lets go.\n  \
-         It stands still meanwhile: about a second, and longer with a heap of many gigabytes.\n  System calls that \
-         wait may end early, with EINTR, as under any debugger.\n{filter}Do it? [y/N] "
+         It stands still meanwhile: about a second, and longer with thousands of threads or a heap of many gigabytes.\n  \
+         System calls that wait may end early, with EINTR, as under any debugger.\n{filter}Do it? [y/N] "
     ));
     if !std::io::stdin().is_terminal() {
         terminal::ask("\n");

@@ -1,7 +1,8 @@
 //! gdb, for one function call in another process. Whatever happens, it lets go of the process again.
 //!
 //! It is told what to do line by line (its machine interface, gdb/MI), reads no symbols, which takes seconds in large programs while
-//! they stand still, and is in a session of its own: an interrupt from the terminal reaches neither it nor, through it, the process.
+//! they stand still, and is in a session of its own: an interrupt from the terminal reaches neither it nor, through it, the process. What is
+//! sent to gdb itself it does not see either, since it leaves the process in the middle of the call then. It lets go where its input ends.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -11,14 +12,14 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigHandler, Signal, kill, signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, signal};
 use nix::unistd::Pid;
 
 /// How long it may take for all but the call: it reads a program's headers, and stops some hundred threads at most.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// And to end, once it was asked to.
 const END: Duration = Duration::from_secs(5);
-/// What would end us while the process is in its hands.
+/// What would end us, or gdb, while the process is in its hands.
 const SIGNALS: [Signal; 5] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE];
 
 /// Where gdb is.
@@ -31,7 +32,8 @@ pub fn find() -> Option<PathBuf> {
 pub struct Session {
     pid: i32,
     child: Child,
-    input: ChildStdin,
+    /// Until nothing more is asked of it.
+    input: Option<ChildStdin>,
     lines: Receiver<String>,
     number: u32,
     /// Whether the process has stopped.
@@ -51,11 +53,12 @@ impl Session {
         }
         command.env_remove("LD_PRELOAD").env("LC_ALL", "C");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // SAFETY: setsid is a bare system call, and so allowed between fork and exec.
+        let blocked: SigSet = SIGNALS.into_iter().collect();
+        // SAFETY: these are bare system calls, and so allowed between fork and exec.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
                 libc::setsid();
-                Ok(())
+                Ok(blocked.thread_block()?)
             });
         }
         let mut child = command.spawn().map_err(|error| error.to_string())?;
@@ -66,7 +69,6 @@ impl Session {
             let lines = BufReader::new(output.into_iter().next().expect("a pipe")).lines().map_while(Result::ok);
             lines.take_while(|line| sender.send(line.clone()).is_ok()).count();
         });
-        let input = input.ok_or("no pipe")?;
         let mut session =
             Session { pid, child, input, lines, number: 0, stopped: false, since: None, before: ignore_signals() };
         for setting in ["language c", "confirm off", "non-stop off", "unwindonsignal off", "print thread-events off"] {
@@ -110,7 +112,8 @@ impl Session {
     fn ask(&mut self, command: &str, limit: Option<Duration>) -> Result<String, String> {
         self.number += 1;
         let number = self.number;
-        writeln!(self.input, "{number}{command}").map_err(|error| error.to_string())?;
+        let input = self.input.as_mut().ok_or("its input has ended")?;
+        writeln!(input, "{number}{command}").map_err(|error| error.to_string())?;
         let (start, prefix) = (Instant::now(), format!("{number}^"));
         loop {
             let line = self.line(limit.map(|limit| limit.saturating_sub(start.elapsed())));
@@ -155,9 +158,8 @@ impl Drop for Session {
         let ended = went.and_then(|()| self.ask("-gdb-exit", Some(END)));
         let is_clean = ended.is_ok() && self.has_ended(END);
         if !is_clean {
-            // It detaches on this signal, too; by force it is ended only where nothing else does it.
-            let gdb = Pid::from_raw(self.child.id() as i32);
-            let _ = kill(gdb, Signal::SIGTERM);
+            // It detaches where its input ends, too; by force it is ended only where nothing else does it.
+            drop(self.input.take());
             if !self.has_ended(END) {
                 let _ = self.child.kill();
                 let _ = self.child.wait();

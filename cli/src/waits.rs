@@ -1,5 +1,7 @@
 //! The threads of a process, and what each waits for.
 
+use std::ops::Range;
+
 use crate::frame;
 
 /// A thread, as `/proc/PID/task/TID/syscall` tells it.
@@ -43,15 +45,14 @@ pub fn is_stuck(pid: i32) -> bool {
     states.any(|state| state == b'D')
 }
 
-/// Where the mapping ends that has this address.
-pub fn stack_end(pid: i32, address: u64) -> Option<u64> {
-    // Files that it has mapped may have names of any bytes.
-    let maps = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
-    String::from_utf8_lossy(&maps).lines().find_map(|line| {
+/// The mapping that has this address, of a thread's stack, by `/proc/PID/maps`. That of the first thread, which grows, begins at 0.
+pub fn stack_in(maps: &str, address: u64) -> Option<Range<u64>> {
+    maps.lines().find_map(|line| {
         let (start, end) = line.split(' ').next()?.split_once('-')?;
         let number = |text| u64::from_str_radix(text, 16).ok();
         let (start, end) = (number(start)?, number(end)?);
-        (start..end).contains(&address).then_some(end)
+        let found = (start..end).contains(&address);
+        found.then_some(if line.ends_with(" [stack]") { 0..end } else { start..end })
     })
 }
 
@@ -94,6 +95,15 @@ mod tests {
         let expected =
             Thread { id: 7, call: Some(281), arguments: [3, 0x7f1, 0x80, 0xffff_ffff, 0, 8], stack: Some(0x7ffd_1234) };
         assert_eq!(parse(7, line), expected);
+    }
+
+    #[test]
+    fn only_the_first_stack_grows() {
+        let maps = "7f0000010000-7f0000020000 rw-p 00000000 00:00 0 \n\
+                    7ffd00010000-7ffd00020000 rw-p 00000000 00:00 0                          [stack]\n";
+        assert_eq!(stack_in(maps, 0x7f00_0001_0000), Some(0x7f00_0001_0000..0x7f00_0002_0000));
+        assert_eq!(stack_in(maps, 0x7ffd_0001_8000), Some(0..0x7ffd_0002_0000));
+        assert_eq!(stack_in(maps, 0x7f00_0002_0000), None);
     }
 
     #[test]

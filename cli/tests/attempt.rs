@@ -13,7 +13,7 @@ use support::common::http::get;
 use support::common::package::file_of;
 use support::common::process::{anonymous_kb, clean_environment, queue_signal, send_signal};
 use support::common::{LIMIT, library, python, wait_within};
-use support::{Finished, Running, autotrim, autotrim_with, finish, open_directory, waiting_program};
+use support::{Finished, Running, autotrim, autotrim_with, finish, go_program, open_directory, waiting_program};
 
 /// It has let go of half a gigabyte in blocks between which some are still in use, and goes on: each turn is a byte in its file. Threads that
 /// use malloc all the time make it a program like others.
@@ -54,6 +54,11 @@ fn try_it(pid: u32) -> Finished {
     autotrim_with(["doctor", "--try", "--yes", "--json", &pid.to_string()])
 }
 
+/// Who traces a process; 0 = nobody.
+fn tracer(pid: u32) -> i32 {
+    Process::new(pid as i32).and_then(|process| process.status()).expect("it lives").tracerpid
+}
+
 fn compile(directory: &Path, name: &str, source: &str) -> PathBuf {
     let (file, program) = (directory.join(name).with_extension("c"), directory.join(name));
     std::fs::write(&file, source).expect("the source");
@@ -87,9 +92,7 @@ impl Holder {
     fn goes_on(&self) {
         let before = self.count("turns");
         wait_within(LIMIT, "turns without a tracer", || {
-            let status =
-                Process::new(self.running.pid() as i32).and_then(|process| process.status()).expect("it lives");
-            (status.tracerpid == 0 && self.count("turns") > before + 2).then_some(())
+            (tracer(self.running.pid()) == 0 && self.count("turns") > before + 2).then_some(())
         });
     }
 }
@@ -164,6 +167,25 @@ fn the_process_goes_on_when_the_command_is_ended() {
     }
 }
 
+/// Nor does gdb leave it in the middle of the call, whatever is sent to gdb itself, as the end of a service or a container does.
+#[test]
+fn the_process_goes_on_when_gdb_is_asked_to_end() {
+    let holder = Holder::start();
+    let pid = holder.running.pid();
+    for (index, signal) in
+        [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT].into_iter().cycle().take(8).enumerate()
+    {
+        let mut command = autotrim();
+        command.args(["doctor", "--try", "--yes", &pid.to_string()]);
+        let mut trying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the command");
+        let gdb = wait_within(LIMIT, "gdb", || Some(tracer(pid)).filter(|&tracer| tracer > 0));
+        std::thread::sleep(Duration::from_millis(8 * index as u64));
+        send_signal(gdb as u32, signal);
+        assert!(trying.wait().expect("wait").success(), "{signal}");
+        holder.goes_on();
+    }
+}
+
 #[test]
 fn another_malloc_is_refused() {
     let jemalloc = file_of("libjemalloc2", "libjemalloc.so.2");
@@ -196,6 +218,22 @@ fn huge_heaps_are_refused() {
     try_it(running.has_become(&sleep).pid()).says(1, &["glibc.malloc.hugetlb is set there"]);
 }
 
+/// The first madvise would be its end.
+#[test]
+fn strict_seccomp_is_refused() {
+    const STRICT: &str = "#include <linux/seccomp.h>\n#include <sys/prctl.h>\n#include <unistd.h>\n\
+                          int main(void) { int ends[2]; if (pipe(ends)) return 1; prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT); char byte;\n\
+                          for (;;) if (read(ends[0], &byte, 1) < 0) continue; }\n";
+    let directory = open_directory();
+    let program = compile(directory.path(), "strict", STRICT);
+    let running = Running::start(&mut Command::new(&program)).has_become(&program);
+    wait_within(LIMIT, "its seccomp", || {
+        let status = Process::new(running.pid() as i32).and_then(|process| process.status()).expect("it lives");
+        (status.seccomp == Some(1)).then_some(())
+    });
+    try_it(running.pid()).says(1, &["it is under strict seccomp", "nothing was done"]);
+}
+
 /// It stays stopped, and debugged by who debugs it.
 #[test]
 fn a_process_that_is_stopped_or_debugged_is_left_alone() {
@@ -209,11 +247,10 @@ fn a_process_that_is_stopped_or_debugged_is_left_alone() {
     try_it(pid).says(1, &["it is stopped by a signal"]);
     assert_eq!(state(), 'T');
     send_signal(pid, libc::SIGCONT);
-    let tracer = Running::start(Command::new("strace").args(["-p", &pid.to_string()]));
-    let tracer_of = || Process::new(pid as i32).and_then(|process| process.status()).expect("it lives").tracerpid;
-    wait_within(LIMIT, "strace", || (tracer_of() == tracer.pid() as i32).then_some(()));
-    try_it(pid).says(1, &[&format!("process {} is debugging it already", tracer.pid())]);
-    assert_eq!(tracer_of(), tracer.pid() as i32);
+    let strace = Running::start(Command::new("strace").args(["-p", &pid.to_string()]));
+    wait_within(LIMIT, "strace", || (tracer(pid) == strace.pid() as i32).then_some(()));
+    try_it(pid).says(1, &[&format!("process {} is debugging it already", strace.pid())]);
+    assert_eq!(tracer(pid), strace.pid() as i32);
 }
 
 /// It may have interrupted malloc.
@@ -226,6 +263,53 @@ fn a_thread_that_waits_in_a_signal_handler_is_no_place() {
     let program = compile(directory.path(), "handler", HANDLER);
     let running = Running::start(&mut Command::new(&program)).has_become(&program);
     try_it(running.pid()).says(1, &["no thread waits", "outside of signal handlers"]);
+}
+
+/// The addresses of what it was are not those of what it is.
+#[test]
+fn a_process_that_executes_another_program_is_left_alone() {
+    let directory = open_directory();
+    // By chance it does so while gdb starts, or is at rest before or after.
+    const AGAIN: &str = "#include <poll.h>\n#include <unistd.h>\n\
+                         int main(int number, char **arguments) { (void)number; poll(NULL, 0, 30); execv(\"/proc/self/exe\", arguments); }\n";
+    let program = compile(directory.path(), "again", AGAIN);
+    let running = Running::start(&mut Command::new(&program)).has_become(&program);
+    for _ in 0..3 {
+        let finished = try_it(running.pid());
+        assert!(!finished.stderr.contains("called from GDB"), "{}", finished.stderr);
+        assert!(procfs::process::Process::new(running.pid() as i32).is_ok_and(|process| process.is_alive()));
+    }
+}
+
+/// Some hundred bytes may be left of a goroutine's stack.
+#[test]
+fn a_stack_without_room_is_no_place() {
+    const GOROUTINE: &str = "package main\n\nimport (\n\t\"C\"\n\t\"syscall\"\n)\n\n\
+                             func main() {\n\tvar ends [2]int\n\tsyscall.Pipe(ends[:])\n\tsyscall.Read(ends[0], make([]byte, 1))\n}\n";
+    // A waiting thread on 16 KiB, of which it has filled most; the first one is at a place that is no wait (FUTEX_WAIT).
+    const FULL: &str = "#include <linux/futex.h>\n#include <pthread.h>\n#include <sys/syscall.h>\n#include <unistd.h>\n\
+                        static void *stay(void *none) { volatile char full[4000]; full[0] = 0; for (;;) pause(); return none; }\n\
+                        int main(void) { int word = 0; pthread_t thread; pthread_attr_t small; pthread_attr_init(&small);\n\
+                        pthread_attr_setstacksize(&small, 16384); pthread_create(&thread, &small, stay, NULL);\n\
+                        for (;;) syscall(SYS_futex, &word, FUTEX_WAIT, 0, NULL, NULL, 0); }\n";
+    let directory = open_directory();
+    for program in [go_program(directory.path(), GOROUTINE), compile(directory.path(), "full", FULL)] {
+        // Signals by which Go interrupts itself would leave frames of handlers in its heap.
+        let running = Running::start(Command::new(&program).env("GODEBUG", "asyncpreemptoff=1")).has_become(&program);
+        // A thread of Go's own takes naps until all is quiet, and has a stack with room.
+        let rest = [libc::SYS_futex, libc::SYS_read, libc::SYS_pause].map(|call| call.to_string());
+        wait_within(LIMIT, "rest", || {
+            let calls = Process::new(running.pid() as i32).and_then(|process| process.tasks()).expect("it lives");
+            let mut calls = calls.map(|task| {
+                let path = format!("/proc/{}/task/{}/syscall", running.pid(), task.expect("a thread").tid);
+                std::fs::read_to_string(path).unwrap_or_default()
+            });
+            calls
+                .all(|call| call.split(' ').next().is_some_and(|call| rest.iter().any(|rest| rest == call)))
+                .then_some(())
+        });
+        try_it(running.pid()).says(1, &["no thread waits", "with room on its stack"]);
+    }
 }
 
 /// It would not stop, and once it is let go it would.

@@ -12,8 +12,8 @@ use support::common::log::Log;
 use support::common::process::{children, has_mapped};
 use support::common::{LIMIT, library, python, servers, wait_within};
 use support::{
-    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, is_root, open_copy, open_directory, run, run_with,
-    script, waiting_program,
+    NO_USER, Running, autotrim, copy, finish, finish_as_nobody, go_program, is_root, open_copy, open_directory, run,
+    run_with, script, waiting_program,
 };
 
 #[test]
@@ -318,7 +318,7 @@ fn programs_in_which_the_library_would_do_nothing_are_refused() {
         assert!(!finished.stdout.contains("can be preloaded"), "{}", finished.stdout);
     };
     refused(&waiting_program(directory.path(), "musl-gcc", &[]), &["uses musl"]);
-    let go = go_program(directory.path());
+    let go = go_program(directory.path(), "package main\n\nimport \"C\"\n\nfunc main() {}\n");
     refused(&go, &["written in Go", "AUTOTRIM_PERIOD"]);
     // What C libraries in it free is to be had without requests.
     let finished = finish(run().args(["--period", "1m", "--"]).arg(&go));
@@ -332,21 +332,6 @@ fn programs_in_which_the_library_would_do_nothing_are_refused() {
     for arguments in [["-u", "LD_PRELOAD"], ["-", "A=1"], ["LD_PRELOAD=", "A=1"]] {
         finish(run().args(["--", "env"]).args(arguments).arg("true")).says(2, &["env takes LD_PRELOAD away"]);
     }
-}
-
-/// A dynamic one, as most that use C libraries are.
-fn go_program(directory: &Path) -> std::path::PathBuf {
-    let (source, program) = (directory.join("ends.go"), directory.join("ends-go"));
-    std::fs::write(&source, "package main\n\nimport \"C\"\n\nfunc main() {}\n").expect("the source");
-    let mut compiler = Command::new("go");
-    compiler
-        .args(["build", "-ldflags=-s -w", "-o"])
-        .args([&program, &source])
-        .env("GOFLAGS", "")
-        .env("CGO_ENABLED", "1");
-    compiler.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
-    assert!(compiler.status().expect("go").success());
-    program
 }
 
 #[test]

@@ -162,6 +162,21 @@ pub fn waiting_program(directory: &Path, compiler: &str, flags: &[&str]) -> Path
     program
 }
 
+/// Compiles a Go program: with `import "C"` a dynamic one, as most that use C libraries are.
+pub fn go_program(directory: &Path, text: &str) -> PathBuf {
+    let (source, program) = (directory.join("program.go"), directory.join("program-go"));
+    std::fs::write(&source, text).expect("the source");
+    let mut compiler = Command::new("go");
+    compiler
+        .args(["build", "-ldflags=-s -w", "-o"])
+        .args([&program, &source])
+        .env("GOFLAGS", "")
+        .env("CGO_ENABLED", "1");
+    compiler.env("GOCACHE", directory.join("cache")).env("GOPATH", directory.join("path"));
+    assert!(compiler.status().expect("go").success());
+    program
+}
+
 /// Whether the test runs as root, as what it shows needs; says so where not.
 pub fn is_root(what: &str) -> bool {
     // SAFETY: takes nothing and cannot fail.
