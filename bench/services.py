@@ -147,7 +147,27 @@ class Services:
     @functools.cached_property
     def sharp(self) -> str:
         """Where Node finds sharp."""
-        return _installed_by("sharp")
+        return _installed_by("npm", "sharp")
+
+    @functools.cached_property
+    def web(self) -> str:
+        """Where Node finds Express, ws and Next.js."""
+        return _installed_by("npm", "web")
+
+    @functools.cached_property
+    def next_site(self) -> Path:
+        """A site of Next.js, built for production."""
+        site = self.scratch / "next"
+        shutil.copytree(ROOT / "bench" / "apps" / "next", site)
+        (site / "node_modules").symlink_to(self.web)
+        build = ["node", f"{self.web}/next/dist/bin/next", "build"]
+        variables = os.environ | {"NEXT_TELEMETRY_DISABLED": "1"}
+        done = subprocess.run(
+            build, cwd=site, env=variables, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            sys.exit(f"next build failed: {done.stdout}{done.stderr}")
+        return site
 
     @functools.cached_property
     def rest_framework(self) -> str:
@@ -267,11 +287,10 @@ def _without_target_directory() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k != "CARGO_TARGET_DIR"}
 
 
-def _installed_by(script: str) -> str:
+def _installed_by(script: str, *arguments: str) -> str:
     """Return the directory that a script of the project names when it is done."""
-    made = subprocess.run(
-        [str(ROOT / "scripts" / script)], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command = [str(ROOT / "scripts" / script), *arguments]
+    made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return made.stdout.splitlines()[-1]
 
 

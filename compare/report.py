@@ -19,6 +19,7 @@ HEAD = (
     "fail",
     "seconds",
     "trims",
+    "collections",
     "releases",
     "MB",
     "doubts",
@@ -67,15 +68,24 @@ def _row(suite: str, variant: Variant, verdicts: list[Verdict]) -> tuple[str, ..
         str(len(runs)),
         *(str(counts[outcome]) for outcome in (OK, SKIP, FAIL)),
         f"{sum(run.seconds for run in runs):.0f}",
-        str(sum(run.trims for run in runs)) if variant == Variant.DEBUG else "",
-        *(_released(runs) if variant == Variant.POOLS else ("", "", "")),
+        *_logged(runs, variant),
+        *(_released(runs) if variant == Variant.OFTEN else ("", "", "")),
         str(len(found) - real) if variant != Variant.PLAIN else "",
         str(real) if variant != Variant.PLAIN else "",
     )
 
 
+def _logged(runs: list[Run], variant: Variant) -> tuple[str, str]:
+    """How many trims the log has told of, and before how many of them garbage was collected."""
+    if variant != Variant.DEBUG:
+        return "", ""
+    return str(sum(run.trims for run in runs)), str(
+        sum(run.collections for run in runs)
+    )
+
+
 def _released(runs: list[Run]) -> tuple[str, str, str]:
-    """How often pools were released, how much that gave back, and how often there was a doubt."""
+    """How often pools were released or garbage was collected, how much the former gave back, and how often there was a doubt."""
     tally = sum((run.tally for run in runs), Tally())
     return str(tally.releases), f"{tally.bytes / 1e6:.0f}", str(tally.doubts)
 

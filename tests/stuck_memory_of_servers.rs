@@ -9,7 +9,7 @@ mod program;
 
 use common::http::{Connection, get, request};
 use common::process::{clean_environment, end_with_this_test};
-use common::{root, servers};
+use common::{npm, servers};
 use program::{Place, Program, SLOW_CLIENTS, gives_back, of_the_environment};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -348,15 +348,12 @@ fn what_a_timer_of_node_takes() {
 /// On threads of libuv's and of libvips's own, at whose waits nobody looks.
 #[test]
 fn pictures_that_sharp_makes_in_node() {
-    let script = Command::new(root().join("scripts/sharp")).stderr(Stdio::inherit()).output().expect("bash");
-    assert!(script.status.success(), "scripts/sharp failed");
-    let modules = String::from_utf8(script.stdout).expect("a path");
-    let modules = modules.lines().last().expect("a path as the last line");
+    let modules = npm("sharp");
     gives_back(&Program {
         name: "Node and sharp",
         command: &|place| {
             let mut command = Command::new("node");
-            clean_environment(&mut command).env("NODE_PATH", modules);
+            clean_environment(&mut command).env("NODE_PATH", &modules);
             command.arg(servers().join("report_sharp.js")).arg(place.port.to_string());
             command
         },

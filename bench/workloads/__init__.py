@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.workloads.base import Workload
 from bench.workloads.big_heap import BIG_HEAPS
 from bench.workloads.burst_then_quiet import BURST_THEN_QUIET
+from bench.workloads.express import EXPRESS
 from bench.workloads.frameworks import FRAMEWORKS
 from bench.workloads.large_buffers import LARGE_BUFFERS
 from bench.workloads.native_threads import NATIVE_THREADS
@@ -18,6 +19,7 @@ ALL: dict[str, Workload] = {
         *ROWS,
         *PART_LOAD,
         *FRAMEWORKS,
+        EXPRESS,
         LARGE_BUFFERS,
         *NATIVE_THREADS,
         *BIG_HEAPS,

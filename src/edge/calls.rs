@@ -102,6 +102,8 @@ pub fn epoll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::EpollPwait);
+    #[cfg(feature = "often")]
+    node::collect_often();
     wait::at(
         node::point_of_epoll,
         caller,

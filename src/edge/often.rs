@@ -1,6 +1,7 @@
 //! Only with the cargo feature `often`, which `scripts/compare-programs` builds and nobody else: CPython's own test suite serves
 //! nobody, so that its pools would hardly ever be released. CPython calls `memset` for nearly every object with fields, many thousand
 //! times a second; each hundredth of those on the main thread queues a release, by the very way that one takes after a wait.
+//! Node's garbage is collected at nearly every wait ([`crate::reclaim::node`]).
 
 use core::arch::asm;
 use core::ffi::{c_int, c_void};

@@ -5,6 +5,8 @@
 //! it runs where Node runs V8's own tasks, and the loop goes around once afterwards. The queue's eventfd ends the wait that is
 //! about to begin, the collection runs, and after the next wait has begun comes the trim.
 
+#[cfg(feature = "often")]
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use super::garbage;
@@ -89,6 +91,33 @@ pub fn ask(process: &Process, shield: &Shield, point: Option<Point>, somebody_wa
         place.store(0, Relaxed);
     }
     true
+}
+
+/// A wait is about to begin, whatever there is to gain and whoever waits for this thread. For scripts/compare-programs alone.
+#[cfg(feature = "often")]
+pub fn collect_often() {
+    /// A collection takes some milliseconds, and the wait after it is not to be one for the next.
+    const PAUSE: u64 = 50 * MILLISECOND;
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let Some(node) = runtime().and_then(|runtime| runtime.node.as_ref()) else { return };
+    let Some(isolate) = isolate(Some(Point::Epoll)) else { return };
+    let now = sys::now();
+    if process::is_borrowed() || now.saturating_sub(LAST.load(Relaxed)) < PAUSE {
+        return;
+    }
+    sys::errno::keeping_errno(|| {
+        // Nobody serves, as a rule: there is no page yet.
+        if process::open() {
+            process::with(|process| {
+                let shield = sys::signals::shield();
+                if may_act(process, &shield) && node.notify(isolate) {
+                    LAST.store(now, Relaxed);
+                    sys::tally::count(Some(0));
+                }
+                shield.end();
+            });
+        }
+    });
 }
 
 /// At a wait point: if this is the next one of a thread whose isolate was asked, it has collected.

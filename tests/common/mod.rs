@@ -16,7 +16,7 @@ pub mod stats;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -68,6 +68,14 @@ pub fn python() -> PathBuf {
     let path = std::env::var_os("AUTOTRIM_PYTHON").map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
     assert!(path.is_file(), "{} is missing: run scripts/test, which makes it", path.display());
     path
+}
+
+/// Where Node finds a set of packages of npm's, which scripts/npm installs.
+pub fn npm(set: &str) -> PathBuf {
+    let script = Command::new(root().join("scripts/npm")).arg(set).stderr(Stdio::inherit()).output().expect("bash");
+    assert!(script.status.success(), "scripts/npm {set} failed");
+    let printed = String::from_utf8(script.stdout).expect("a path");
+    PathBuf::from(printed.lines().last().expect("a path as the last line"))
 }
 
 /// Asks `probe` every few milliseconds until it answers; panics with `what` when it has not within `limit`.

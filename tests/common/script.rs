@@ -24,10 +24,22 @@ impl Script {
 
     /// The same of a program in another language.
     pub fn run(interpreter: &Path, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::run_with(interpreter, &[], program, arguments, environment)
+    }
+
+    /// The same with options for the interpreter.
+    pub fn run_with(
+        interpreter: &Path,
+        options: &[&str],
+        program: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = |name| File::create(directory.path().join(name)).expect("a file for the output");
         let mut command = Command::new(interpreter);
         clean_environment(&mut command)
+            .args(options)
             .arg(servers().join(program))
             .args(arguments)
             .current_dir(directory.path())
@@ -55,8 +67,12 @@ impl Script {
 
     /// The text of a file in the server's directory; `stdout` and `stderr` are there.
     pub fn read(&self, name: &str) -> String {
-        let bytes = std::fs::read(self.directory.path().join(name)).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        String::from_utf8_lossy(&self.read_bytes(name)).into_owned()
+    }
+
+    /// Such a file that holds no text.
+    pub fn read_bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.directory.path().join(name)).unwrap_or_default()
     }
 
     /// The library's log so far.

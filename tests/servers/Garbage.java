@@ -2,31 +2,37 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.lang.ref.WeakReference;
+import java.lang.reflect.Field;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import sun.misc.Unsafe;
 
 /**
  * A server whose answers leave garbage: arrays, which Java keeps until it collects.
  *
  * <pre>
- * java Garbage.java PORT
+ * java Garbage.java PORT [watch | keep | crash]
  *
  * /garbage          sixty megabytes of it
  * /tell             how many of these answers' objects are gone, and as what the library's thread was seen: "" (never), "daemon" or "user"
  * /threads          whether it is seen now
  * /exit             ends with status 7, by System.exit, in the middle of everything
  * /return           ends with its last thread, by DestroyJavaVM
+ * /crash            reads from address 0, as native code that is broken does
  * anything else     a short answer
  * </pre>
  *
- * <p>Prints its port.
+ * <p>With "watch" a thread looks for the library's all the time. With "keep" the program keeps so many objects that a collection takes its time; with "crash"
+ * it does, too, and that thread crashes it as soon as the library's is there. Prints its port.
  */
 final class Garbage {
     private static final List<WeakReference<Object>> LEFT = new ArrayList<>();
+    private static final List<Object> KEPT = new ArrayList<>();
+    private static final Unsafe UNSAFE = unsafe();
     private static volatile String seen = "";
 
     private static String garbage() {
@@ -56,11 +62,27 @@ final class Garbage {
         return false;
     }
 
-    private static void watch() {
+    private static void watch(boolean crashes) {
         while (true) {
-            look();
+            if (look() && crashes) {
+                crash();
+            }
             Thread.onSpinWait();
         }
+    }
+
+    private static Unsafe unsafe() {
+        try {
+            Field instance = Unsafe.class.getDeclaredField("theUnsafe");
+            instance.setAccessible(true);
+            return (Unsafe) instance.get(null);
+        } catch (ReflectiveOperationException problem) {
+            throw new IllegalStateException(problem);
+        }
+    }
+
+    private static void crash() {
+        UNSAFE.getAddress(0);
     }
 
     private static void answer(HttpExchange exchange, String text) throws IOException {
@@ -84,6 +106,7 @@ final class Garbage {
                     answer(exchange, "");
                     System.exit(7);
                 }
+                case "/crash" -> crash();
                 case "/return" -> {
                     answer(exchange, "");
                     threads.shutdown();
@@ -92,8 +115,14 @@ final class Garbage {
                 default -> answer(exchange, "fine");
             }
         });
-        if (arguments.length > 1) {
-            Thread watcher = new Thread(Garbage::watch);
+        String mode = arguments.length > 1 ? arguments[1] : "";
+        if (mode.equals("keep") || mode.equals("crash")) {
+            for (int kept = 0; kept < 2_000_000; kept++) {
+                KEPT.add(new long[1]);
+            }
+        }
+        if (mode.equals("watch") || mode.equals("crash")) {
+            Thread watcher = new Thread(() -> watch(mode.equals("crash")));
             watcher.setDaemon(true);
             watcher.start();
         }
