@@ -12,6 +12,7 @@ use crate::options::Options;
 use crate::pure::heaps::HEAP;
 use crate::pure::usage::Usage;
 use crate::sys::huge_pages::{self, Enabled};
+use crate::sys::libc_in_use::Libc;
 use crate::sys::optional::optional;
 use crate::sys::{self, handler, memory};
 
@@ -48,7 +49,7 @@ impl Allocator {
     /// What is in use here, set up as the options ask; or why it cannot be used. Asked by address: an allocator is in use where
     /// the program's `malloc` lies in the same object as the function that releases its memory. glibc's malloc_trim is never
     /// called under another `malloc`. To be called before any other thread exists.
-    pub fn find(options: &Options) -> Result<Allocator, Refusal> {
+    pub fn find(options: &Options, libc: Libc) -> Result<Allocator, Refusal> {
         let (malloc, mut name) = (Malloc::find(), Name::new());
         // A handler that waits may have interrupted any of them.
         let optional = optional();
@@ -62,6 +63,10 @@ impl Allocator {
             return Err("hugetlb");
         }
         let others = Others::find(malloc.filter(|_| glibc.is_none()), &mut name);
+        // musl's malloc gives back by itself what it can, and is not asked for anything.
+        if name.as_bytes().is_empty() && libc == Libc::Musl {
+            name::named(&mut name, "musl");
+        }
         if name.as_bytes().is_empty() {
             return Err("allocator allocator=unknown");
         }

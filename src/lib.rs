@@ -56,6 +56,7 @@ use own::{in_force, process};
 use pure::layout::State;
 use reclaim::duty;
 use sys::java::Java;
+use sys::libc_in_use::Libc;
 use sys::node::Node;
 use sys::python::Python;
 use sys::ruby::Ruby;
@@ -77,16 +78,16 @@ fn start() {
     if !options.is_active() {
         return in_force::set(State::LeftAlone);
     }
-    // Another libc than glibc, such as musl: there is nothing to do, and nothing to say.
-    let Some(libc) = sys::glibc_version() else { return };
-    let allocator = Allocator::find(&options);
+    // Another libc: there is nothing to do, and nothing to say.
+    let Some(libc) = Libc::find() else { return };
+    let allocator = Allocator::find(&options, libc);
     match &allocator {
         Ok(found) => in_force::allocator(found.name.as_bytes(), found.arenas().unsigned_abs()),
         Err(reason) => in_force::allocator(reason.as_bytes(), 0),
     }
     signals::resolve();
     handler::prepare();
-    filter::prepare(libc);
+    filter::prepare(libc.glibc());
     memory::prepare();
     memory::at_fork_in_child(in_forked_child);
     #[cfg(feature = "often")]

@@ -12,6 +12,7 @@ pub mod filter;
 pub mod handler;
 pub mod huge_pages;
 pub mod java;
+pub mod libc_in_use;
 pub mod memory;
 pub mod next;
 pub mod node;
@@ -186,17 +187,6 @@ pub fn symbol(name: &CStr) -> *const c_void {
         }
         address
     }
-}
-
-/// glibc's version, such as `2.36`; `None` where libc is another one, such as musl. For the constructor.
-pub fn glibc_version() -> Option<&'static [u8]> {
-    type Version = unsafe extern "C" fn() -> *const c_char;
-    let version = symbol(c"gnu_get_libc_version");
-    if version.is_null() {
-        return None;
-    }
-    // SAFETY: glibc's own symbol has this type (gnu/libc-version.h), and returns a static C string.
-    Some(unsafe { CStr::from_ptr(core::mem::transmute::<*const c_void, Version>(version)()) }.to_bytes())
 }
 
 /// What `answer` says of the kernel's release, such as `6.1.0-44-amd64`; false where that is unknown.

@@ -12,7 +12,7 @@ use std::path::Path;
 /// The newest symbol version that a release may ask for: glibc 2.17, of 2012 (RHEL 7).
 const NEWEST: (u32, u32) = (2, 17);
 
-/// Other libraries that a release may need. libdl is a part of libc since glibc 2.34 and in musl, but still there.
+/// Other libraries that a release may need. libdl is a part of libc since glibc 2.34 and in musl, but still there. musl takes either name for itself.
 /// Not ld-linux: musl has no such file, and there a missing library ends the program.
 const NEEDED: &[&str] = &["libc.so.6", "libdl.so.2"];
 

@@ -50,7 +50,7 @@ pub enum Command {
 ///
 /// The command becomes the program, which is found as env(1) finds it: no process of its own remains, and signals and exit codes are
 /// the program's. An LD_PRELOAD that is set already is kept, and the library joined to it. A program is refused where nothing can
-/// come of it: static ones, those of musl and Go, those built with a sanitizer, and what an env(1) on the way takes LD_PRELOAD from. Go is
+/// come of it: static ones, those of Go, those built with a sanitizer, and what an env(1) on the way takes LD_PRELOAD from. Go is
 /// not refused with --period, --pressure or --signal, which give back what C libraries in it free.
 ///
 /// The library is searched for at --library; relative to this command in ../lib/autotrim, ../lib64, ../lib and its own directory (and

@@ -138,7 +138,8 @@ fn process(target: &Target) -> Findings {
         findings.add("access", Level::Problem, status::why_unread(&Unread::NotPermitted));
     } else {
         if let Some(libc) = allocator::libc(target) {
-            let level = if libc.starts_with(allocator::GLIBC) { Level::Good } else { Level::Problem };
+            let is_served = libc.starts_with(allocator::GLIBC) || libc == allocator::MUSL;
+            let level = if is_served { Level::Good } else { Level::Problem };
             findings.add("libc", level, libc);
         }
         if let Some(name) = allocator::name(target) {
@@ -172,8 +173,12 @@ fn malloc(name: &str, findings: &mut Findings) {
         name if name.starts_with(allocator::GLIBC) => (Level::Good, format!("{name}'s own")),
         name if allocator::is_known(name) => (Level::Good, format!("{name}, which gives memory back in its own way")),
         allocator::OWN => (Level::Warning, "the program brings one of its own that is not known".into()),
+        allocator::MUSL => {
+            let text = "musl's own, which gives back by itself what it can: what comes back is what CPython, Node and Ruby hold";
+            (Level::Info, text.into())
+        }
         // Said of the libc already.
-        allocator::MUSL | allocator::NONE => return,
+        allocator::NONE => return,
         name => (Level::Problem, format!("{name}: how it gives memory back is not known")),
     };
     findings.add("malloc", level, text);

@@ -31,11 +31,6 @@ impl Image {
         Ok(Some(Image { path: path.to_owned(), elf, interpreter, secure: secure(path)? }))
     }
 
-    /// Whether it is dynamically linked to musl.
-    pub fn is_musl(&self) -> bool {
-        self.interpreter.as_ref().is_some_and(|path| path.contains("ld-musl"))
-    }
-
     /// Whether Go's compiler has made it.
     pub fn is_go(&self) -> bool {
         self.elf.has_section(OF_GO)
@@ -55,9 +50,6 @@ impl Image {
 
     /// Why the library would do nothing in it, though it can be loaded; `by_itself` = it is to trim without requests, too.
     pub fn useless(&self, by_itself: bool) -> Option<&'static str> {
-        if self.is_musl() {
-            return Some("uses musl, whose malloc the library leaves alone: it would do nothing");
-        }
         // What its C libraries free can be given back.
         (self.is_go() && !by_itself).then_some(
             "is written in Go, which makes its system calls itself and has a memory of its own: the library would see no request \

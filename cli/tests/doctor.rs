@@ -256,8 +256,9 @@ fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     let musl = waiting_program(directory.path(), "musl-gcc", &[]);
     let running = Running::start(&mut Command::new(&musl)).has_become(&musl);
     let finished = doctor(running.pid());
-    has(&finished, "program", "problem", "uses musl");
-    has(&finished, "libc", "problem", "musl");
+    has(&finished, "program", "good", "ld-musl");
+    has(&finished, "libc", "good", "musl");
+    has(&finished, "malloc", "info", "musl's own");
     if is_root("a setuid copy") {
         let program = waiting_program(directory.path(), "cc", &[]);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
@@ -411,7 +412,7 @@ fn a_program_is_examined_without_being_started() {
     assert_eq!(finished.code, Some(1));
     has(&finished, "program", "info", "run is a script");
     has(&finished, "library", "problem", "statically linked");
-    has(&doctor_of_program(waiting_program(directory.path(), "musl-gcc", &[])), "program", "problem", "uses musl");
+    has(&doctor_of_program(waiting_program(directory.path(), "musl-gcc", &[])), "program", "good", "ld-musl");
     let harmless = script(&directory.path().join("harmless"), &format!("#!/bin/sh\ntouch {}\n", started.display()));
     assert_eq!(doctor_of_program(harmless).code, Some(0));
     assert!(!started.exists());

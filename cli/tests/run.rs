@@ -317,7 +317,6 @@ fn programs_in_which_the_library_would_do_nothing_are_refused() {
         assert!(words.iter().all(|word| finished.stdout.contains(word)), "{}", finished.stdout);
         assert!(!finished.stdout.contains("can be preloaded"), "{}", finished.stdout);
     };
-    refused(&waiting_program(directory.path(), "musl-gcc", &[]), &["uses musl"]);
     let go = go_program(directory.path(), "package main\n\nimport \"C\"\n\nfunc main() {}\n");
     refused(&go, &["written in Go", "AUTOTRIM_PERIOD"]);
     // What C libraries in it free is to be had without requests.

@@ -8,6 +8,7 @@ use libc::{epoll_event, fd_set, nfds_t, pollfd, sigset_t, timespec, timeval};
 use super::wait::{self, How, Part, Timeout, Wait};
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::descriptors;
+use crate::own::runtime::runtime;
 use crate::own::waits::Point;
 use crate::pure::connection::State;
 use crate::reclaim::{node, ruby};
@@ -237,7 +238,9 @@ pub fn select(
         next,
         move |wait| {
             let result = select_parts(wait, Own::Plain, substitute, count, sets, ptr::null());
-            if let Some(left) = wait.left() {
+            if let Some(left) = wait.left()
+                && runtime().is_some_and(|runtime| runtime.libc.tells_rest_of_select())
+            {
                 let left = timeval { tv_sec: (left / SECOND) as _, tv_usec: (left % SECOND / 1_000) as _ };
                 // As the kernel does: where that cannot be written, select(2) has succeeded all the same.
                 memory::write(timeout, left);

@@ -7,6 +7,7 @@ use crate::pure::layout::State;
 use crate::sys::cell::Late;
 use crate::sys::files::Identity;
 use crate::sys::java::Java;
+use crate::sys::libc_in_use::Libc;
 use crate::sys::node::Node;
 use crate::sys::python::Python;
 use crate::sys::ruby::Ruby;
@@ -18,8 +19,8 @@ pub struct Runtime {
     pub options: Options,
     /// Where memory cannot be released, why; then requests are still seen, to say so once.
     pub allocator: Result<Allocator, Refusal>,
-    /// glibc's version, such as `2.36`.
-    pub libc: &'static [u8],
+    /// The program's C library.
+    pub libc: Libc,
     /// The interpreter that is asked for something before trims; `None` where it never is, or there is none.
     pub python: Option<Python>,
     /// The same of Node.

@@ -80,12 +80,11 @@ pub fn at_fork_in_child(handler: extern "C" fn()) {
 /// Has these called around each fork(3), as pthread_atfork(3) does; false where that is impossible. For the constructor.
 pub fn at_fork(before: Handler, in_parent: Handler, in_child: Handler) -> bool {
     type Register = unsafe extern "C" fn(Handler, Handler, Handler, *const c_void) -> c_int;
-    // glibc's pthread_atfork under the name that is a symbol of libc.so in all versions (nptl/register-atfork.c).
-    let register = crate::sys::symbol(c"__register_atfork");
-    if register.is_null() {
-        return false;
-    }
-    // SAFETY: glibc's own signature; this library, and so each handler, is never unloaded.
+    // glibc's pthread_atfork under the name that is a symbol of libc.so in all versions (nptl/register-atfork.c); musl has the other one, which
+    // takes the first three.
+    let names = [c"__register_atfork", c"pthread_atfork"].into_iter();
+    let Some(register) = names.map(crate::sys::symbol).find(|function| !function.is_null()) else { return false };
+    // SAFETY: the signature of the first, and the second does not look at a fourth argument; this library, and so each handler, is never unloaded.
     unsafe {
         let register = core::mem::transmute::<*const c_void, Register>(register);
         register(before, in_parent, in_child, ptr::null()) == 0

@@ -37,7 +37,7 @@ struct CleanupBuffer([usize; 4]);
 type Push = unsafe extern "C" fn(*mut CleanupBuffer, unsafe extern "C" fn(*mut c_void), *mut c_void);
 type Pop = unsafe extern "C" fn(*mut CleanupBuffer, c_int);
 
-// SAFETY (both): as glibc's pthread.h declared them; in libpthread before 2.34, in libc since, absent in musl.
+// SAFETY (both): as glibc's pthread.h declared them; in libpthread before 2.34, in libc since, and in musl's, whose buffer has three words.
 static PUSH: Next<Push> = unsafe { Next::new(c"_pthread_cleanup_push") };
 static POP: Next<Pop> = unsafe { Next::new(c"_pthread_cleanup_pop") };
 

@@ -36,7 +36,7 @@ const METRICS: &str = concat!(
     "info The library, and the namespace that the pid is of.\n",
     ",version=\"",
     env!("CARGO_PKG_VERSION"),
-    "\",allocator=\"%\",libc=\"glibc-%\",pid_namespace=\"%\"\n",
+    "\",allocator=\"%\",libc=\"%\",pid_namespace=\"%\"\n",
     "requests_total Requests answered.\n,\n",
     "in_flight Requests waiting for an answer.\n,\n",
     "trims_total Trims, by what asked for them.\n",
@@ -294,7 +294,8 @@ impl Page {
         namespace.number(directory::pid_namespace());
         let verdict = Verdict::name_of(verdict);
         let allocator = runtime.allocator.as_ref().map_or(&b""[..], |allocator| allocator.name.as_bytes());
-        let mut texts = [allocator, runtime.libc, namespace.as_bytes(), verdict.as_bytes()].into_iter();
+        let libc = runtime.libc.name();
+        let mut texts = [allocator, libc.as_bytes(), namespace.as_bytes(), verdict.as_bytes()].into_iter();
 
         self.start.text("{pid=\"").number(sys::pid().unsigned_abs().into());
         self.start.text("\",program=").quoted(log::short_name(runtime));

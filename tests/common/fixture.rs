@@ -58,7 +58,18 @@ impl Fixture {
         let mut hasher = DefaultHasher::new();
         flags.hash(&mut hasher);
         let output = if flags.is_empty() { name.to_owned() } else { format!("{name}.{:x}", hasher.finish()) };
-        let program = compile(name, &output, flags);
+        Self::of(compile(name, &output, flags))
+    }
+
+    /// The same for musl, where it may use what musl lacks (tests/fixtures/musl.h), and the kernel's headers.
+    pub fn of_musl(name: &str) -> Self {
+        let header = root().join("tests/fixtures/musl.h");
+        let header = header.to_str().expect("a path in UTF-8");
+        let flags = ["-include", header, "-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"];
+        Self::of(compile_by("musl-gcc".into(), name, &format!("{name}.musl"), &flags))
+    }
+
+    fn of(program: PathBuf) -> Self {
         let options = &AGGRESSIVE;
         Self { program, arguments: vec![], environment: vec![], options, before: vec![], after: vec![], signal: None }
     }
@@ -190,14 +201,17 @@ pub fn directory() -> PathBuf {
     directory
 }
 
-/// Compiles into target/fixtures. Tests run side by side, so each writes a file of its own and renames it.
 fn compile(name: &str, output: &str, flags: &[&str]) -> PathBuf {
+    compile_by(std::env::var_os("CC").unwrap_or("cc".into()), name, output, flags)
+}
+
+/// Compiles into target/fixtures. Tests run side by side, so each writes a file of its own and renames it.
+fn compile_by(compiler: OsString, name: &str, output: &str, flags: &[&str]) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let directory = directory();
     let unique = format!("{output}.{}.{}", std::process::id(), NUMBER.fetch_add(1, Relaxed));
     let (made, wanted) = (directory.join(unique), directory.join(output));
-    let compiler = std::env::var_os("CC").unwrap_or("cc".into());
-    let compiled = Command::new(compiler)
+    let compiled = Command::new(&compiler)
         .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-pthread"])
         .arg("-o")
         .arg(&made)
@@ -205,7 +219,7 @@ fn compile(name: &str, output: &str, flags: &[&str]) -> PathBuf {
         // Libraries come after what needs them.
         .args(flags)
         .status()
-        .expect("cc could not be started");
+        .unwrap_or_else(|error| panic!("{compiler:?}: {error}; scripts/test installs it"));
     assert!(compiled.success(), "{name}.c does not compile");
     std::fs::rename(&made, &wanted).expect("the fixture's place");
     wanted

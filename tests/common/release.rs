@@ -19,9 +19,18 @@ pub fn aarch64() -> PathBuf {
     LIBRARY.get_or_init(|| path_from("scripts/build-aarch64")).clone()
 }
 
+/// The root directory of the newest Debian.
+pub fn sid() -> PathBuf {
+    path_by("scripts/roots", &["sid"]).join("sid")
+}
+
 /// The path that a script prints as its last line. The script says on stderr what it lacks.
 pub fn path_from(script: &str) -> PathBuf {
-    let output = Command::new(root().join(script)).stderr(Stdio::inherit()).output().expect("bash");
+    path_by(script, &[])
+}
+
+fn path_by(script: &str, arguments: &[&str]) -> PathBuf {
+    let output = Command::new(root().join(script)).args(arguments).stderr(Stdio::inherit()).output().expect("bash");
     assert!(output.status.success(), "{script} failed; scripts/test installs what it needs");
     let stdout = String::from_utf8(output.stdout).expect("a path");
     PathBuf::from(stdout.lines().last().expect("a path as the last line"))

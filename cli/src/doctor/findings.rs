@@ -70,13 +70,6 @@ impl Findings {
     pub fn image(&mut self, image: &Image) {
         let (path, architecture) = (image.path.display(), image.elf.architecture);
         match &image.interpreter {
-            Some(linker) if image.is_musl() => {
-                self.add(
-                    "program",
-                    Level::Problem,
-                    format!("{path} ({architecture}) uses musl ({linker}): nothing can be done there"),
-                );
-            }
             Some(linker) => {
                 self.add("program", Level::Good, format!("{path} ({architecture}) is dynamic, by {linker}"))
             }

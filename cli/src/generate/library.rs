@@ -10,7 +10,7 @@ const DESCRIPTION: &[&str] = &[
      send(2), close(2), epoll_wait(2) and related calls, and gives memory that the server has freed back to the kernel when there is \
      something to gain, at a moment when no request waits for an answer.",
     "It works with the malloc of glibc, jemalloc, tcmalloc and mimalloc, and with what CPython, Node and Ruby keep above that. It does \
-     nothing in setuid programs, in static ones, and under musl.",
+     nothing in setuid programs and in static ones, and under musl leaves malloc alone.",
     "A leak is not cured by it: what the program still holds cannot be given back.",
 ];
 
