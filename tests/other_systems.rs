@@ -307,17 +307,45 @@ fn go_programs_are_unaffected() {
     }
 }
 
+/// QEMU's emulator of programs for 64-bit ARM, with pages of so many bytes and the library preloaded.
+fn emulator(page: &str) -> Command {
+    let system = "/usr/aarch64-linux-gnu";
+    assert!(Path::new(system).join("lib/libc.so.6").exists(), "{}", lacking("glibc for aarch64"));
+    let mut emulator = Command::new("qemu-aarch64-static");
+    emulator.args(["-p", page, "-L", system, "-E"]).arg(format!("LD_PRELOAD={}", release::aarch64().display()));
+    emulator
+}
+
+/// With each size of pages that Linux has there.
 #[test]
 fn works_on_aarch64() {
     let program = serves_itself(&mut cross_compiler("aarch64-linux-gnu.2.17"));
-    let system = "/usr/aarch64-linux-gnu";
-    assert!(Path::new(system).join("lib/libc.so.6").exists(), "{}", lacking("glibc for aarch64"));
-    let mut emulator = Command::new("qemu-aarch64");
-    emulator.args(["-L", system, "-E"]).arg(format!("LD_PRELOAD={}", release::aarch64().display()));
-    let outcome = run(emulator.arg(&program.path));
-    assert_eq!(outcome.stdout, "loaded\n20 answers\n");
-    let log = outcome.log();
-    assert_trims_of_20_requests(&log, log.lines[0].text("allocator"));
+    for page in ["4096", "16384", "65536"] {
+        let outcome = run(emulator(page).arg(&program.path));
+        assert_eq!(outcome.stdout, "loaded\n20 answers\n");
+        let log = outcome.log();
+        assert_trims_of_20_requests(&log, log.lines[0].text("allocator"));
+    }
+}
+
+/// tests/fixtures/tops.c, as above. The emulator's own memory counts, too.
+#[test]
+fn tops_come_back_on_aarch64() {
+    let program =
+        compile(cross_compiler("aarch64-linux-gnu.2.36").args(["-D_GNU_SOURCE", "-O1", "-pthread"]), "tops.c");
+    for page in ["4096", "16384", "65536"] {
+        for how in ["wait", "end"] {
+            let held = |disabled| {
+                let mut emulator = emulator(page);
+                emulator.args(["-E", disabled]).arg(&program.path).arg(how);
+                let outcome = run(&mut emulator);
+                let last = outcome.stdout.lines().last().and_then(|line| line.parse::<u64>().ok());
+                last.unwrap_or_else(|| panic!("{page}, {how}: no number: {outcome:?}"))
+            };
+            let (plain, preloaded) = (held("AUTOTRIM_DISABLE=1"), held("AUTOTRIM_DISABLE=0"));
+            assert!(plain > 64 * 1024 && preloaded < 32 * 1024, "{page}, {how}: {plain} KB, {preloaded} KB");
+        }
+    }
 }
 
 /// There the kernel's frame for a handler is another one, and so is what it is known by.
@@ -326,10 +354,7 @@ fn nothing_is_trimmed_in_a_handler_on_aarch64() {
     let mut compiler = cross_compiler("aarch64-linux-gnu.2.36");
     let program = compile(compiler.args(["-D_GNU_SOURCE", "-O1", "-pthread"]), "waits_in_handler.c");
     for how in ["plain", "nodefer", "unblocked", "alternate", "nested", "thread", "left"] {
-        let mut emulator = Command::new("qemu-aarch64");
-        emulator
-            .args(["-L", "/usr/aarch64-linux-gnu", "-E"])
-            .arg(format!("LD_PRELOAD={}", release::aarch64().display()));
+        let mut emulator = emulator("4096");
         emulator.args(["-E", "AUTOTRIM_INTERVAL=1", "-E", "AUTOTRIM_OVERHEAD=0"]).arg(&program.path).arg(how);
         let mut requests = run(&mut emulator).log().trims("requests").numbers("requests");
         assert!(requests.len() > 8, "{how}: {requests:?}");

@@ -20,7 +20,7 @@ use common::{LIMIT, library, python, servers, wait_within};
 use fixture::Fixture;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -35,9 +35,10 @@ const AFTER_EACH_REQUEST: [(&str, &str); 7] = [
     ("PYTHONHASHSEED", "0"),
 ];
 
-/// A build of CPython: in which root directory, and by which name there.
+/// A build of CPython: in which root directory, by what that is entered, and by which name it is there.
 struct Build {
     root: PathBuf,
+    enter: Vec<String>,
     program: PathBuf,
 }
 
@@ -47,30 +48,40 @@ impl Build {
         let named = std::env::var_os("AUTOTRIM_PYTHONS").unwrap_or_default();
         let named = std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty());
         let programs = named.map(|path| path.join("python3")).chain([python()]);
-        programs.map(|program| Build { root: "/".into(), program }).collect()
+        programs.map(|program| Build { root: "/".into(), enter: vec![], program }).collect()
     }
 
     /// That of a system that scripts/roots made.
     fn in_debian(suite: &str) -> Build {
-        let root = release::path_from("scripts/roots").join(suite);
+        Build::in_root(suite, vec!["chroot".to_owned()], release::x86_64())
+    }
+
+    /// That of bookworm for 64-bit ARM, by the emulator.
+    fn on_aarch64() -> Build {
+        let script = common::root().join("scripts/enter-foreign").display().to_string();
+        let enter = ["unshare", "--user", "--map-root-user", "--mount", &script, "aarch64"].map(str::to_owned);
+        Build::in_root("bookworm-arm64", enter.to_vec(), release::aarch64())
+    }
+
+    fn in_root(name: &str, enter: Vec<String>, library: PathBuf) -> Build {
+        let root = release::path_from("scripts/roots").join(name);
         let files = ["trees.py", "pools.py"].map(|name| servers().join(name));
-        for file in files.into_iter().chain([release::x86_64()]) {
+        for file in files.into_iter().chain([library]) {
             release::install(&file, &root);
         }
-        Build { root, program: "/usr/bin/python3".into() }
+        Build { root, enter, program: "/usr/bin/python3".into() }
     }
 
     /// A program of tests/servers with these variables; whether the library does anything is one of them, so that the environment has the
     /// same size.
     fn run(&self, program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Outcome {
-        let is_here = self.root == Path::new("/");
+        let is_here = self.enter.is_empty();
         let (folder, preload) = if is_here { (servers(), library()) } else { ("/".into(), "/libautotrim.so".into()) };
-        let mut command = Command::new(if is_here { "/usr/bin/env" } else { "chroot" });
-        clean_environment(&mut command);
-        if !is_here {
-            command.arg(&self.root).arg("/usr/bin/env");
-        }
-        // By env and not here: chroot itself runs on this system.
+        let (root, env) = (self.root.display().to_string(), "/usr/bin/env".to_owned());
+        let mut words = self.enter.iter().chain((!is_here).then_some(&root)).chain([&env]);
+        let mut command = Command::new(words.next().expect("a program"));
+        // By env and not here: what enters the root directory runs on this system.
+        clean_environment(&mut command).args(words);
         command
             .arg(format!("LD_PRELOAD={}", preload.display()))
             .arg(&self.program)
@@ -88,9 +99,13 @@ impl Build {
     /// Objects are built and freed at random, with a release at every step: the same objects and the same statistics as without.
     fn is_unchanged(&self, environment: &[(&str, &str)]) -> Log {
         let operations = std::env::var("AUTOTRIM_OPERATIONS").unwrap_or("1000000".into());
+        self.is_unchanged_after(&operations, environment)
+    }
+
+    fn is_unchanged_after(&self, operations: &str, environment: &[(&str, &str)]) -> Log {
         let run = |disabled| {
             let environment = [environment, &[("AUTOTRIM_DISABLE", disabled)]].concat();
-            self.run("pools.py", &[&operations, "100"], &environment)
+            self.run("pools.py", &[operations, "100"], &environment)
         };
         let (without, with) = (run("1"), run("0"));
         assert!(without.stdout.contains("verified") && without.log.lines.is_empty(), "{}", without.stdout);
@@ -192,6 +207,21 @@ fn so_they_are_on_python_3_14_of_debian_forky() {
 #[test]
 fn so_they_are_there_with_the_debug_allocator() {
     is_released(&Build::in_debian("forky").is_unchanged(&[("PYTHONMALLOC", "pymalloc_debug")]));
+}
+
+/// By fewer objects: the emulator takes its time.
+#[test]
+fn so_they_are_on_aarch64() {
+    let (kb, lines) = released(&Build::on_aarch64().is_unchanged_after("100000", &[]).lines);
+    assert!(kb >= 1_000 && lines >= 10, "{kb} KB in {lines} lines");
+}
+
+/// Pages of 16 KiB hold a pool each, those of 64 KiB four.
+#[test]
+fn nothing_is_released_where_pages_are_larger() {
+    for page in ["16384", "65536"] {
+        is_left_alone(&Build::on_aarch64().is_unchanged_after("60000", &[("QEMU_PAGESIZE", page)]));
+    }
 }
 
 fn is_left_alone(log: &Log) {

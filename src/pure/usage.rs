@@ -72,7 +72,9 @@ mod tests {
     fn live_is_what_is_handed_out_and_what_is_mapped() {
         let info =
             Info::<usize> { uordblks: 5 << 30, hblkhd: 1 << 30, fordblks: 3 << 30, ordblks: 10, ..Info::default() };
-        assert_eq!(info.usage(4096), Usage { live: 6 * GIB, held: 40_960 });
+        for page in [4 << 10, 16 << 10, 64 << 10] {
+            assert_eq!(info.usage(page), Usage { live: 6 * GIB, held: 10 * page });
+        }
         let small = Info::<usize> { fordblks: 8_000, ordblks: 100, ..Info::default() };
         assert_eq!(small.usage(4096).held, 8_000, "no more than what is free");
     }

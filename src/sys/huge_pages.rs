@@ -117,9 +117,7 @@ fn value_of(stat: &[u8], field: usize) -> Option<u64> {
 /// From here on the kernel makes no huge pages by itself where there are many holes between the pages in use, from `start` to `end`, memory that is
 /// malloc's. What is in huge pages stays there, and nothing that is in there changes.
 pub fn keep_holes(start: usize, end: usize) {
-    let page = memory::page_size().trailing_zeros();
-    // As many pages as one page of page tables has entries.
-    let huge = page + page - size_of::<u64>().trailing_zeros();
+    let (page, huge) = sizes(memory::page_size());
     let mut map = PageMap::new();
     let mut at = behind(start.saturating_sub(1), page);
     while at < end {
@@ -129,6 +127,12 @@ pub fn keep_holes(start: usize, end: usize) {
         }
         at = next;
     }
+}
+
+/// A page and a huge one, as powers of two: the latter has as many pages as one page of page tables has entries.
+fn sizes(page: u64) -> (u32, u32) {
+    let page = page.trailing_zeros();
+    (page, page + page - size_of::<u64>().trailing_zeros())
 }
 
 /// The first multiple of this power of two behind `place`.
@@ -208,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn huge_pages_follow_from_the_page_size() {
+        let bytes = |page: u64| 1u64 << sizes(page).1;
+        assert_eq!([4 << 10, 16 << 10, 64 << 10].map(bytes), [2 << 20, 32 << 20, 512 << 20]);
+        for bits in [12, 14, 16, 21, 25, 29] {
+            let size = 1 << bits;
+            assert_eq!([0, size - 1, size].map(|place| behind(place, bits)), [size, size, 2 * size], "{size}");
+        }
+    }
+
+    #[test]
     fn holes_are_seen_between_pages_in_use_alone() {
         const PAGE: usize = 4096;
         let length = 4 << 20;
@@ -224,7 +238,7 @@ mod tests {
             libc::madvise(memory, length, libc::MADV_NOHUGEPAGE);
             memory as usize
         };
-        let sizes = (PAGE.trailing_zeros(), 21);
+        let sizes = sizes(PAGE as u64);
         let mut map = PageMap::new();
         let mut has_holes = |start, end| has_holes(&mut map, start, end, sizes);
         // SAFETY: within the mapping.

@@ -83,7 +83,7 @@ static LOCK_IS_LOST: AtomicBool = AtomicBool::new(false);
 /// From here on arenas are learnt, if this is a CPython whose pools are known; whether it is. For the constructor: before CPython's
 /// first allocation.
 pub fn prepare() -> bool {
-    let host = if memory::page_size() == PAGE as u64 && cfg!(target_pointer_width = "64") { find() } else { None };
+    let host = if are_possible(memory::page_size()) { find() } else { None };
     if let Some((host, set)) = host {
         HOST.set(host);
         let mut ours = Allocator { context: ptr::null_mut(), allocate: Some(allocate), free: Some(free) };
@@ -91,6 +91,11 @@ pub fn prepare() -> bool {
         unsafe { set(&mut ours) };
     }
     are_known()
+}
+
+/// Whether a pool has pages of this size behind the one with its header, as they are counted here.
+const fn are_possible(page: u64) -> bool {
+    page == PAGE as u64 && cfg!(target_pointer_width = "64")
 }
 
 fn find() -> Option<(Host, Access)> {
@@ -326,6 +331,11 @@ unsafe fn release_arena(arena: usize, map: Option<&mut PageMap>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_done_with_larger_pages() {
+        assert_eq!([4 << 10, 16 << 10, 64 << 10].map(are_possible), [true, false, false]);
+    }
 
     #[test]
     fn the_version_is_read() {

@@ -13,24 +13,22 @@ pub fn x86_64() -> PathBuf {
     LIBRARY.get_or_init(|| path_from("scripts/build-release")).clone()
 }
 
-/// The same for 64-bit ARM: scripts/build-aarch64.
+/// The same for 64-bit ARM.
 pub fn aarch64() -> PathBuf {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| path_from("scripts/build-aarch64")).clone()
+    LIBRARY.get_or_init(|| path_from("scripts/build-release aarch64-unknown-linux-gnu")).clone()
 }
 
 /// The root directory of the newest Debian.
 pub fn sid() -> PathBuf {
-    path_by("scripts/roots", &["sid"]).join("sid")
+    path_from("scripts/roots sid").join("sid")
 }
 
-/// The path that a script prints as its last line. The script says on stderr what it lacks.
+/// The path that a script, with its arguments, prints as its last line. The script says on stderr what it lacks.
 pub fn path_from(script: &str) -> PathBuf {
-    path_by(script, &[])
-}
-
-fn path_by(script: &str, arguments: &[&str]) -> PathBuf {
-    let output = Command::new(root().join(script)).args(arguments).stderr(Stdio::inherit()).output().expect("bash");
+    let mut words = script.split(' ');
+    let mut command = Command::new(root().join(words.next().expect("a script")));
+    let output = command.args(words).stderr(Stdio::inherit()).output().expect("bash");
     assert!(output.status.success(), "{script} failed; scripts/test installs what it needs");
     let stdout = String::from_utf8(output.stdout).expect("a path");
     PathBuf::from(stdout.lines().last().expect("a path as the last line"))
