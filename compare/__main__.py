@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compare import cpython, libuv, redis, report
+from compare import cpython, libuv, redis, report, ruby
 from compare.judge import Verdict, judge
 from compare.run import end_all
 from compare.sources import ROOT, TARGET, need
@@ -24,7 +24,10 @@ SUITES = {
     "redis": redis.units,
     "cpython": cpython.units,
     "pools": cpython.units_with_pools,
+    "ruby": ruby.units,
 }
+# Those that need a build of the library that gives back all the time.
+OFTEN = {"pools", "ruby"}
 WAYS = "plain and preloaded"
 
 
@@ -62,9 +65,9 @@ def _copies(arguments: argparse.Namespace, directory: Path) -> dict[Variant, Pat
     """Return what each variant preloads."""
     library = _copy(arguments.library, directory / f"libautotrim-{os.getpid()}.so")
     libraries = {Variant.PRELOADED: library, Variant.DEBUG: library}
-    if "pools" in arguments.suite:
+    if OFTEN & set(arguments.suite):
         copy = directory / f"libautotrim-often-{os.getpid()}.so"
-        libraries[Variant.POOLS] = _copy(_often(), copy)
+        libraries[Variant.OFTEN] = _copy(_often(), copy)
     return libraries
 
 
@@ -75,7 +78,7 @@ def _copy(build: Path, copy: Path) -> Path:
 
 
 def _often() -> Path:
-    """Build the library that releases CPython's free pools all the time, with the cargo that scripts/compare-programs asks for."""
+    """Build the library that gives back all the time, with the cargo that scripts/compare-programs asks for."""
     target = TARGET / "often"
     build = ["cargo", "build", "--quiet", "--release", "--features", "often"]
     subprocess.run([*build, "--target-dir", str(target)], check=True, cwd=ROOT)
@@ -135,8 +138,8 @@ def _in_turn(suites: list[list[Unit]]) -> list[Unit]:
 
 
 def _variants(unit: Unit, quick: bool) -> list[Variant]:
-    if unit.pools:
-        return [Variant.POOLS]
+    if unit.often:
+        return [Variant.OFTEN]
     if not unit.may_log:
         return [Variant.PRELOADED]
     # The log is the proof that the library did trim.
@@ -196,8 +199,8 @@ def _conclude(verdicts: list[Verdict]) -> int:
             print(f"{suite}: the library never trimmed, so this shows nothing")
             bad += 1
     for verdict in verdicts:
-        if Variant.POOLS in verdict.runs:
-            bad += _is_no_proof(verdict.unit, verdict.runs[Variant.POOLS].tally)
+        if Variant.OFTEN in verdict.runs:
+            bad += _is_no_proof(verdict.unit, verdict.runs[Variant.OFTEN].tally)
     tests = sum(len(verdict.runs[Variant.PLAIN].outcomes) - 1 for verdict in verdicts)
     if not bad:
         print(f"{tests} tests: the same results {WAYS}.")
@@ -205,9 +208,9 @@ def _conclude(verdicts: list[Verdict]) -> int:
 
 
 def _is_no_proof(unit: Unit, tally: Tally) -> bool:
-    """Say why a run with releases of CPython's pools shows nothing, if so."""
+    """Say why a run that gives back all the time shows nothing, if so."""
     if not tally.releases:
-        print(f"{unit}: pools were never released, so this shows nothing")
+        print(f"{unit}: nothing was ever given back, so this shows nothing")
     if tally.doubts:
         print(f"{unit}: {tally.doubts} processes found a doubt, and released no more")
     return bool(tally.doubts or not tally.releases)

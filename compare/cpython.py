@@ -116,7 +116,7 @@ class Pooled(Module):
     """The same, while CPython's free pools are released all the time."""
 
     suite = "pools"
-    pools = True
+    often = True
     # A release takes longer than what a test does between two of them.
     seconds = 1800
 

@@ -68,14 +68,14 @@ def _row(suite: str, variant: Variant, verdicts: list[Verdict]) -> tuple[str, ..
         *(str(counts[outcome]) for outcome in (OK, SKIP, FAIL)),
         f"{sum(run.seconds for run in runs):.0f}",
         str(sum(run.trims for run in runs)) if variant == Variant.DEBUG else "",
-        *(_released(runs) if variant == Variant.POOLS else ("", "", "")),
+        *(_released(runs) if variant == Variant.OFTEN else ("", "", "")),
         str(len(found) - real) if variant != Variant.PLAIN else "",
         str(real) if variant != Variant.PLAIN else "",
     )
 
 
 def _released(runs: list[Run]) -> tuple[str, str, str]:
-    """How often pools were released, how much that gave back, and how often there was a doubt."""
+    """How often pools were released or garbage was collected, how much the former gave back, and how often there was a doubt."""
     tally = sum((run.tally for run in runs), Tally())
     return str(tally.releases), f"{tally.bytes / 1e6:.0f}", str(tally.doubts)
 

@@ -21,9 +21,9 @@ AGGRESSIVE = {
     "AUTOTRIM_GROWTH": "64K",
     "AUTOTRIM_OVERHEAD": "0",
 }
-LOG = {Variant.PRELOADED: "off", Variant.DEBUG: "debug", Variant.POOLS: "off"}
+LOG = {Variant.PRELOADED: "off", Variant.DEBUG: "debug", Variant.OFTEN: "off"}
 PREFIX = "autotrim: "
-# How the library counts its releases of pools: three counters at the beginning of a page.
+# How the library counts its releases of pools, or collections: three counters at the beginning of a page.
 TALLY, TALLY_LENGTH = struct.Struct("=3Q"), 4096
 # What runs now: the id of each session's first process, and its directory.
 _SESSIONS: dict[int, Path] = {}
@@ -70,7 +70,7 @@ def _run(
             "AUTOTRIM_LOG": LOG[variant],
             **AGGRESSIVE,
         }
-    if variant == Variant.POOLS:
+    if variant == Variant.OFTEN:
         tally.write_bytes(bytes(TALLY_LENGTH))
         environment |= {"AUTOTRIM_POOLS": "auto", "TALLY_OF_RELEASES": str(tally)}
     started = time.monotonic()
@@ -112,7 +112,7 @@ def _run(
         seconds,
         trims=sum(part.count(" event=trim ") for part in written),
         lines=sum(part.count(PREFIX) for part in written),
-        tally=_counted(tally) if variant == Variant.POOLS else Tally(),
+        tally=_counted(tally) if variant == Variant.OFTEN else Tally(),
     )
 
 

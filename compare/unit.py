@@ -17,8 +17,8 @@ class Variant(StrEnum):
     PLAIN = "plain"
     PRELOADED = "preloaded"
     DEBUG = "preloaded-debug"
-    # With a build of the library that releases CPython's free pools at every hundredth chance.
-    POOLS = "preloaded-pools"
+    # With a build of the library that releases CPython's free pools at every hundredth chance, and collects Ruby's garbage in every quiet moment.
+    OFTEN = "preloaded-often"
 
 
 class Unit:
@@ -29,8 +29,8 @@ class Unit:
     seconds = 300
     # Whether log lines on stderr cannot disturb it.
     may_log = True
-    # Whether it is run to have CPython's pools released, and for nothing else.
-    pools = False
+    # Whether it is run to have the runtime's memory given back all the time, and for nothing else.
+    often = False
     # Whether it is so short that a quick run has time for it with the log and without.
     short = False
 
@@ -78,7 +78,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Tally:
-    """What the library that releases CPython's pools so often says of all processes of a run (src/sys/tally.rs)."""
+    """What the library that gives back so often says of all processes of a run (src/sys/tally.rs)."""
 
     releases: int = 0
     bytes: int = 0
