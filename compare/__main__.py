@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compare import cpython, libuv, node, redis, report
+from compare import cpython, libuv, node, redis, report, ruby
 from compare.judge import Verdict, judge
 from compare.run import end_all
 from compare.sources import ROOT, TARGET, need
@@ -26,9 +26,10 @@ SUITES = {
     "collected": node.units_with_collections,
     "cpython": cpython.units,
     "pools": cpython.units_with_pools,
+    "ruby": ruby.units,
 }
 # Those that need a build of the library that gives back all the time.
-OFTEN = {"pools", "collected"}
+OFTEN = {"pools", "collected", "ruby"}
 WAYS = "plain and preloaded"
 
 

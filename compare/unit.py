@@ -17,7 +17,8 @@ class Variant(StrEnum):
     PLAIN = "plain"
     PRELOADED = "preloaded"
     DEBUG = "preloaded-debug"
-    # With a build of the library that releases CPython's free pools at every hundredth chance, and collects Node's garbage at nearly every wait.
+    # With a build of the library that releases CPython's free pools at every hundredth chance, and collects Node's and Ruby's garbage at nearly
+    # every wait.
     OFTEN = "preloaded-often"
 
 

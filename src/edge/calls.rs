@@ -153,10 +153,11 @@ pub fn epoll2(
     )
 }
 
-/// Whether a poll that returns to `caller` is Ruby's, or for one followed connection and nothing else: asked only where that matters.
+/// Whether a poll that returns to `caller` is Ruby's, which waits again after EINTR only where it calls ppoll (not in its reads: io.c,
+/// `nogvl_wait_for`), or for one followed connection and nothing else: asked only where that matters.
 #[inline(never)]
-fn point_of_poll(fds: *const pollfd, count: nfds_t, caller: usize) -> Point {
-    if ruby::waits_itself(caller) {
+fn point_of_poll(fds: *const pollfd, count: nfds_t, is_ppoll: bool, caller: usize) -> Point {
+    if is_ppoll && ruby::waits_itself(caller) {
         return Point::PollOfRuby;
     }
     let is_for_client =
@@ -185,7 +186,7 @@ pub fn poll(
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
     wait::at(
-        move || point_of_poll(fds, count, caller),
+        move || point_of_poll(fds, count, matches!(own, Own::Masked), caller),
         caller,
         waits,
         timeout,

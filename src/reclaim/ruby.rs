@@ -75,6 +75,10 @@ extern "C" fn collect(_: *mut c_void) -> *mut c_void {
                 if collected && sys::cpu_time(Clock::Thread).saturating_sub(began) < SHORT {
                     ruby.collect();
                 }
+                #[cfg(feature = "often")]
+                if collected {
+                    sys::tally::count(Some(0));
+                }
                 collected
             });
             process.hints.now();

@@ -1,4 +1,4 @@
-//! Only with the cargo feature `often`: how many releases of pools there were, in all processes of a run. The counters are in a file
+//! Only with the cargo feature `often`: how many releases of pools there were, or collections of Ruby's, in all processes of a run. The counters are in a file
 //! that whoever starts the run has made, and that each process maps: a fork shares it, and a kill loses nothing.
 
 use core::ffi::CStr;
@@ -16,9 +16,9 @@ const LENGTH: usize = 4096;
 /// The counters, in the order in which scripts/compare-programs reads them.
 #[repr(C)]
 pub struct Tally {
-    /// Passes through CPython's arenas.
+    /// Passes through CPython's arenas, or collections of Ruby's.
     releases: AtomicU64,
-    /// What they gave back, in bytes.
+    /// What the passes gave back, in bytes.
     bytes: AtomicU64,
     /// Passes that found a doubt, each in another process.
     doubts: AtomicU64,
