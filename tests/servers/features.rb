@@ -19,7 +19,7 @@ require "weakref"
 $finalized = 0
 COUNT_IT = proc { $finalized += 1 }
 
-def garbage(count = 20_000)
+def garbage(count = 100_000)
   Array.new(count) { |row| { "name" => "row #{row}", "values" => [row, row + 1] } }.sum { |row| row["values"].sum }
 end
 
