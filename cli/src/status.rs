@@ -1,5 +1,6 @@
 //! `autotrim status`: what the library does in each process that has it.
 
+mod gain;
 mod report;
 mod screen;
 mod share;

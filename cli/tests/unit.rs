@@ -15,6 +15,8 @@ mod composition;
 mod debugger;
 #[path = "../src/elf.rs"]
 mod elf;
+#[path = "../src/status/gain.rs"]
+mod gain;
 #[path = "../src/heaps.rs"]
 mod heaps;
 #[path = "../src/memory.rs"]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::gain::{gain, growth};
 use super::why_not;
 use crate::allocator;
 use crate::block::{Age, Counters, Due, Next, TRIGGERS, Trim, Unread};
@@ -274,15 +275,6 @@ impl Report {
             ..self
         }
     }
-}
-
-fn growth(now: Option<u64>, floor: Option<u64>) -> Option<i64> {
-    now?.try_into().ok().and_then(|now: i64| now.checked_sub_unsigned(floor?))
-}
-
-/// What has come since the last trim left so much, and what was free and held before that.
-fn gain(now: Option<u64>, left: Option<u64>, free: Option<u64>) -> Option<u64> {
-    Some(now?.saturating_sub(left?).saturating_add(free.unwrap_or(0)))
 }
 
 /// `seconds`, of the time since the process started.

@@ -2,7 +2,7 @@
 
 use crate::in_force::State;
 use crate::reasons;
-use crate::status::Report;
+use crate::status::{Report, gain};
 use crate::target::Target;
 use crate::units;
 
@@ -33,9 +33,13 @@ pub fn of(report: &Report, target: &Target) -> Option<String> {
     }
     let rule = target.options()?.rules.growth;
     let has_grown = rule.is_on() && report.anonymous_bytes? > rule.limit(report.growth_from_bytes?);
+    let last = report.recent_trims.last();
+    let brought_much =
+        last.is_some_and(|trim| gain::brought_much(trim.before_bytes, trim.after_bytes, |after| rule.limit(after)));
     match (has_grown, is_long_ago) {
         (false, _) => None,
         (true, true) => no_wait(),
+        (true, false) if brought_much => None,
         (true, false) => report.skipped.contains_key("nothing_to_gain").then(|| "nothing to gain".into()),
     }
 }
