@@ -144,7 +144,7 @@ fn native(path: &str, requests: u32, environment: &[(&str, &str)]) -> Script {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("growing");
     let mut compiler = Command::new("g++");
-    compiler.args(["-std=c++17", "-O2", "-o"]).arg(&program).arg(servers().join("growing.cpp"));
+    compiler.args(["-std=c++17", "-O2", "-pthread", "-o"]).arg(&program).arg(servers().join("growing.cpp"));
     assert!(compiler.status().expect("g++ (scripts/packages.txt)").success());
     let server = Script::run(&program, "growing.cpp", &["0"], environment);
     ask(&server, path, requests);

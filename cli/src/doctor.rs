@@ -151,7 +151,7 @@ fn process(target: &Target) -> Findings {
                     if library.deleted { " (replaced or removed since; the process keeps the old one)" } else { "" };
                 findings.add("library", Level::Good, format!("{} is loaded{replaced}", library.path.display()));
                 in_force::of(target, &mut findings);
-                activity::of(target, &mut findings);
+                activity::of(target, look.as_ref(), &mut findings);
             }
             None => findings.add("library", Level::Problem, why_not_loaded(target, image.as_ref())),
         }

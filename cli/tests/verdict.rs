@@ -106,7 +106,7 @@ fn a_leak_of_another_malloc_is_not_said_to_be_none() {
     let directory = open_directory();
     let program = directory.path().join("growing");
     let mut compiler = Command::new("g++");
-    compiler.args(["-std=c++17", "-O2", "-o"]).args([&program, &servers().join("growing.cpp")]);
+    compiler.args(["-std=c++17", "-O2", "-pthread", "-o"]).args([&program, &servers().join("growing.cpp")]);
     compiler.arg("-Wl,--no-as-needed").arg(file_of("libjemalloc2", "libjemalloc.so.2"));
     assert!(compiler.status().expect("g++ (scripts/packages.txt)").success());
     let by_count = [("AUTOTRIM_INTERVAL", "256"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_OVERHEAD", "0")];
@@ -133,13 +133,14 @@ fn fragmentation_is_told_with_its_size_and_what_helps() {
     let directory = open_directory();
     let program = directory.path().join("growing");
     let mut compiler = Command::new("g++");
-    compiler.args(["-std=c++17", "-O2", "-o"]).arg(&program).arg(servers().join("growing.cpp"));
+    compiler.args(["-std=c++17", "-O2", "-pthread", "-o"]).arg(&program).arg(servers().join("growing.cpp"));
     assert!(compiler.status().expect("g++ (scripts/packages.txt)").success());
     let by_count = [("AUTOTRIM_INTERVAL", "256"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_OVERHEAD", "0")];
     let metrics = directory.path().to_str().expect("a path");
     let environment = [&by_count[..], &[("AUTOTRIM_METRICS_DIR", metrics)]].concat();
     let server = Script::run(&program, "growing.cpp", &["0"], &environment);
     let mut connection = Connection::open(server.port);
+    assert_eq!(connection.get("/threads/3").status(), 200);
     (0..3_072).for_each(|_| assert_eq!(connection.get("/fragment").status(), 200));
     let process = wait_within(LIMIT, "the verdict", || {
         Some(status(server.pid())).filter(|process| process["verdict"] == "fragmented")
@@ -149,7 +150,7 @@ fn fragmentation_is_told_with_its_size_and_what_helps() {
     let table = autotrim_with(["status", &server.pid().to_string()]).stdout;
     assert!(table.contains("fragmented 1"), "{table}");
     let doctor = autotrim_with(["doctor", &server.pid().to_string()]);
-    for text in ["free but in use by neighbours, in 1 arena", "MALLOC_ARENA_MAX=1", "--max-requests"] {
+    for text in ["free but in use by neighbours, in 4 arenas", "MALLOC_ARENA_MAX=1", "--max-requests"] {
         assert!(doctor.stdout.contains(text), "{text}: {}", doctor.stdout);
     }
     let metrics = Metrics::of(directory.path(), server.pid()).expect("metrics");

@@ -4,6 +4,7 @@
 //
 //   /leak/BYTES    keeps so much for good
 //   /flat          nothing that stays
+//   /threads/N     starts threads, each with an arena of malloc's, which wait from then on
 //   /fragment      frees three of each four of 200,000 small blocks, and keeps the fourth until the next such request
 //
 // Prints its port.
@@ -16,6 +17,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -31,6 +33,28 @@ std::unique_ptr<char[]> filled(size_t bytes)
     auto block = std::make_unique<char[]>(bytes);
     std::memset(block.get(), 1, bytes);
     return block;
+}
+
+// Each in turn: one that has ended would leave its arena to the next.
+void start_threads(size_t number)
+{
+    for (size_t i = 0; i < number; ++i) {
+        int ends[2];
+        char byte = 0;
+        if (pipe(ends) != 0) {
+            std::abort();
+        }
+        std::thread([output = ends[1]] {
+            auto block = filled(BLOCK);
+            if (write(output, block.get(), 1) != 1) {
+                std::abort();
+            }
+            pause();
+        }).detach();
+        if (read(ends[0], &byte, 1) != 1) {
+            std::abort();
+        }
+    }
 }
 
 void fragment()
@@ -49,9 +73,11 @@ void fragment()
 
 void work(const std::string &request)
 {
-    const std::string leak = "GET /leak/";
+    const std::string leak = "GET /leak/", threads = "GET /threads/";
     if (request.compare(0, leak.size(), leak) == 0) {
         leaked.push_back(filled(std::stoul(request.substr(leak.size()))));
+    } else if (request.compare(0, threads.size(), threads) == 0) {
+        start_threads(std::stoul(request.substr(threads.size())));
     } else if (request.compare(0, 13, "GET /fragment") == 0) {
         fragment();
     }

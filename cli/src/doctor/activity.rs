@@ -1,6 +1,7 @@
 //! What the library has seen and done in a process, and what it does not see.
 
 use super::findings::{Findings, Level};
+use super::look::Look;
 use crate::decide::skips::Skip;
 use crate::metrics::{self, Metrics};
 use crate::reasons;
@@ -17,7 +18,7 @@ const LONG_AGO: f64 = 10.0;
 const WITHOUT_REQUESTS: &str = "AUTOTRIM_PERIOD (such as 1m), AUTOTRIM_PRESSURE=auto or AUTOTRIM_SIGNAL=SIGRTMIN+18";
 
 /// Requests, trims, connections, and what they say.
-pub fn of(target: &Target, findings: &mut Findings) {
+pub fn of(target: &Target, look: Option<&Look>, findings: &mut Findings) {
     let report = status::report(target, None);
     requests(target, &report, findings);
     growth(target, &report, findings);
@@ -26,7 +27,9 @@ pub fn of(target: &Target, findings: &mut Findings) {
     connections(target, findings);
     metrics(target, &report, findings);
     garbage(target, &report, findings);
-    verdict(&report, findings);
+    // The main one, and the others.
+    let arenas = look.and_then(|look| look.arenas.as_ref()).map(|arenas| arenas.count + 1);
+    verdict(&report, arenas, findings);
 }
 
 /// Growth that should have been trimmed by now.
@@ -152,13 +155,13 @@ fn in_milliseconds(report: &Report, layer: &str) -> String {
     took.map_or(String::new(), |seconds| format!(" in {:.1} ms", seconds * 1_000.0))
 }
 
-fn verdict(report: &Report, findings: &mut Findings) {
+fn verdict(report: &Report, arenas: Option<u64>, findings: &mut Findings) {
     let bytes = report.verdict_bytes.map_or(String::new(), |bytes| format!("{} ", units::bytes(bytes)));
     let (level, text) = match report.verdict.as_deref() {
         Some("leak") => (Level::Problem, leak(report)),
         Some("stable") => (Level::Good, "stable: RSS after trims is flat, and trims find little".into()),
         Some("retention") => (Level::Good, "retention: memory grows, and trims bring it back".into()),
-        Some("fragmented") => (Level::Warning, fragmented(report, &bytes)),
+        Some("fragmented") => (Level::Warning, fragmented(arenas, &bytes)),
         Some("growth") => (Level::Info, growing(report, &bytes)),
         Some(_) => (Level::Info, "unknown: too few trims, or no clear trend".into()),
         None => return,
@@ -184,8 +187,8 @@ fn growing(report: &Report, bytes: &str) -> String {
 }
 
 /// What is free and cannot be given back, and what helps.
-fn fragmented(report: &Report, bytes: &str) -> String {
-    let arenas = match report.arenas {
+fn fragmented(arenas: Option<u64>, bytes: &str) -> String {
+    let arenas = match arenas {
         Some(1) => "1 arena".into(),
         Some(arenas) => format!("{} arenas", units::count(arenas)),
         None => "malloc".into(),
