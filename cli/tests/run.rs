@@ -320,7 +320,8 @@ fn programs_in_which_the_library_would_do_nothing_are_refused() {
     let go = go_program(directory.path(), "package main\n\nimport \"C\"\n\nfunc main() {}\n");
     refused(&go, &["written in Go", "AUTOTRIM_PERIOD"]);
     // What C libraries in it free is to be had without requests.
-    let finished = finish(run().args(["--period", "1m", "--"]).arg(&go));
+    let library = open_copy(&library(), directory.path());
+    let finished = finish(run_with(&library).args(["--period", "1m", "--"]).arg(&go));
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{}", finished.stdout);
     for (sanitizer, flags) in [("Address", &["-static-libasan"][..]), ("Thread", &[]), ("Leak", &[])] {
         let program = sanitized(directory.path(), sanitizer, &sanitizer.to_lowercase(), flags);
