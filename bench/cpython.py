@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ROOT, client, sampler
+from bench import ROOT, client, quiet
 from bench.client import Phase
 from bench.server import Launch, Server, environment, gunicorn
 from bench.services import Services, free_port
@@ -138,22 +138,8 @@ def held(
     started = environment(variant, services.preload(variant, library), variables)
     with Server(launch, started, log) as server:
         application.work(launch)
-        done = time.monotonic()
-        [pid] = server.pids()
-        quiet = []
-        for seconds in QUIET_SECONDS:
-            time.sleep(max(0.0, done + seconds - time.monotonic()))
-            quiet.append(sampler.memory([pid]).anonymous)
-        return quiet, by_hand(server) if setting in UNRELEASED else None
-
-
-def by_hand(server: Server) -> float:
-    """Return anonymous MiB when a process has collected and trimmed, less what its pools hold free."""
-    unused = server.tidy_up()
-    if unused is None:
-        raise server.error("it does not tidy up")
-    server.trim_at_rest()
-    return sampler.memory(server.pids()).anonymous - unused
+        found = quiet.held(server, QUIET_SECONDS)
+        return found, quiet.by_hand(server) if setting in UNRELEASED else None
 
 
 def main() -> None:
@@ -170,10 +156,7 @@ def main() -> None:
         help=f"only this: {'; '.join(APPLICATIONS)}",
     )
     options = parser.parse_args()
-    first, last = QUIET_SECONDS
-    print(f"Anonymous MiB {first} / {last} seconds after the work, × what is left")
-    print(f"\n| | {' | '.join(SETTINGS)} | by hand |")
-    print("|---" * (len(SETTINGS) + 2) + "|")
+    quiet.print_head(SETTINGS, QUIET_SECONDS)
     with (
         tempfile.TemporaryDirectory(prefix="autotrim-bench-") as scratch,
         Services(Path(scratch)) as services,

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import ROOT, client, sampler
+from bench import ROOT, client, quiet
 from bench.client import Phase
-from bench.cpython import by_hand
 from bench.server import Launch, Server, environment
 from bench.server import node as node_server
 from bench.services import Services, free_port
@@ -145,14 +144,10 @@ def held(
     started = environment(variant, preload, launch.environment)
     with Server(launch, started, log) as server:
         kept = application.work(launch)
-        done = time.monotonic()
-        quiet = []
-        for seconds in QUIET_SECONDS:
-            time.sleep(max(0.0, done + seconds - time.monotonic()))
-            quiet.append(sampler.memory(server.pids()).anonymous)
-        left = by_hand(server) if setting == "plain" else None
+        found = quiet.held(server, QUIET_SECONDS)
+        left = quiet.by_hand(server) if setting == "plain" else None
         del kept
-        return quiet, left
+        return found, left
 
 
 def main() -> None:
@@ -170,10 +165,7 @@ def main() -> None:
         help=f"only this: {'; '.join(APPLICATIONS)}",
     )
     options = parser.parse_args()
-    first, last = QUIET_SECONDS
-    print(f"Anonymous MiB {first} / {last} seconds after the work, × what is left")
-    print(f"\n| | {' | '.join(SETTINGS)} | by hand |")
-    print("|---" * (len(SETTINGS) + 2) + "|")
+    quiet.print_head(SETTINGS, QUIET_SECONDS)
     with (
         tempfile.TemporaryDirectory(prefix="autotrim-bench-") as scratch,
         Services(Path(scratch)) as services,
