@@ -69,7 +69,7 @@ def parse(arguments: list[str] | None = None) -> Options:
         "--repetitions",
         type=positive,
         metavar="N",
-        help="of every variant (default: 3 of plain and the defaults, 2 or fewer of the others), and rounds at part load (5)",
+        help="of every variant (default: 3 of plain and the defaults, 2 or fewer of the others), and rounds at part load (10)",
     )
     parser.add_argument(
         "--fresh",

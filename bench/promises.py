@@ -19,6 +19,7 @@ CPU = ("cpu_ms_per_request", "CPU per request, × plain", 1.03, "most")
 THROUGHPUT = ("throughput", "throughput, × plain", 0.98, "least")
 P99 = 1.05
 LOWEST = 12
+LOWEST_TITLE = "lowest mean RSS at part load"
 # What cannot be told apart.
 DIFFERENCE = 0.02
 
@@ -128,7 +129,7 @@ def _lowest(everything: dict[str, Results]) -> Verdict:
             won += mean.median <= min(others.values())
     return Verdict(
         "all",
-        "lowest mean RSS at part load",
+        LOWEST_TITLE,
         f"≥ {LOWEST} workloads",
         f"{won} of {measured}" if measured else "",
         won >= LOWEST if measured else None,

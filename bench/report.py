@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import ROOT, plots, promises, results, summary, workloads
+from bench import ROOT, cells, opening, plots, promises, results, summary, workloads
+from bench.busy import QUIET
 from bench.client import percentile
 from bench.results import Results
-from bench.summary import Spread
 from bench.variants import VARIANTS
 from bench.workloads.pulp import SCHEMA
 
 TEXT = Path(__file__).parent / "report.md"
 README_BEGIN = "<!-- Made by scripts/bench: -->\n"
 README_END = "<!-- until here. -->\n"
-LACKING = "–"
 LOAD_COLUMNS = (
     "variant",
     "runs",
@@ -49,6 +49,7 @@ PART_COLUMNS = (
     "p99, ms",
     "p99, × plain",
     "faults a request",
+    "switches a request",
     "failed",
     "trims a round",
 )
@@ -82,19 +83,13 @@ def _into_readme(everything: dict[str, Results]) -> None:
     _, end, after = rest.partition(README_END)
     if not end:
         return
-    # Its readers look for a server like theirs; how trims of large heaps go is on the page.
-    servers = {
-        name: found
-        for name, found in everything.items()
-        if not name.startswith("big-heap")
-    }
     first = next(iter(everything))
     title = workloads.ALL[first].title
     lines = [
         *("", "## Against the alternatives", ""),
         f"![{title}: RSS over time; mean RSS and CPU of every variant](docs/benchmarks/{first}.png)",
         "",
-        *_in_short(servers),
+        *opening.readme(everything),
         "",
         "From `scripts/bench`; how it was measured, all variants, and where it does not win:",
         "[docs/benchmarks.md](docs/benchmarks.md).",
@@ -104,12 +99,15 @@ def _into_readme(everything: dict[str, Results]) -> None:
 
 
 def _page(everything: dict[str, Results]) -> Iterator[str]:
-    before, after = TEXT.read_text().split("<!-- results -->\n")
-    yield before.rstrip()
+    title, method, after = TEXT.read_text().split("<!-- results -->\n")
+    yield title.rstrip()
     if any(found.quick for found in everything.values()):
         yield "\n**Made with `--quick`: one short run each. The figures show that it works, and nothing else.**"
-    yield "\n## In short\n"
+    yield ""
     yield from _in_short(everything)
+    yield ""
+    yield from opening.sentences(everything)
+    yield "\n" + method.strip()
     yield "\n## What must hold\n"
     yield from _promises(everything)
     yield "\n## Where it does not win\n"
@@ -132,7 +130,7 @@ def _in_short(everything: dict[str, Results]) -> Iterator[str]:
         "our CPU a request, × plain",
         "our p99, × plain",
     )
-    yield from _head(columns)
+    yield from cells.head(columns)
     for name, found in everything.items():
         part = found.part()
         mean = summary.spread(part, "defaults", "mean_mib")
@@ -140,15 +138,15 @@ def _in_short(everything: dict[str, Results]) -> Iterator[str]:
             continue
         others = _others(part, "mean_mib")
         best = min(others, key=others.__getitem__, default="")
-        yield _row(
+        yield cells.row(
             name,
-            _number(summary.live(found)),
-            _middle(summary.spread(part, "plain", "mean_mib")),
+            cells.number(summary.live(found)),
+            cells.middle(summary.spread(part, "plain", "mean_mib")),
             f"**{mean.median:.1f}**",
-            f"{others[best]:.1f} ({VARIANTS[best].title})" if best else LACKING,
-            _times(summary.ratio(part, best, "cpu_ms_per_request")),
-            _times(summary.ratio(part, "defaults", "cpu_ms_per_request")),
-            _number(_slower(part, "defaults"), 3),
+            f"{others[best]:.1f} ({VARIANTS[best].title})" if best else cells.LACKING,
+            cells.times(summary.ratio(part, best, "cpu_ms_per_request")),
+            cells.times(summary.ratio(part, "defaults", "cpu_ms_per_request")),
+            cells.number(_slower(part, "defaults"), 3),
         )
     yield "\nMean RSS at part load, medians of the rounds. CPU as a ratio to the plain server that served at the same time."
 
@@ -170,13 +168,13 @@ def _others(found: Results, name: str) -> dict[str, float]:
 
 
 def _promises(everything: dict[str, Results]) -> Iterator[str]:
-    yield from _head(("workload", "promise", "limit", "measured", ""))
+    yield from cells.head(("workload", "promise", "limit", "measured", ""))
     for verdict in promises.verdicts(everything):
-        yield _row(
+        yield cells.row(
             verdict.workload,
             verdict.promise,
             verdict.limit,
-            verdict.measured or LACKING,
+            verdict.measured or cells.LACKING,
             verdict.text,
         )
 
@@ -249,24 +247,27 @@ def _part(found: Results) -> Iterator[str]:
         return
     rate = workloads.ALL[found.workload].rate
     yield f"\n**At {rate:.0%}** of what the plain server can answer:\n"
-    yield from _head(PART_COLUMNS)
+    yield from cells.head(PART_COLUMNS)
     for name, variant in VARIANTS.items():
         runs = part.of(name)
         mean = summary.spread(part, name, "mean_mib")
         if not runs or not mean:
             continue
-        yield _row(
+        yield cells.row(
             f"**{variant.title}**" if name == "defaults" else variant.title,
             str(len(runs)),
-            _spread(mean),
-            f"{mean.median / live:.2f}" if live else LACKING,
-            _times(summary.ratio(part, name, "cpu_ms_per_request")),
-            _number(summary.latency(part, name, 50), 2),
-            _number(summary.latency(part, name, 99)),
-            _number(_slower(part, name), 3),
-            _middle(summary.spread(part, name, "faults_per_request")),
+            cells.spread(mean),
+            f"{mean.median / live:.2f}" if live else cells.LACKING,
+            cells.times(summary.ratio(part, name, "cpu_ms_per_request")),
+            cells.number(summary.latency(part, name, 50), 2),
+            cells.number(summary.latency(part, name, 99)),
+            cells.number(_slower(part, name), 3),
+            cells.middle(summary.spread(part, name, "faults_per_request")),
+            cells.number(_median(part, name, "switches_per_request"), 2),
             str(sum(run["failed"] for run in runs)),
-            _number(_median(part, name, "trims"), 0) if variant.library else LACKING,
+            cells.number(_median(part, name, "trims"), 0)
+            if variant.library
+            else cells.LACKING,
         )
 
 
@@ -276,7 +277,7 @@ def _load(found: Results) -> Iterator[str]:
         return
     live = summary.live(found)
     yield "\n**At full load**, and two seconds after it:\n"
-    yield from _head(LOAD_COLUMNS)
+    yield from cells.head(LOAD_COLUMNS)
     for name, variant in VARIANTS.items():
         runs = found.of(name)
         if not runs:
@@ -287,28 +288,32 @@ def _load(found: Results) -> Iterator[str]:
         requests = sum(run["requests_in_all"] for run in runs)
         slowed = summary.slowed(found, name)
         trimmed = variant.library
-        yield _row(
+        yield cells.row(
             f"**{variant.title}**" if name == "defaults" else variant.title,
             str(len(runs)),
-            _spread(mean),
-            f"{mean.median / live:.2f}" if mean and live else LACKING,
-            _middle(summary.spread(found, name, "peak_mib")),
-            _middle(quiet),
-            f"{quiet.median / live:.2f}" if quiet and live else LACKING,
-            _middle(summary.spread(found, name, "rest_mib")),
-            _times(summary.ratio(found, name, "cpu_ms_per_request")),
-            _share(summary.counted_cost(found, name)),
-            _times(summary.ratio(found, name, "throughput")),
-            _number(summary.latency(found, name, 50), 2),
-            _number(summary.latency(found, name, 99)),
-            _number(max(summary.figure(run, "latency.max_ms") or 0 for run in runs)),
-            _middle(summary.spread(found, name, "faults_per_request")),
-            f"{10_000 * lost / requests:.1f} / {_number(slowed)}",
-            _number(_median(found, name, "trims"), 0) if trimmed else LACKING,
-            f"{_median(found, name, 'trim_share'):.2%}" if trimmed else LACKING,
-            _number(max(run["longest_trim_ms"] for run in runs), 1)
+            cells.spread(mean),
+            f"{mean.median / live:.2f}" if mean and live else cells.LACKING,
+            cells.middle(summary.spread(found, name, "peak_mib")),
+            cells.middle(quiet),
+            f"{quiet.median / live:.2f}" if quiet and live else cells.LACKING,
+            cells.middle(summary.spread(found, name, "rest_mib")),
+            cells.times(summary.ratio(found, name, "cpu_ms_per_request")),
+            cells.share(summary.counted_cost(found, name)),
+            cells.times(summary.ratio(found, name, "throughput")),
+            cells.number(summary.latency(found, name, 50), 2),
+            cells.number(summary.latency(found, name, 99)),
+            cells.number(
+                max(summary.figure(run, "latency.max_ms") or 0 for run in runs)
+            ),
+            cells.middle(summary.spread(found, name, "faults_per_request")),
+            f"{10_000 * lost / requests:.1f} / {cells.number(slowed)}",
+            cells.number(_median(found, name, "trims"), 0)
             if trimmed
-            else LACKING,
+            else cells.LACKING,
+            f"{_median(found, name, 'trim_share'):.2%}" if trimmed else cells.LACKING,
+            cells.number(max(run["longest_trim_ms"] for run in runs), 1)
+            if trimmed
+            else cells.LACKING,
         )
     yield _live(found)
 
@@ -319,18 +324,14 @@ def _live(found: Results) -> str:
         if summary.is_collected(found)
         else "garbage counted as live"
     )
-    return f"\nLive: {_number(summary.live(found))} MiB ({garbage})."
-
-
-def _share(value: float | None) -> str:
-    return LACKING if value is None else f"{value:+.1%}"
+    return f"\nLive: {cells.number(summary.live(found))} MiB ({garbage})."
 
 
 def _burst(found: Results) -> Iterator[str]:
     moments = [name for name in found.good()[0] if name.startswith("after_")]
     titles = [f"after {name.split('_')[1][:-1]} s" for name in moments]
     live = summary.live(found)
-    yield from _head(
+    yield from cells.head(
         ("variant", "runs", "peak, MiB", "end of the burst", *titles, "2 s, × live")
     )
     for name, variant in VARIANTS.items():
@@ -338,19 +339,19 @@ def _burst(found: Results) -> Iterator[str]:
         if not runs:
             continue
         after = summary.spread(found, name, moments[0])
-        yield _row(
+        yield cells.row(
             f"**{variant.title}**" if name == "defaults" else variant.title,
             str(len(runs)),
-            _middle(summary.spread(found, name, "peak_mib")),
-            _middle(summary.spread(found, name, "end_mib")),
-            *(_spread(summary.spread(found, name, moment)) for moment in moments),
-            f"{after.median / live:.2f}" if after and live else LACKING,
+            cells.middle(summary.spread(found, name, "peak_mib")),
+            cells.middle(summary.spread(found, name, "end_mib")),
+            *(cells.spread(summary.spread(found, name, moment)) for moment in moments),
+            f"{after.median / live:.2f}" if after and live else cells.LACKING,
         )
     yield _live(found)
 
 
 def _oom(found: Results) -> Iterator[str]:
-    yield from _head(
+    yield from cells.head(
         (
             "variant",
             "runs",
@@ -366,11 +367,11 @@ def _oom(found: Results) -> Iterator[str]:
         if not runs:
             continue
         figures = ("oom_kills", "requests", "failed", "dropped")
-        yield _row(
+        yield cells.row(
             f"**{variant.title}**" if name == "defaults" else variant.title,
             str(len(runs)),
             *(", ".join(str(run[figure]) for run in runs) for figure in figures),
-            _number(max(run["max_ms"] for run in runs)),
+            cells.number(max(run["max_ms"] for run in runs)),
         )
     limit = found.calibration
     yield (
@@ -407,46 +408,31 @@ def _machine(everything: dict[str, Results]) -> Iterator[str]:
         for key, value in found.machine.items():
             if value not in described.setdefault(key, []):
                 described[key].append(value)
-    yield from _head(("", ""))
+    yield from cells.head(("", ""))
     for key, values in described.items():
-        yield _row(key, ", ".join(values))
+        yield cells.row(key, ", ".join(values))
     repetitions = [len(found.of("defaults")) for found in everything.values()]
     runs = sum(len(found.good()) for found in everything.values())
+    yield from _busy(everything)
     yield (
         f"\n{runs} runs; {percentile(sorted(map(float, repetitions)), 50):.0f} of plain and of the defaults in the middle "
         "workload, each table says how many."
     )
 
 
+def _busy(everything: dict[str, Results]) -> Iterator[str]:
+    """Say what else the machine did."""
+    all_runs = [run for r in everything.values() for run in (*r.good(), *r.together)]
+    before = [run["busy_before"] for run in all_runs if "busy_before" in run]
+    stolen = [run["steal_share"] for run in all_runs if "steal_share" in run]
+    if before:
+        late = sum(share > QUIET for share in before)
+        yield (
+            f"\nEach run waited up to a minute until the machine was at most {QUIET:.0%} busy: {late} of {len(before)} began all the same. "
+            f"The hypervisor gave {statistics.median(stolen):.1%} of the time to others, {max(stolen):.1%} in the worst run."
+        )
+
+
 def _median(found: Results, variant: str, name: str) -> float:
     value = summary.spread(found, variant, name)
     return value.median if value else 0.0
-
-
-def _head(columns: tuple[str, ...]) -> Iterator[str]:
-    yield _row(*columns)
-    yield "|---|" + "--:|" * (len(columns) - 1)
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return LACKING if value is None else f"{value:,.{digits}f}"
-
-
-def _middle(value: Spread | None) -> str:
-    return _number(value.median if value else None)
-
-
-def _spread(value: Spread | None) -> str:
-    if not value:
-        return LACKING
-    return f"{value.median:.1f} ({value.low:.1f}–{value.high:.1f})"
-
-
-def _times(value: Spread | None) -> str:
-    if not value:
-        return LACKING
-    return f"{value.median:.2f} ({value.low:.2f}–{value.high:.2f})"

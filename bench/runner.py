@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import results, together, workloads
+from bench.busy import Watch
 from bench.options import Options
 from bench.results import Results, Run
 from bench.server import ServerError
@@ -145,12 +146,13 @@ class Runner:
                         continue
                     while waiting and waiting[0][1].due < time.monotonic():
                         self._finish(known, waiting)
+                    watch = self._watch(bench)
                     try:
                         run = workload.run(bench, job.variant, known.calibration)
                     except (ServerError, RuntimeError) as error:
                         run = {"error": str(error)}
                     if isinstance(run, dict):
-                        self._add(known, job, run)
+                        self._add(known, job, run | watch.figures())
                     else:
                         waiting.append((job, run))
                 while waiting:
@@ -177,14 +179,23 @@ class Runner:
         rate = workload.rate * known.calibration["throughput"]
         left = [name for name in self._options.variant if name not in known.left_out]
         names = together.names_of(workload, number, left, bench.quick)
+        watch = self._watch(bench)
         found = together.serve(bench, workload, names, rate, timing.open)
+        around = watch.figures()
         for name, figures in found.items():
-            known.together.append(figures.as_run(name, number))
+            known.together.append(figures.as_run(name, number) | around)
         results.save(self._options.output, known)
         told = (
             f"{n} {f.mean_mib:.1f} MiB, {f.cpu_ms:.3f} ms" for n, f in found.items()
         )
         _say(f"  {workload.rate:.0%} {number + 1}: {'; '.join(told)}  {self._time()}")
+
+    @staticmethod
+    def _watch(bench: Bench) -> Watch:
+        watch = Watch(0.0) if bench.quick else Watch()
+        if not watch.is_quiet:
+            _say(f"  the machine is {watch.before:.0%} busy with something else")
+        return watch
 
     def _time(self) -> str:
         elapsed = time.monotonic() - self._began

@@ -43,17 +43,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU seconds and page faults since the start."""
+    """CPU seconds, page faults and context switches since the start; those of threads that have ended are in no file."""
 
     cpu: float = 0.0
     minor_faults: int = 0
     major_faults: int = 0
+    switches: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.cpu + other.cpu,
             self.minor_faults + other.minor_faults,
             self.major_faults + other.major_faults,
+            self.switches + other.switches,
         )
 
     def __sub__(self, other: Usage) -> Usage:
@@ -61,6 +63,7 @@ class Usage:
             self.cpu - other.cpu,
             self.minor_faults - other.minor_faults,
             self.major_faults - other.major_faults,
+            self.switches - other.switches,
         )
 
 
@@ -124,21 +127,36 @@ def usage(root: int) -> Usage:
         return Usage()
     minor, minor_ended, major, major_ended = map(int, fields[7:11])
     ticks = sum(map(int, fields[11:15]))
-    own = Usage(ticks / TICKS, minor + minor_ended, major + major_ended)
+    own = Usage(
+        ticks / TICKS, minor + minor_ended, major + major_ended, _switches(root)
+    )
     return sum(map(usage, children(root)), own)
+
+
+def _switches(pid: int) -> int:
+    """Return how often the threads of a process gave up a CPU, or lost it."""
+    return sum(
+        int(line.split()[1])
+        for thread in _threads(pid)
+        for line in _read(pid, f"task/{thread}/status").splitlines()
+        if "ctxt_switches" in line
+    )
 
 
 def children(pid: int) -> list[int]:
     """Return the children of a process, whichever of its threads forked them."""
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return []
     return [
         int(child)
-        for thread in threads
+        for thread in _threads(pid)
         for child in _read(pid, f"task/{thread}/children").split()
     ]
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
 
 
 def _read(pid: int, name: str) -> str:

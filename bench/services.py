@@ -172,7 +172,17 @@ class Services:
     @functools.cached_property
     def rest_framework(self) -> str:
         """Where Python finds Django REST framework."""
-        return _installed_by("rest-framework")
+        return _installed_by("pip", "rest-framework")
+
+    @functools.cached_property
+    def frames(self) -> str:
+        """Where Python finds pandas and pyarrow."""
+        return _installed_by("pip", "frames")
+
+    @functools.cached_property
+    def tokenizers(self) -> str:
+        """Where Python finds tokenizers."""
+        return _installed_by("pip", "tokenizers")
 
     @functools.cached_property
     def mariadb(self) -> Path:

@@ -309,9 +309,21 @@ class Order(unittest.TestCase):
         for number in runner.rounds(workload, chosen):
             names = together.names_of(workload, number, chosen.variant, quick=False)
             self.assertLessEqual(set(PAIR), set(names))
-            self.assertEqual(len(names), len(PAIR) + workload.beside)
+            self.assertEqual(len(names), len(PAIR) + 1)
             seen += names
         self.assertLessEqual(set(together.OTHERS), set(seen))
+
+    def test_what_uses_all_cpus_has_two_at_a_time(self) -> None:
+        workload = ALL["native-threads"]
+        chosen = options.parse(["--workload", "native-threads"])
+        seen = []
+        for number in runner.rounds(workload, chosen):
+            names = together.names_of(workload, number, chosen.variant, quick=False)
+            self.assertEqual(len(set(names)), 2)
+            self.assertIn("plain", names)
+            seen += names
+        self.assertEqual(seen.count("defaults"), workload.rounds / 2)
+        self.assertLessEqual(set(together.FEW), set(seen))
 
     def test_the_same_seed_gives_the_same_load(self) -> None:
         for workload in ALL.values():

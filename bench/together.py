@@ -29,27 +29,27 @@ from bench.workloads.base import Bench, Run, Workload, latencies
 WARM_UP_REQUESTS = 500
 
 
-# Each round has the pair, and so many of the others that each is measured once: in five rounds.
+# Each round has one of them beside the pair: in ten rounds each is measured once.
 OTHERS = (*(n for n in variants.OTHERS if n != "arenas-2"), *variants.BUDGETS)
+# Where only two can serve at the same time, these.
+FEW = ("arenas-1", "trim-threshold", "jemalloc", "jemalloc-tuned", "mimalloc")
 
 
 def names_of(
     workload: Workload, number: int, chosen: list[str], quick: bool
 ) -> list[str]:
     """Return which variants serve at the same time in a round, in their order: it begins with another one each time."""
-    others = [] if quick else [name for name in OTHERS if name in chosen]
-    beside = (
-        [
-            others[(number * workload.beside + i) % len(others)]
-            for i in range(workload.beside)
-        ]
-        if others
-        else []
-    )
-    names = [name for name in variants.PAIR if name in chosen] + list(
-        dict.fromkeys(beside)
-    )
-    turn = number % max(1, len(names))
+    names = list(variants.PAIR)
+    others = [name for name in OTHERS if name in chosen]
+    few = [name for name in FEW if name in chosen]
+    if quick or not workload.variants:
+        # The pair alone.
+        pass
+    elif workload.beside and others:
+        names.append(others[number % len(others)])
+    elif not workload.beside and few and number % 2:
+        names[1] = few[number // 2 % len(few)]
+    turn = number % len(names)
     return names[turn:] + names[:turn]
 
 
@@ -60,6 +60,7 @@ class Figures:
     outcome: Outcome
     cpu_ms: float
     faults: float
+    switches: float
     mean_mib: float
     trims: int
 
@@ -71,6 +72,7 @@ class Figures:
             "mean_mib": self.mean_mib,
             "cpu_ms_per_request": self.cpu_ms,
             "faults_per_request": self.faults,
+            "switches_per_request": self.switches,
             "trims": self.trims,
             "failed": self.outcome.failed,
             "dropped": self.outcome.dropped,
@@ -117,6 +119,7 @@ def serve(
                 outcome,
                 1_000 * used.cpu / outcome.answered,
                 used.minor_faults / outcome.answered,
+                used.switches / outcome.answered,
                 statistics.fmean(sample.rss for sample in memory),
                 trims.read(server.log).count,
             )

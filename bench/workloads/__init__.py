@@ -19,7 +19,7 @@ ALL: dict[str, Workload] = {
         *ROWS,
         *PART_LOAD,
         *FRAMEWORKS,
-        EXPRESS,
+        *EXPRESS,
         LARGE_BUFFERS,
         *NATIVE_THREADS,
         *BIG_HEAPS,

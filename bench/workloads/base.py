@@ -41,11 +41,15 @@ class Timing:
     warm_up: float = 1.0
     closed: float = 4.0
     # Of each round at part load.
-    open: float = 60.0
+    open: float = 30.0
 
     def quick(self) -> Timing:
         """Enough to see that it works."""
         return Timing(0.3, min(self.closed, 3.0) / 3, min(self.open, 2.0))
+
+
+# Of workloads that stand beside the main ones: all of them are to be done in three hours.
+SHORT = Timing(open=12.0)
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,11 @@ class Workload:
     group: str = ""
     connections: int = 8
     timing: Timing = Timing()
-    # At part load: the share of the plain server's throughput that each is asked for, how often, and how many others serve beside the pair.
+    # At part load: the share of the plain server's throughput that each is asked for, and how often.
     rate: float = 0.3
-    rounds: int = 5
-    beside: int = 2
+    rounds: int = 10
+    # Whether a third can serve beside the pair. Where all CPUs are in use: the pair alone, and in every second round plain and one of the others.
+    beside: bool = True
     # With --quick: measured at all unless asked for by name, and which variants.
     in_quick: bool = True
     quick_variants: tuple[str, ...] = ("plain", "defaults", "arenas-1")

@@ -7,7 +7,7 @@ import random
 from bench.server import Launch, gunicorn
 from bench.services import free_port
 from bench.variants import BUDGETS, OTHERS, PAIR, Variant
-from bench.workloads.base import PYTHON, Bench, Workload
+from bench.workloads.base import PYTHON, SHORT, Bench, Workload
 
 
 class LargeBuffers(Workload):
@@ -31,6 +31,7 @@ LARGE_BUFFERS = LargeBuffers(
     "large-buffers",
     "gunicorn gthread, 8 threads, NumPy on buffers of 200 KB to 8 MB in every request",
     dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
+    timing=SHORT,
     connections=4,
     quick_variants=(*PAIR, "trim-threshold"),
 )

@@ -14,11 +14,11 @@ from bench.client import Phase
 from bench.server import Launch, node
 from bench.services import MARIADB_ARTICLES, free_port
 from bench.variants import BUDGETS, GLIBC_SETTINGS, OTHERS, PAIR, Variant
-from bench.workloads.base import PYTHON, Bench, Skipped, Timing, Workload
+from bench.workloads.base import PYTHON, SHORT, Bench, Skipped, Timing, Workload
 from bench.workloads.rows import Rows
 
 VARIANTS = dict.fromkeys(PAIR, 3) | dict.fromkeys(
-    (*GLIBC_SETTINGS, "trim-on-free", "jemalloc", "jemalloc-tuned", *BUDGETS), 2
+    (*GLIBC_SETTINGS, "trim-on-free", "jemalloc", "jemalloc-tuned", *BUDGETS), 1
 )
 
 
@@ -153,12 +153,15 @@ NATIVE_THREADS = (
         "native-threads",
         "C++ (cpp-httplib, nlohmann's JSON), 8 threads, 8 clients, rows as JSON",
         dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
+        beside=False,
         group="native",
     ),
     Compressed(
         "native-java",
         "Java's HTTP server, 16 threads, 16 clients, rows as JSON, compressed",
-        VARIANTS | {"java-trim": 2},
+        VARIANTS | {"java-trim": 1},
+        timing=SHORT,
+        beside=False,
         group="native",
         connections=16,
         in_quick=False,
@@ -169,6 +172,8 @@ NATIVE_THREADS = (
         "native-node",
         "Node and sharp, 4 clients, pictures made of one of 4 megapixels",
         VARIANTS,
+        timing=SHORT,
+        beside=False,
         group="native",
         connections=4,
         in_quick=False,
@@ -179,6 +184,7 @@ NATIVE_THREADS = (
         "native-rust",
         "granian, Starlette's thread pool, 8 clients, PostgreSQL rows as JSON",
         VARIANTS,
+        timing=SHORT,
         group="native",
         in_quick=False,
     ),

@@ -13,7 +13,7 @@ from bench.cgroup import Group
 from bench.client import Outcome
 from bench.sampler import Sampler
 from bench.variants import OTHERS, PAIR, VARIANTS
-from bench.workloads.base import Bench, Run, Skipped, thinned, trim_figures
+from bench.workloads.base import Bench, Run, Skipped, Timing, thinned, trim_figures
 from bench.workloads.rows import Gunicorn
 
 REQUESTS = 4_000
@@ -92,6 +92,7 @@ OOM = Oom(
     "oom",
     "gunicorn gthread, 8 threads, in a memory control group with a limit",
     dict.fromkeys(PAIR, 3) | dict.fromkeys((*OTHERS, "patch"), 1),
+    timing=Timing(open=0.0),
     worker="gthread",
     arguments=("--threads", "8"),
     quick_variants=PAIR,

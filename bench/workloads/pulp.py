@@ -79,7 +79,7 @@ PULP = (
         "lists",
         "lists of 100 objects",
         dict.fromkeys(PAIR, 3) | {"gc": 2, "jemalloc": 1},
-        timing=Timing(warm_up=2.0, closed=8.0),
+        timing=Timing(warm_up=2.0, closed=8.0, open=12.0),
         weights=tuple((path, 1) for path in LISTS),
         in_quick=False,
         quick_variants=PAIR,

@@ -17,7 +17,9 @@ SETTINGS = (
     | dict.fromkeys((*BUDGETS, "patch"), 1)
 )
 PYTHON_SETTINGS = SETTINGS | dict.fromkeys(("python-malloc", "max-requests"), 2)
-GTHREAD = PYTHON_SETTINGS | dict.fromkeys((*TRIGGERS, *LAYERS, "0.1.0"), 2)
+GTHREAD = (
+    PYTHON_SETTINGS | dict.fromkeys((*LAYERS, "0.1.0"), 2) | dict.fromkeys(TRIGGERS, 1)
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ ROWS = (
     Uvicorn(
         "rows-uvicorn",
         "uvicorn, Starlette's thread pool, 8 clients, PostgreSQL rows as JSON",
-        SETTINGS,
+        SETTINGS | dict.fromkeys(OTHERS, 1),
     ),
     Puma(
         "rows-puma",
@@ -118,10 +120,9 @@ PART_LOAD = tuple(
         f"gunicorn gthread, 8 threads, PostgreSQL rows as JSON, {percent} % of what it can do",
         {},
         group="part-load",
-        timing=Timing(closed=0.0),
+        timing=Timing(closed=0.0, open=60.0),
         rate=percent / 100,
         rounds=3,
-        beside=0,
         in_quick=False,
         worker="gthread",
         arguments=("--threads", "8"),
