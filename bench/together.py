@@ -25,8 +25,9 @@ from bench.services import Services
 from bench.variants import VARIANTS
 from bench.workloads.base import Bench, Run, Workload, latencies
 
-# Warm-up, of each.
+# Warm-up, of each: at most so many requests, for so long.
 WARM_UP_REQUESTS = 500
+WARM_UP_SECONDS = 2
 
 
 # Each round has one of them beside the pair: in ten rounds each is measured once.
@@ -92,7 +93,7 @@ def serve(
             for name, launch in launches.items()
         }
         for launch in launches.values():
-            client.send(workload.phase(launch, WARM_UP_REQUESTS, 1, 60))
+            client.send(workload.phase(launch, WARM_UP_REQUESTS, 1, WARM_UP_SECONDS))
         before = {name: sampler.usage(server.root) for name, server in servers.items()}
         samples = {
             name: stack.enter_context(Sampler(server.pids))
