@@ -31,7 +31,7 @@ TITLES = {
     "server at rest": "instructions, nothing answered for longer than AUTOTRIM_IDLE",
     "few call": "instructions, calls that few programs make on sockets",
     "may wait": "instructions, receives of a server that does not wait elsewhere first",
-    "listens": "instructions, has listened and served nothing yet (two minutes at most)",
+    "listens": "instructions, has listened and served nothing yet",
     "after an answer": "instructions, first wait after an answer",
 }
 

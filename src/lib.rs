@@ -24,7 +24,7 @@
 //! [`watch::observe`] they are a reason to look, and the wait that follows notes when. A connection that has been pending for a few
 //! seconds keeps nothing from being done any more.
 //!
-//! **One task.** A process that accepts nothing has no page at first. When it is five seconds old, [`watch::tasks`] gives it one at its
+//! **One task.** A process that accepts nothing has no page at first, or has it because it listens. When it is five seconds old, [`watch::tasks`] gives it one at its
 //! next wait, or at a blocking read of what tasks come from, and from then on each of those may be one between two tasks:
 //! [`edge::wait`] and [`edge::blocking`] look there, in a process that is large enough.
 //!

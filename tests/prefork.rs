@@ -9,7 +9,7 @@ mod common;
 use common::gunicorn::{Gunicorn, Server, Worker};
 use common::http::get;
 use common::log::Log;
-use common::process::has_mapped;
+use common::process::{anonymous_kb, has_mapped};
 use common::{LIMIT, library, wait_within};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -54,6 +54,22 @@ fn a_preloaded_application_is_served() {
         |gunicorn| gunicorn.workers(2).arguments(&["--preload"]),
         |server| (0..20).map(|_| get(server.port, "/small").text()).collect::<Vec<_>>(),
     );
+}
+
+/// The master, which serves nobody, as well as its workers, before anybody asks.
+#[test]
+fn what_a_preloaded_application_leaves_free_goes_back_everywhere() {
+    const LEFT_KB: u64 = 200 * 1000;
+    const TIDY_KB: u64 = LEFT_KB / 3;
+    let started =
+        |gunicorn: Gunicorn| gunicorn.application("started:wsgi").workers(2).arguments(&["--preload"]).start();
+    let held = |pid| anonymous_kb(pid).expect("a process that runs");
+    let plain = started(Gunicorn::plain(Worker::Sync));
+    assert!(held(plain.master()) > LEFT_KB, "there is nothing to give back: {} KB", held(plain.master()));
+    let server = started(Gunicorn::preloaded(Worker::Sync));
+    for pid in [&[server.master()][..], &server.workers()].concat() {
+        wait_within(LIMIT, "the memory that start has left", || (held(pid) < TIDY_KB).then_some(()));
+    }
 }
 
 #[test]

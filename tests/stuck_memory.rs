@@ -105,6 +105,12 @@ fn what_start_has_left() {
 }
 
 #[test]
+fn what_start_has_left_before_anybody_asks() {
+    let server = Script::start("stuck.py", &["serve", "start"], &[]);
+    wait_within(LIMIT, "the memory that start has left", || (anonymous(&server) < TIDY_KB).then_some(()));
+}
+
+#[test]
 fn by_pushing() {
     let server = Script::start("stuck.py", &["push"], &[]);
     let client = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");

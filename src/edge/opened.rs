@@ -11,12 +11,13 @@ use crate::own::waits::Point;
 use crate::reclaim::duty;
 use crate::sys::errno::{errno, fail};
 use crate::sys::memory;
-use crate::watch::{observe, unseen};
+use crate::watch::{observe, tasks, unseen};
 
 /// After listen.
 pub fn listening(result: c_int) -> c_int {
     if result == 0 {
         unseen::listening();
+        tasks::listening();
         duty::listening();
     }
     result

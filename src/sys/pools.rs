@@ -233,13 +233,14 @@ pub fn release() -> Option<Pass> {
             return None;
         }
         let (mut pass, mut usage, mut map) = (Pass::default(), Usage::default(), PageMap::new());
+        let is_parent = sys::has_children();
         for (arena, inherited) in ARENAS.arenas() {
             if pass.bytes >= MOST_AT_ONCE {
                 pass.is_more = true;
                 return Some(pass);
             }
             // SAFETY: an arena of the interpreter whose lock is held: nobody else reads or writes headers, or frees it.
-            match unsafe { release_arena(arena, inherited.then_some(&mut map)) } {
+            match unsafe { release_arena(arena, (inherited || is_parent).then_some(&mut map)) } {
                 Outcome::Released(bytes, seen) => {
                     pass.bytes += bytes;
                     usage.live += seen.live;
@@ -268,7 +269,7 @@ enum Outcome {
 }
 
 /// Releases what is free in one. All of its headers are looked at before anything is done; those that are not in memory, because they
-/// were never used or are swapped out, are left there; so are those that `map` says are shared with a parent.
+/// were never used or are swapped out, are left there; so are those that `map` says are shared with a parent or a child.
 ///
 /// # Safety
 /// Where `arena` is one, nobody else may use its headers or the memory of its free pools.

@@ -1,5 +1,5 @@
 //! Processes that accept nothing: task workers (Celery, RQ, Sidekiq), consumers of queues, scripts that wait between two pieces of
-//! work. Nothing is counted there, so there is no page for them until they have lived for a while, or until an interpreter's script waits that holds
+//! work, and masters, which listen and leave it to their children to accept. Nothing is counted there, so there is no page for them until they have lived for a while, or until an interpreter's script waits that holds
 //! much already: it may have done its only task. From then on each wait is looked at, in `poll` and its kin, and in a blocking read of what tasks come from: a connection that the process has made, what a
 //! forked child has inherited, or standard input.
 //!
@@ -51,9 +51,25 @@ pub fn in_forked_child(process: Option<&Process>) {
         descriptors::mark();
     }
     if let Some(process) = process {
-        process.hints.plan(Next { look: from, time: from, ..Next::NEVER });
-        process.hints.add(Reason::Tasks);
+        look_from(process, from);
     }
+}
+
+/// A socket of this process listens. Until it serves it may be a master, whose children do: what its start has left free stays with it.
+pub fn listening() {
+    let from = FROM.load(Relaxed);
+    if from != 0 && sys::pid() == OWNER.load(Relaxed) {
+        process::with(|process| {
+            if !process.has_begun() && !is_waiting_for(process) {
+                look_from(process, from);
+            }
+        });
+    }
+}
+
+fn look_from(process: &Process, from: u64) {
+    process.hints.plan(Next { look: from, time: from, ..Next::NEVER });
+    process.hints.add(Reason::Tasks);
 }
 
 /// The process is left alone from here on, and what it forks.
@@ -127,9 +143,7 @@ pub fn begin() -> Option<&'static Process> {
         return None;
     }
     let process = process::open().then(process::get)??;
-    let from = FROM.load(Relaxed);
-    process.hints.plan(Next { look: from, time: from, ..Next::NEVER });
-    process.hints.add(Reason::Tasks);
+    look_from(process, FROM.load(Relaxed));
     Some(process)
 }
 
