@@ -59,7 +59,8 @@ class Bench:
 
     def server(self, launch: Launch, variant: Variant) -> Server:
         """Return the server of a workload under a variant."""
-        log = self.services.scratch / f"server-{launch.port}.log"
+        # Not named after the port: workers have none of their own.
+        log = self.services.scratch / f"server-{time.monotonic_ns()}.log"
         preload = self.services.preload(variant, self.library)
         return Server(launch, environment(variant, preload, launch.environment), log)
 
@@ -144,6 +145,7 @@ class Workload:
             seconds,
             headers=self.headers,
             keep_alive=self.keep_alive,
+            queue=launch.queue,
         )
 
     def open_phase(self, launch: Launch, rate: float, seconds: float) -> Phase:
@@ -156,6 +158,7 @@ class Workload:
             rate,
             self.headers,
             self.keep_alive,
+            queue=launch.queue,
         )
 
     def calibrate(self, bench: Bench) -> Run:
