@@ -154,6 +154,8 @@ class Promises(unittest.TestCase):
         promise = "RSS 2 s after the load, × live"
         self.assertTrue(self.verdict(good, promise).holds)
         self.assertFalse(self.verdict(bad, promise).holds)
+        late = results_of(run("plain", 0, 90.0, quiet_s=4.0), run("defaults", 0, 29.0))
+        self.assertFalse(self.verdict(late, "RSS 4 s after the load").holds)
         self.assertTrue(self.verdict(self.part(31.0), "mean RSS at part").holds)
         self.assertFalse(self.verdict(self.part(32.0), "mean RSS at part").holds)
 

@@ -98,6 +98,8 @@ class Workload:
     rate: float = 0.3
     rounds: int = 5
     beside: int = 2
+    # Seconds after the closed phase until memory is looked at.
+    quiet: float = QUIET_SECONDS
     # With --quick: measured at all unless asked for by name, and which variants.
     in_quick: bool = True
     quick_variants: tuple[str, ...] = ("plain", "defaults", "arenas-1")
@@ -128,7 +130,7 @@ class Workload:
     def seconds(self, variant: str, quick: bool) -> float:
         """Estimate how long a run takes."""
         timing = self.timing.quick() if quick else self.timing
-        return START_SECONDS + timing.warm_up + timing.closed + QUIET_SECONDS
+        return START_SECONDS + timing.warm_up + timing.closed + self.quiet
 
     def round_seconds(self, quick: bool) -> float:
         """Estimate how long a round at part load takes."""
@@ -193,7 +195,7 @@ class Workload:
                 loaded = time.monotonic()
                 flat_out = closed(timing.closed, 2, 0 if bench.quick else self.requests)
                 ended = time.monotonic()
-                time.sleep(QUIET_SECONDS)
+                time.sleep(self.quiet)
                 quiet = sampler.memory(server.pids())
             # Trims in the quiet time cost as well.
             wall = time.monotonic() - loaded
@@ -216,6 +218,7 @@ class Workload:
             "peak_mib": max(memory.rss for memory in under_load),
             "end_mib": samples.between(0, ended)[-1].rss,
             "quiet_mib": quiet.rss,
+            "quiet_s": self.quiet,
             "huge_mib": huge,
             "rest_mib": rest.rss if variant.glibc else None,
             **in_use,

@@ -16,6 +16,8 @@ from bench.workloads.native_threads import Program
 GROWN_UP_SECONDS = 6.0
 # As many as it has unless it is told.
 SIDEKIQ_THREADS = 10
+# They wait for tasks two seconds at a time: a wait that begins when there was nothing to do for a second does so within three.
+SIDEKIQ_QUIET_SECONDS = 4.0
 
 
 class Worker(Workload):
@@ -92,6 +94,7 @@ TASKS = (
         | {"arenas-2": 2},
         group="tasks",
         connections=SIDEKIQ_THREADS,
+        quiet=SIDEKIQ_QUIET_SECONDS,
         in_quick=False,
         program="sidekiq",
         package="ruby-sidekiq",
