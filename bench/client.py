@@ -20,6 +20,8 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
+from bench.queues import Queue
+
 TIMEOUT_SECONDS = 120
 GIVE_UP = (
     50  # failures in a row; a server that is gone must not make the benchmark hang
@@ -42,6 +44,8 @@ class Phase:
     keep_alive: bool = True
     # What asks in place of this program, for servers that speak no HTTP: run for each request, the target last.
     command: list[str] = field(default_factory=list)
+    # Where the targets are put instead, for workers: a request is a task then, and is answered when it is done.
+    queue: Queue | None = None
 
 
 @dataclass
@@ -173,6 +177,8 @@ class Load:
     def _ask(self, connection: http.client.HTTPConnection, target: str) -> int:
         if self._phase.command:
             return _run([*self._phase.command, target])
+        if self._phase.queue:
+            return self._phase.queue.ask(target)
         reused = connection.sock is not None
         try:
             connection.request("GET", target, headers=self._phase.headers)
@@ -220,7 +226,9 @@ def send(phase: Phase) -> Outcome:
 
 def main() -> None:
     """Run the phase that comes from standard input."""
-    load = Load(Phase(**json.load(sys.stdin)))
+    given = json.load(sys.stdin)
+    given["queue"] = Queue(**given["queue"]) if given["queue"] else None
+    load = Load(Phase(**given))
     # The client's own pauses must not look like the server's.
     gc.disable()
     sys.setswitchinterval(0.0005)

@@ -74,7 +74,8 @@ def _part(results: Results) -> Iterator[Verdict]:
 def _full(results: Results) -> Iterator[Verdict]:
     """At full load, and in the quiet after it."""
     live = summary.live(results)
-    yield _over_live(results, live, "quiet_mib", "RSS 2 s after the load", QUIET)
+    promise = f"RSS {summary.quiet_seconds(results):g} s after the load"
+    yield _over_live(results, live, "quiet_mib", promise, QUIET)
     mean = summary.spread(results, "defaults", "mean_mib")
     plain = summary.spread(results, "plain", "mean_mib")
     if mean and plain:

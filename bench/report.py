@@ -22,7 +22,7 @@ LOAD_COLUMNS = (
     "mean RSS, MiB",
     "× live",
     "peak",
-    "2 s quiet",
+    "in quiet",
     "× live",
     "trimmed at rest",
     "CPU a request, × plain",
@@ -188,7 +188,7 @@ def _losses(everything: dict[str, Results]) -> Iterator[str]:
             (part, "mean_mib", "less memory at part load"),
             (part, "cpu_ms_per_request", "less CPU a request at part load"),
             (found, "mean_mib", "less memory at full load"),
-            (found, "quiet_mib", "less memory 2 s after the load"),
+            (found, "quiet_mib", "less memory in the quiet after the load"),
             (found, "after_2s_mib", "less memory 2 s after the burst"),
             (found, "cpu_ms_per_request", "less CPU a request at full load"),
         ):
@@ -276,7 +276,7 @@ def _load(found: Results) -> Iterator[str]:
     if not found.good():
         return
     live = summary.live(found)
-    yield "\n**At full load**, and two seconds after it:\n"
+    yield f"\n**At full load**, and {summary.quiet_seconds(found):g} s after it:\n"
     yield from cells.head(LOAD_COLUMNS)
     for name, variant in VARIANTS.items():
         runs = found.of(name)

@@ -83,6 +83,14 @@ def _memory(pid: int) -> Memory:
     )
 
 
+def age(pid: int) -> float:
+    """Return the seconds since a process began."""
+    # The name, in parentheses, may hold anything. After it field 3 comes first.
+    fields = _read(pid, "stat").rpartition(")")[2].split()
+    began = int(fields[19]) / TICKS if fields else 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began
+
+
 def catches(pid: int, number: int) -> bool:
     """Tell whether a process has a handler for a signal."""
     caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", _read(pid, "status"), re.MULTILINE)

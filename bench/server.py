@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from bench import ROOT, sampler
+from bench.queues import Queue
 from bench.variants import Variant
 
 START_SECONDS = 120
@@ -61,6 +62,8 @@ class Launch:
     forks: bool = True  # the processes that serve are its children
     # What is asked for until it answers with 200; empty = until the port takes connections, where it is no HTTP.
     ready: str = "/status"
+    # What it takes its tasks from, where it is a worker and listens at no port: it is ready when it has done one.
+    queue: Queue | None = None
     # The signal on which its runtime collects garbage, if it has one that can: Node knows no real-time signals.
     tidy: int = TIDY_SIGNAL
     # A directory of a memory control group to start it in.
@@ -227,6 +230,8 @@ class Server:
             time.sleep(0.05)
 
     def _is_ready(self) -> bool:
+        if self._launch.queue:
+            return self._launch.queue.is_served()
         address = ("127.0.0.1", self._launch.port)
         try:
             if not self._launch.ready:

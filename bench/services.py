@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import random
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bench import ROOT, variants
+from bench.queues import Queue
 from bench.variants import Variant
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ INSERT INTO bench.article
     SELECT seq, CONCAT('author ', seq % 2000), seq % 100000, RPAD('', 1000 + seq * 7919 % 7000, MD5(seq))
     FROM bench.seq_1_to_{MARIADB_ARTICLES};
 """
+# One for each worker of a benchmark.
+REDIS_DATABASES = 4_096
 PULP_USERS = 1_000
 # A password of the administrator, and a hash that costs nothing: else authentication is all there is to measure.
 PULP_PASSWORD = "password"
@@ -63,6 +67,7 @@ class Services:
         # PostgreSQL's user has to get through.
         scratch.chmod(0o755)
         self._stack = ExitStack()
+        self._databases = itertools.count()
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +132,7 @@ class Services:
         """Port of a Redis in memory."""
         port = free_port()
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1"]
+        command += ["--databases", str(REDIS_DATABASES)]
         process = subprocess.Popen(
             [*command, "--save", "", "--appendonly", "no"],
             stdin=subprocess.DEVNULL,
@@ -134,7 +140,12 @@ class Services:
             start_new_session=True,
         )
         self._stack.callback(_stop, process, signal.SIGTERM)
+        _wait_for(process, port)
         return port
+
+    def queue(self, worker: str) -> Queue:
+        """Return a queue for a worker of this kind, in a database that was never used: workers in one talk to each other."""
+        return Queue(self.redis, next(self._databases), worker)
 
     @functools.cached_property
     def java_classes(self) -> Path:
@@ -328,6 +339,19 @@ def _fill(connection: psycopg.Connection) -> None:
             # 3: the shortest word and a space.
             body = " ".join(rng.choices(words, k=size // 3))[:size]
             copy.write_row((number, rng.choice(words), rng.randrange(100_000), body))
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until a server takes connections."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:

@@ -95,6 +95,12 @@ def live(results: Results) -> float | None:
     return min(found, default=None)
 
 
+def quiet_seconds(results: Results) -> float:
+    """Return how long after the load memory was looked at: two seconds where the runs do not say."""
+    found = spread(results, "plain", "quiet_s")
+    return found.median if found else 2.0
+
+
 def is_collected(results: Results) -> bool:
     """Tell whether garbage was collected before: else it counts as live."""
     return any(run.get("live_collected") for run in results.of("plain"))

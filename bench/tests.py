@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -19,7 +22,10 @@ from bench import (
     together,
     trims,
 )
+from bench.client import Load, Phase
+from bench.queues import Queue
 from bench.results import Results, Run
+from bench.services import Services, free_port
 from bench.variants import PAIR, VARIANTS
 from bench.workloads import ALL
 
@@ -148,6 +154,8 @@ class Promises(unittest.TestCase):
         promise = "RSS 2 s after the load, × live"
         self.assertTrue(self.verdict(good, promise).holds)
         self.assertFalse(self.verdict(bad, promise).holds)
+        late = results_of(run("plain", 0, 90.0, quiet_s=4.0), run("defaults", 0, 29.0))
+        self.assertFalse(self.verdict(late, "RSS 4 s after the load").holds)
         self.assertTrue(self.verdict(self.part(31.0), "mean RSS at part").holds)
         self.assertFalse(self.verdict(self.part(32.0), "mean RSS at part").holds)
 
@@ -204,8 +212,93 @@ class Promises(unittest.TestCase):
             self.assertIsNone(verdict.holds, verdict)
 
 
+class DoneAtOnce:
+    """A Redis beside which a worker does each task that says who waits for it."""
+
+    def __init__(self, worker: str, answer: bytes | None) -> None:
+        self.worker = worker
+        self.answer = answer
+        self.tasks: list[tuple[str, list[str]]] = []
+
+    def lpush(self, name: str, message: str) -> None:
+        """Read a task as the worker does."""
+        task = json.loads(message)
+        if self.worker == "celery":
+            arguments, named, _ = json.loads(base64.b64decode(task["body"]))
+            assert not named
+            assert task["headers"]["task"] == "index"
+            assert task["headers"]["id"] == task["properties"]["correlation_id"]
+        else:
+            arguments = task["args"]
+            assert (task["class"], task["retry"]) == ("Index", False)
+        self.tasks.append((name, arguments))
+
+    def blpop(self, names: list[str], _: float) -> tuple[str, bytes] | None:
+        """Return the answer to the last task."""
+        assert names == self.tasks[-1][1][1:], "the task knows who waits"
+        return (names[0], self.answer) if self.answer else None
+
+
+class Tasks(unittest.TestCase):
+    """Work for those who listen at no port."""
+
+    def queue(self, worker: str, answer: bytes | None) -> tuple[Queue, DoneAtOnce]:
+        """Return a queue without a Redis."""
+        queue, done = Queue(1, 0, worker), DoneAtOnce(worker, answer)
+        vars(queue)["_redis"] = done
+        return queue, done
+
+    def test_a_task_is_in_its_workers_list_and_answered_when_it_is_done(self) -> None:
+        for worker, name in (("celery", "celery"), ("sidekiq", "queue:default")):
+            queue, done = self.queue(worker, b"42")
+            self.assertEqual(
+                [queue.ask("/rows?count=1"), queue.ask("/status")], [42] * 2
+            )
+            self.assertTrue(queue.is_served())
+            lists, arguments = zip(*done.tasks, strict=True)
+            self.assertEqual(set(lists), {name})
+            targets, waiting = zip(*arguments, strict=True)
+            self.assertEqual(targets, ("/rows?count=1", "/status", "/status"))
+            self.assertEqual(len(set(waiting)), 3)
+
+    def test_tasks_are_counted_as_requests_are(self) -> None:
+        queue, _ = self.queue("sidekiq", b"42")
+        targets = ["/status", "/rows?first=1&count=2", "/status"]
+        outcome = Load(Phase(1, targets, 1, 60, queue=queue)).run()
+        self.assertEqual((outcome.answered, outcome.failed), (3, 0))
+        self.assertEqual(outcome.paths, {"/status": 2, "/rows": 1})
+        self.assertEqual(outcome.bytes, 3 * 42)
+
+    def test_a_task_that_nobody_does_has_failed(self) -> None:
+        queue, _ = self.queue("celery", None)
+        self.assertFalse(queue.is_served())
+        outcome = Load(Phase(1, ["/status"], 1, 60, queue=queue)).run()
+        self.assertEqual((outcome.answered, outcome.failed), (0, 1))
+
+    def test_the_client_gets_its_queue_and_says_where_no_redis_is(self) -> None:
+        queue = Queue(free_port(), 0, "celery")
+        self.assertFalse(queue.is_served())
+        outcome = client.send(Phase(queue.port, ["/status"], 1, 60, queue=queue))
+        self.assertEqual((outcome.answered, outcome.failed), (0, 1))
+        self.assertIn("refused", outcome.errors[0])
+
+    def test_no_worker_shares_its_queue(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            services = Services(Path(directory))
+            vars(services)["redis"] = 1
+            queues = [
+                services.queue(worker) for worker in ("celery", "celery", "sidekiq")
+            ]
+        self.assertEqual(len({queue.url for queue in queues}), 3)
+
+
 class Samples(unittest.TestCase):
     """What /proc tells."""
+
+    def test_a_child_is_younger_than_its_parent(self) -> None:
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+            age = sampler.age(child.pid)
+        self.assertLess(age, sampler.age(os.getpid()))
 
     def test_the_main_arena_is_a_part_of_what_is_resident(self) -> None:
         own = [os.getpid()]

@@ -92,6 +92,8 @@ def serve(
             name: stack.enter_context(bench.server(launch, VARIANTS[name]))
             for name, launch in launches.items()
         }
+        for server in servers.values():
+            workload.settle(server)
         for launch in launches.values():
             client.send(workload.phase(launch, WARM_UP_REQUESTS, 1, WARM_UP_SECONDS))
         before = {name: sampler.usage(server.root) for name, server in servers.items()}

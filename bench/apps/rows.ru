@@ -1,25 +1,9 @@
 # PostgreSQL rows as JSON, and small status requests, for Puma.
-require "json"
-require "pg"
 require "fiddle"
-
-QUERY = "SELECT id, author, views, body FROM article WHERE id >= $1 ORDER BY id LIMIT $2".freeze
-
-def rows(query)
-  parameters = URI.decode_www_form(query).to_h
-  Thread.current[:database] ||= PG.connect(ENV.fetch("BENCH_DATABASE"))
-  result = Thread.current[:database].exec_params(QUERY, [parameters["first"].to_i, parameters["count"].to_i])
-  JSON.generate(result.to_a)
-ensure
-  # As ActiveRecord does: the driver's copy of the rows does not wait for the next collection.
-  result&.clear
-end
+require_relative "rows"
 
 application = lambda do |environment|
-  body = case environment["PATH_INFO"]
-         when "/status" then JSON.generate({ status: "ok" })
-         when "/rows" then rows(environment["QUERY_STRING"])
-         end
+  body = answer(environment["PATH_INFO"], environment["QUERY_STRING"])
   next [404, {}, []] unless body
   [200, { "content-type" => "application/json", "content-length" => body.bytesize.to_s }, [body]]
 end

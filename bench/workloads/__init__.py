@@ -12,6 +12,7 @@ from bench.workloads.native_threads import NATIVE_THREADS
 from bench.workloads.oom import OOM
 from bench.workloads.pulp import PULP
 from bench.workloads.rows import PART_LOAD, ROWS
+from bench.workloads.tasks import TASKS
 
 ALL: dict[str, Workload] = {
     workload.name: workload
@@ -19,6 +20,7 @@ ALL: dict[str, Workload] = {
         *ROWS,
         *PART_LOAD,
         *FRAMEWORKS,
+        *TASKS,
         *EXPRESS,
         LARGE_BUFFERS,
         *NATIVE_THREADS,

@@ -63,7 +63,8 @@ class Bench:
 
     def server(self, launch: Launch, variant: Variant) -> Server:
         """Return the server of a workload under a variant."""
-        log = self.services.scratch / f"server-{launch.port}.log"
+        # Not named after the port: workers have none of their own.
+        log = self.services.scratch / f"server-{time.monotonic_ns()}.log"
         preload = self.services.preload(variant, self.library)
         return Server(launch, environment(variant, preload, launch.environment), log)
 
@@ -102,6 +103,8 @@ class Workload:
     rounds: int = 10
     # Whether a third can serve beside the pair. Where all CPUs are in use: the pair alone, and in every second round plain and one of the others.
     beside: bool = True
+    # Seconds after the closed phase until memory is looked at.
+    quiet: float = QUIET_SECONDS
     # With --quick: measured at all unless asked for by name, and which variants.
     in_quick: bool = True
     quick_variants: tuple[str, ...] = ("plain", "defaults", "arenas-1")
@@ -132,7 +135,7 @@ class Workload:
     def seconds(self, variant: str, quick: bool) -> float:
         """Estimate how long a run takes."""
         timing = self.timing.quick() if quick else self.timing
-        return START_SECONDS + timing.warm_up + timing.closed + QUIET_SECONDS
+        return START_SECONDS + timing.warm_up + timing.closed + self.quiet
 
     def round_seconds(self, quick: bool) -> float:
         """Estimate how long a round at part load takes."""
@@ -149,6 +152,7 @@ class Workload:
             seconds,
             headers=self.headers,
             keep_alive=self.keep_alive,
+            queue=launch.queue,
         )
 
     def open_phase(self, launch: Launch, rate: float, seconds: float) -> Phase:
@@ -161,6 +165,7 @@ class Workload:
             rate,
             self.headers,
             self.keep_alive,
+            queue=launch.queue,
         )
 
     def calibrate(self, bench: Bench) -> Run:
@@ -195,7 +200,7 @@ class Workload:
                 loaded = time.monotonic()
                 flat_out = closed(timing.closed, 2, 0 if bench.quick else self.requests)
                 ended = time.monotonic()
-                time.sleep(QUIET_SECONDS)
+                time.sleep(self.quiet)
                 quiet = sampler.memory(server.pids())
             # Trims in the quiet time cost as well.
             wall = time.monotonic() - loaded
@@ -218,6 +223,7 @@ class Workload:
             "peak_mib": max(memory.rss for memory in under_load),
             "end_mib": samples.between(0, ended)[-1].rss,
             "quiet_mib": quiet.rss,
+            "quiet_s": self.quiet,
             "huge_mib": huge,
             "rest_mib": rest.rss if variant.glibc else None,
             **in_use,
