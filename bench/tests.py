@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 import tempfile
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import (
+    ROOT,
     client,
     options,
     promises,
@@ -19,7 +24,10 @@ from bench import (
     together,
     trims,
 )
+from bench.client import Phase
 from bench.results import Results, Run
+from bench.server import Launch, Server, environment
+from bench.services import free_port
 from bench.variants import PAIR, VARIANTS
 from bench.workloads import ALL
 
@@ -318,6 +326,73 @@ class Order(unittest.TestCase):
             targets = workload.targets(500, 1)
             self.assertEqual(len(targets), 500)
             self.assertEqual(targets, workload.targets(500, 1))
+
+
+class Streams(unittest.TestCase):
+    """Events are pushed to who has asked once."""
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        """Run the application without a database; return its port."""
+        port = free_port()
+        command = [sys.executable, "-m", "bench.apps.pushes_aiohttp", str(port)]
+        launch = Launch(command, port, {"PYTHONPATH": str(ROOT)}, forks=False)
+        variables = environment(VARIANTS["plain"], [], launch.environment)
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            Server(launch, variables, Path(directory) / "log"),
+        ):
+            yield port
+
+    def test_events_come_when_they_are_due_and_the_streams_stay(self) -> None:
+        phase = Phase(0, ["/status"] * 40, 4, 60.0, 100.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+            self.assertEqual((outcome.answered, outcome.failed), (40, 0), outcome)
+            self.assertEqual(outcome.paths, {"/status": 40})
+            # The last of 40 is due after 0.4 s, more or less, and none comes before it is.
+            self.assertGreater(outcome.ended - outcome.began, 0.2)
+            self.assertGreater(min(outcome.histogram), client.bucket(0.0))
+            self.assertEqual(len(established(port)), 4)
+
+    def test_without_moments_one_event_comes_after_the_other(self) -> None:
+        phase = Phase(0, ["/status"] * 500, 4, 60.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+        self.assertEqual((outcome.answered, outcome.failed), (500, 0), outcome)
+
+    def test_events_that_never_come_have_failed(self) -> None:
+        phase = Phase(0, ["/status", "/rows", "/status"], 1, 60.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+        self.assertEqual((outcome.answered, outcome.failed), (1, 2), outcome)
+
+    def test_events_are_told_apart_wherever_they_are_cut(self) -> None:
+        text = b"data: 1\n\ndata: 22\n\ndata: 333\n\n"
+        for size in range(1, len(text) + 1):
+            cut = [text[start : start + size] for start in range(0, len(text), size)]
+            sizes = list(client.events(FakeStream(cut), 3))
+            self.assertEqual((len(sizes), sum(sizes)), (3, len(text)), size)
+
+
+class FakeStream:
+    """Gives bytes piece by piece."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def read1(self, _: int) -> bytes:
+        """Return the next piece."""
+        return self._pieces.pop(0)
+
+
+def established(port: int) -> list[str]:
+    """Return the connections to a port of the loopback interface, as /proc/net/tcp has them."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    own = f"0100007F:{port:04X}"
+    return [
+        line for line in lines if line.split()[1] == own and line.split()[3] == "01"
+    ]
 
 
 class Log(unittest.TestCase):

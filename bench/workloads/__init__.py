@@ -11,6 +11,7 @@ from bench.workloads.large_buffers import LARGE_BUFFERS
 from bench.workloads.native_threads import NATIVE_THREADS
 from bench.workloads.oom import OOM
 from bench.workloads.pulp import PULP
+from bench.workloads.pushes import PUSHES
 from bench.workloads.rows import PART_LOAD, ROWS
 
 ALL: dict[str, Workload] = {
@@ -20,6 +21,7 @@ ALL: dict[str, Workload] = {
         *PART_LOAD,
         *FRAMEWORKS,
         EXPRESS,
+        PUSHES,
         LARGE_BUFFERS,
         *NATIVE_THREADS,
         *BIG_HEAPS,
