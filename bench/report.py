@@ -192,6 +192,8 @@ def _losses(everything: dict[str, Results]) -> Iterator[str]:
             (found, "mean_mib", "less memory at full load"),
             (found, "quiet_mib", "less memory 2 s after the load"),
             (found, "after_2s_mib", "less memory 2 s after the burst"),
+            (found, "mean_pss_mib", "less PSS under the light load"),
+            (found, "quiet_pss_mib", "less PSS 2 s after the light load"),
             (found, "cpu_ms_per_request", "less CPU a request at full load"),
         ):
             ours = summary.spread(load, "defaults", figure)
@@ -227,6 +229,8 @@ def _workload(name: str, found: Results) -> Iterator[str]:
         yield from _burst(found)
     elif name == "oom":
         yield from _oom(found)
+    elif name == "preload":
+        yield from _shared(found)
     else:
         yield from _part(found)
         yield from _load(found)
@@ -376,6 +380,47 @@ def _oom(found: Results) -> Iterator[str]:
     yield (
         f"\nThe limit: {limit['limit_mib']:.0f} MiB, halfway between the peaks of the group without one: "
         f"{limit['plain_peak_mib']:.0f} MiB plain, {limit['defaults_peak_mib']:.0f} MiB with the defaults."
+    )
+
+
+def _shared(found: Results) -> Iterator[str]:
+    yield from _head(
+        (
+            "variant",
+            "runs",
+            "PSS at the start, MiB",
+            "mean PSS",
+            "× plain",
+            "PSS after 2 s",
+            "× plain",
+            "mean RSS",
+            "RSS after 2 s",
+            "p99, ms",
+            "lost",
+            "trims",
+        )
+    )
+    for name, variant in VARIANTS.items():
+        runs = found.of(name)
+        if not runs:
+            continue
+        yield _row(
+            f"**{variant.title}**" if name == "defaults" else variant.title,
+            str(len(runs)),
+            _middle(summary.spread(found, name, "start_pss_mib")),
+            _spread(summary.spread(found, name, "mean_pss_mib")),
+            _times(summary.ratio(found, name, "mean_pss_mib")),
+            _spread(summary.spread(found, name, "quiet_pss_mib")),
+            _times(summary.ratio(found, name, "quiet_pss_mib")),
+            _middle(summary.spread(found, name, "mean_rss_mib")),
+            _middle(summary.spread(found, name, "quiet_rss_mib")),
+            _number(summary.latency(found, name, 99)),
+            str(sum(run["failed"] + run["dropped"] for run in runs)),
+            _number(_median(found, name, "trims"), 0) if variant.library else LACKING,
+        )
+    yield (
+        "\nSums over the master and its workers. PSS counts a shared page for each by its share; RSS counts it in full for each. Nothing is compared with what is "
+        "live: a collection by hand writes to every object, and so gives each worker a copy of its own."
     )
 
 

@@ -75,6 +75,13 @@ def results_of(*runs: Run, together: tuple[Run, ...] = ()) -> Results:
     return Results("rows-gthread", machine, runs=list(runs), together=list(together))
 
 
+def preloaded(mean: float, quiet: float) -> Results:
+    """Return results of which the defaults have this PSS under load and after it, and plain 100 MiB."""
+    plain = run("plain", 0, 0.0, mean_pss_mib=100.0, quiet_pss_mib=100.0)
+    ours = run("defaults", 0, 0.0, mean_pss_mib=mean, quiet_pss_mib=quiet)
+    return dataclasses.replace(results_of(plain, ours), workload="preload")
+
+
 class Summary(unittest.TestCase):
     """Medians, ratios, percentiles."""
 
@@ -200,6 +207,12 @@ class Promises(unittest.TestCase):
         self.assertFalse(verdict.holds)
         self.assertIn("plain runs differ as much", verdict.text)
 
+    def test_what_is_shared_is_held_against_plain(self) -> None:
+        found = preloaded(102.0, 104.0)
+        load, quiet = promises.verdicts({"preload": found})[:2]
+        self.assertEqual((load.holds, quiet.holds), (True, False))
+        self.assertIn("1.040", quiet.measured)
+
     def test_less_throughput_is_worse(self) -> None:
         found = results_of(
             run("plain", 0, 90.0), run("defaults", 0, 35.0, throughput=97.0)
@@ -220,6 +233,23 @@ class Samples(unittest.TestCase):
         block = bytearray(b"x") * (1 << 16)
         self.assertGreater(sampler.arenas(own), len(block) / (1 << 20))
         self.assertLess(sampler.arenas(own), sampler.memory(own).rss)
+
+    def test_what_two_processes_share_counts_once(self) -> None:
+        block = bytearray(b"x") * (64 << 20)
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(write)
+            os.read(read, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            found = sampler.proportional([os.getpid(), child])
+        finally:
+            os.close(write)
+            os.waitpid(child, 0)
+            os.close(read)
+        self.assertGreater(found.rss - found.pss, 0.9 * len(block) / (1 << 20))
+        self.assertEqual(sampler.proportional([child]), sampler.Memory())
 
 
 class Report(unittest.TestCase):
@@ -247,6 +277,14 @@ class Report(unittest.TestCase):
             "| **libautotrim, defaults** | 1 | 30.0 (30.0–30.0) | 1.20 |", page
         )
         self.assertIn("Live: 25.0 MiB (garbage counted as live).", page)
+
+    def test_shared_memory_stands_in_a_table_of_its_own(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            results.save(Path(directory), preloaded(102.0, 95.0))
+            report.make(Path(directory))
+            page = (Path(directory) / "benchmarks.md").read_text()
+        self.assertIn("| 102.0 (102.0–102.0) | 1.02 (1.02–1.02) | 95.0", page)
+        self.assertNotIn("At full load", page.partition("## preload")[2])
 
     def test_a_failed_run_is_told_and_is_no_figure(self) -> None:
         failed = {"variant": "defaults", "repetition": 0, "error": "no answer\nmore"}

@@ -35,9 +35,10 @@ class Rows(Workload):
 
 @dataclass(frozen=True)
 class Gunicorn(Rows):
-    """gunicorn with one worker."""
+    """gunicorn, with one worker unless it says otherwise."""
 
     worker: str = "sync"
+    workers: int = 1
     arguments: tuple[str, ...] = ()
     app: str = "bench.apps.rows:wsgi"
 
@@ -50,7 +51,9 @@ class Gunicorn(Rows):
         worker = patched[self.worker] if variant.patched else self.worker
         port = free_port()
         arguments = (*self.arguments, *variant.gunicorn)
-        command = gunicorn(PYTHON, port, worker, self.app, *arguments)
+        command = gunicorn(
+            PYTHON, port, worker, self.app, *arguments, workers=self.workers
+        )
         return Launch(command, port, self.environment(bench))
 
 
