@@ -3,7 +3,8 @@
 Reads the phase as JSON from standard input and writes what came of it as JSON to standard output. Times are those of
 CLOCK_MONOTONIC, which all processes share. Closed loop: each connection sends its next request when it has its answer.
 Open loop: requests are due at moments of their own, whatever the server does, and a latency begins when its request was
-due: a stall is charged to every request that it delays.
+due: a stall is charged to every request that it delays. Event streams: each connection asks once, and what counts as a
+request's answer is an event.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import gc
 import http.client
 import json
 import math
+import os
 import random
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from bench.queues import Queue
@@ -27,6 +30,8 @@ GIVE_UP = (
     50  # failures in a row; a server that is gone must not make the benchmark hang
 )
 PIECE = 1 << 20
+# How long event streams stay open when the last event is here: longer than anybody looks at the quiet.
+STAY_SECONDS = 5.0
 # Two buckets of the histogram are one percent apart.
 BUCKET = math.log(1.01)
 
@@ -46,6 +51,9 @@ class Phase:
     command: list[str] = field(default_factory=list)
     # Where the targets are put instead, for workers: a request is a task then, and is answered when it is done.
     queue: Queue | None = None
+    # Each connection subscribes to its share of the targets: the server sends an event for each of them by itself, when it is due or,
+    # in a closed loop, when the one before it has been taken.
+    streams: bool = False
 
 
 @dataclass
@@ -108,18 +116,23 @@ class Load:
         self._lock = threading.Lock()
         self._next = 0
         self._in_a_row = 0
+        self._open: list[http.client.HTTPResponse] = []
         rng = random.Random(len(phase.targets))
         self._due = []
         moment = 0.0
         for _ in phase.targets if phase.rate else ():
             moment += rng.expovariate(phase.rate)
             self._due.append(moment)
+        # Made before the clock runs.
+        every = phase.connections if phase.streams else 0
+        self._plans = [self._plan(first, every) for first in range(every)]
 
     def run(self) -> Outcome:
         """Send everything; return when the last answer is here."""
+        one = self._subscribe if self._phase.streams else self._connection
         threads = [
-            threading.Thread(target=self._connection)
-            for _ in range(self._phase.connections)
+            threading.Thread(target=one, args=(number,))
+            for number in range(self._phase.connections)
         ]
         self.outcome.began = time.monotonic()
         for thread in threads:
@@ -150,7 +163,7 @@ class Load:
             return None
         return self._phase.targets[number], due
 
-    def _connection(self) -> None:
+    def _connection(self, _: int) -> None:
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._phase.port, timeout=TIMEOUT_SECONDS
         )
@@ -166,13 +179,64 @@ class Load:
                     if len(self.outcome.errors) < 5:
                         self.outcome.errors.append(f"{target}: {error!r}")
                 continue
-            latency = 1_000 * (time.monotonic() - due)
-            with self._lock:
-                self._in_a_row = 0
-                self._latencies.append(latency)
-                self.outcome.paths[target.partition("?")[0]] += 1
-                self.outcome.bytes += size
+            self._answered(target, due, size)
         connection.close()
+
+    def _answered(self, target: str, due: float, size: int) -> None:
+        latency = 1_000 * (time.monotonic() - due)
+        with self._lock:
+            self._in_a_row = 0
+            self._latencies.append(latency)
+            self.outcome.paths[target.partition("?")[0]] += 1
+            self.outcome.bytes += size
+
+    def _plan(self, first: int, every: int) -> str:
+        """Return what a connection subscribes to, an event a line: seconds from the beginning, and its target."""
+        targets = self._phase.targets[first::every]
+        due = self._due[first::every] or [0.0] * len(targets)
+        pairs = zip(due, targets, strict=True)
+        return "".join(f"{moment:.6f} {target}\n" for moment, target in pairs)
+
+    def _subscribe(self, first: int) -> None:
+        """Ask once, and take every event: one for each so many targets."""
+        every = self._phase.connections
+        targets = self._phase.targets[first::every]
+        due = [self.outcome.began + moment for moment in self._due[first::every]]
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._phase.port, timeout=TIMEOUT_SECONDS
+        )
+        received = 0
+        try:
+            before = time.monotonic()
+            path = f"/events?began={self.outcome.began}"
+            plan = self._plans[first]
+            connection.request("POST", path, plan, self._phase.headers)
+            stream = connection.getresponse()
+            if stream.status != 200:
+                raise http.client.HTTPException(f"status {stream.status}")
+            for size in events(stream, len(targets)):
+                moment = due[received] if due else before
+                self._answered(targets[received], moment, size)
+                received += 1
+                before = time.monotonic()
+                if before > self.outcome.began + self._phase.seconds:
+                    connection.close()
+                    return
+            self._open.append(stream)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            with self._lock:
+                # Nobody sends the rest again.
+                self.outcome.failed += len(targets) - received
+                self.outcome.errors.append(f"event {received}: {error!r}")
+
+    def stay(self) -> None:
+        """Leave the streams open when this process has ended: a child of it holds them for a while."""
+        if self._open and not os.fork():
+            for number in (0, 1, 2):  # nobody waits for what it says
+                os.close(number)
+            time.sleep(STAY_SECONDS)
+            os._exit(0)
 
     def _ask(self, connection: http.client.HTTPConnection, target: str) -> int:
         if self._phase.command:
@@ -196,6 +260,21 @@ class Load:
         if not self._phase.keep_alive:
             connection.close()
         return size
+
+
+def events(stream: http.client.HTTPResponse, count: int) -> Iterator[int]:
+    """Return the size of each of so many events when it is here: each is one line, and an empty one."""
+    size = lines = 0
+    for _ in range(count):
+        while lines < 2:
+            piece = stream.read1(PIECE)
+            if not piece:
+                raise http.client.IncompleteRead(b"")
+            size += len(piece)
+            lines += piece.count(b"\n")
+        yield size
+        # What came with it is the next one's, but for its size.
+        size, lines = 0, lines - 2
 
 
 def _run(command: list[str]) -> int:
@@ -232,7 +311,9 @@ def main() -> None:
     # The client's own pauses must not look like the server's.
     gc.disable()
     sys.setswitchinterval(0.0005)
-    json.dump(vars(load.run()), sys.stdout)
+    outcome = load.run()
+    load.stay()
+    json.dump(vars(outcome), sys.stdout)
 
 
 if __name__ == "__main__":

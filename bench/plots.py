@@ -23,7 +23,7 @@ def draw(results: Results, title: str, path: Path) -> None:
     names = [name for name in VARIANTS if results.of(name)]
     figure = Figure(figsize=(14, 5.5), dpi=90, layout="constrained")
     figure.suptitle(title)
-    if results.workload in ("oom", "burst-then-quiet"):
+    if results.workload in ("oom", "burst-then-quiet", "preload"):
         _lines(figure.subplots(), results, names, set(names))
     else:
         left, right = figure.subplots(1, 2)
@@ -83,7 +83,8 @@ def _lines(axes: Axes, results: Results, names: list[str], drawn: set[str]) -> N
     live = summary.live(results)
     if live:
         axes.axhline(live, color="black", linestyle=":", label="live")
-    axes.set(xlabel="seconds", ylabel="RSS (MiB)", ylim=(0, None))
+    figure = "PSS" if results.workload == "preload" else "RSS"
+    axes.set(xlabel="seconds", ylabel=f"{figure} (MiB)", ylim=(0, None))
     axes.legend(loc="best", fontsize="x-small")
     _plain_frame(axes)
 

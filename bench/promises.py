@@ -14,6 +14,8 @@ from bench.variants import BUDGETS, VARIANTS
 MEAN = 1.25
 QUIET = 1.15
 TRIM_SHARE = 0.01
+# PSS of a preloaded master and its workers, as a ratio to plain's.
+PSS = 1.03
 # Ratios to plain: a figure, its title, the limit, and whether the limit is the least or the most.
 CPU = ("cpu_ms_per_request", "CPU per request, × plain", 1.03, "most")
 THROUGHPUT = ("throughput", "throughput, × plain", 0.98, "least")
@@ -52,6 +54,9 @@ def verdicts(everything: dict[str, Results]) -> list[Verdict]:
             continue
         if results.workload == "burst-then-quiet":
             found += _quiet(results)
+            continue
+        if results.workload == "preload":
+            found += _shared(results)
             continue
         if results.together:
             found += _part(results)
@@ -216,6 +221,22 @@ def _quiet(results: Results) -> Iterator[Verdict]:
         f"{others[best] / live:.2f} ({VARIANTS[best].title})",
         others[best] / live > QUIET,
     )
+
+
+def _shared(results: Results) -> Iterator[Verdict]:
+    """What is shared stays shared."""
+    for figure, when in (
+        ("mean_pss_mib", "under a light load"),
+        ("quiet_pss_mib", "2 s after it"),
+    ):
+        times = summary.ratio(results, "defaults", figure)
+        yield Verdict(
+            results.workload,
+            f"PSS of master and workers {when}, × plain",
+            f"≤ {PSS:.2f}",
+            _ratio(times) if times else "",
+            times.median <= PSS if times else None,
+        )
 
 
 def _oom(results: Results) -> Verdict:

@@ -6,53 +6,27 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import ROOT, cells, opening, plots, promises, results, summary, workloads
+from bench import (
+    ROOT,
+    cells,
+    opening,
+    plots,
+    promises,
+    results,
+    summary,
+    tables,
+    workloads,
+)
 from bench.busy import QUIET
 from bench.client import percentile
 from bench.results import Results
 from bench.variants import VARIANTS
-from bench.workloads.pulp import SCHEMA
 
 TEXT = Path(__file__).parent / "report.md"
 README_BEGIN = "<!-- Made by scripts/bench: -->\n"
 README_END = "<!-- until here. -->\n"
-LOAD_COLUMNS = (
-    "variant",
-    "runs",
-    "mean RSS, MiB",
-    "× live",
-    "peak",
-    "in quiet",
-    "× live",
-    "trimmed at rest",
-    "CPU a request, × plain",
-    "trims and faults alone",
-    "throughput, × plain",
-    "p50, ms",
-    "p99, ms",
-    "max, ms",
-    "faults a request",
-    "lost / slow in 10,000",
-    "trims",
-    "time in trims",
-    "longest, ms",
-)
 # A saving, or a cost, that is smaller than that is none.
 DIFFERENCE = promises.DIFFERENCE
-PART_COLUMNS = (
-    "variant",
-    "rounds",
-    "mean RSS, MiB",
-    "× live",
-    "CPU a request, × plain",
-    "p50, ms",
-    "p99, ms",
-    "p99, × plain",
-    "faults a request",
-    "switches a request",
-    "failed",
-    "trims a round",
-)
 
 
 def make(output: Path) -> str:
@@ -113,7 +87,7 @@ def _page(everything: dict[str, Results]) -> Iterator[str]:
     yield "\n## Where it does not win\n"
     yield from _losses(everything)
     for name, found in everything.items():
-        yield from _workload(name, found)
+        yield from tables.of_workload(name, found)
     yield "\n" + after.rstrip()
     yield "\n## Machine and versions\n"
     yield from _machine(everything)
@@ -146,15 +120,9 @@ def _in_short(everything: dict[str, Results]) -> Iterator[str]:
             f"{others[best]:.1f} ({VARIANTS[best].title})" if best else cells.LACKING,
             cells.times(summary.ratio(part, best, "cpu_ms_per_request")),
             cells.times(summary.ratio(part, "defaults", "cpu_ms_per_request")),
-            cells.number(_slower(part, "defaults"), 3),
+            cells.number(summary.slower(part, "defaults"), 3),
         )
     yield "\nMean RSS at part load, medians of the rounds. CPU as a ratio to the plain server that served at the same time."
-
-
-def _slower(part: Results, variant: str) -> float | None:
-    """Return p99 as a ratio to plain's, of all requests of all rounds."""
-    ours, plain = (summary.latency(part, name, 99) for name in (variant, "plain"))
-    return ours / plain if ours and plain else None
 
 
 def _others(found: Results, name: str) -> dict[str, float]:
@@ -190,6 +158,8 @@ def _losses(everything: dict[str, Results]) -> Iterator[str]:
             (found, "mean_mib", "less memory at full load"),
             (found, "quiet_mib", "less memory in the quiet after the load"),
             (found, "after_2s_mib", "less memory 2 s after the burst"),
+            (found, "mean_pss_mib", "less PSS under the light load"),
+            (found, "quiet_pss_mib", "less PSS 2 s after the light load"),
             (found, "cpu_ms_per_request", "less CPU a request at full load"),
         ):
             ours = summary.spread(load, "defaults", figure)
@@ -211,195 +181,6 @@ def _losses(everything: dict[str, Results]) -> Iterator[str]:
     if none:
         yield "Nothing measured here."
     yield f"\nDifferences of less than {DIFFERENCE:.0%} are left out."
-
-
-def _workload(name: str, found: Results) -> Iterator[str]:
-    yield f"\n## {name}\n\n{workloads.ALL[name].title}."
-    if found.skipped:
-        yield f"\n**Not measured here:** {found.skipped}."
-    if not found.good() and not found.together:
-        return
-    if found.good():
-        yield f"\n![RSS over time; mean RSS and CPU of every variant]({results.directory(Path()).name}/{name}.png)\n"
-    if name == "burst-then-quiet":
-        yield from _burst(found)
-    elif name == "oom":
-        yield from _oom(found)
-    else:
-        yield from _part(found)
-        yield from _load(found)
-    for variant, reason in sorted(found.left_out.items()):
-        yield f"\nLeft out: {VARIANTS[variant].title}: {reason}."
-    failed = [run for run in found.runs if "error" in run]
-    for run in failed:
-        first = run["error"].splitlines()[0]
-        yield f"\n**Failed:** {VARIANTS[run['variant']].title}: {first}"
-    if name == "pulp-schema":
-        yield from _leak(found)
-    if name.startswith("big-heap"):
-        yield from _huge_pages(found)
-
-
-def _part(found: Results) -> Iterator[str]:
-    """Tell of those that served at the same time."""
-    part, live = found.part(), summary.live(found)
-    if not part.runs:
-        return
-    rate = workloads.ALL[found.workload].rate
-    yield f"\n**At {rate:.0%}** of what the plain server can answer:\n"
-    yield from cells.head(PART_COLUMNS)
-    for name, variant in VARIANTS.items():
-        runs = part.of(name)
-        mean = summary.spread(part, name, "mean_mib")
-        if not runs or not mean:
-            continue
-        yield cells.row(
-            f"**{variant.title}**" if name == "defaults" else variant.title,
-            str(len(runs)),
-            cells.spread(mean),
-            f"{mean.median / live:.2f}" if live else cells.LACKING,
-            cells.times(summary.ratio(part, name, "cpu_ms_per_request")),
-            cells.number(summary.latency(part, name, 50), 2),
-            cells.number(summary.latency(part, name, 99)),
-            cells.number(_slower(part, name), 3),
-            cells.middle(summary.spread(part, name, "faults_per_request")),
-            cells.number(_median(part, name, "switches_per_request"), 2),
-            str(sum(run["failed"] for run in runs)),
-            cells.number(_median(part, name, "trims"), 0)
-            if variant.library
-            else cells.LACKING,
-        )
-
-
-def _load(found: Results) -> Iterator[str]:
-    """Tell of full load, and of the quiet after it."""
-    if not found.good():
-        return
-    live = summary.live(found)
-    yield f"\n**At full load**, and {summary.quiet_seconds(found):g} s after it:\n"
-    yield from cells.head(LOAD_COLUMNS)
-    for name, variant in VARIANTS.items():
-        runs = found.of(name)
-        if not runs:
-            continue
-        mean = summary.spread(found, name, "mean_mib")
-        quiet = summary.spread(found, name, "quiet_mib")
-        lost = sum(run["failed"] + run["dropped"] for run in runs)
-        requests = sum(run["requests_in_all"] for run in runs)
-        slowed = summary.slowed(found, name)
-        trimmed = variant.library
-        yield cells.row(
-            f"**{variant.title}**" if name == "defaults" else variant.title,
-            str(len(runs)),
-            cells.spread(mean),
-            f"{mean.median / live:.2f}" if mean and live else cells.LACKING,
-            cells.middle(summary.spread(found, name, "peak_mib")),
-            cells.middle(quiet),
-            f"{quiet.median / live:.2f}" if quiet and live else cells.LACKING,
-            cells.middle(summary.spread(found, name, "rest_mib")),
-            cells.times(summary.ratio(found, name, "cpu_ms_per_request")),
-            cells.share(summary.counted_cost(found, name)),
-            cells.times(summary.ratio(found, name, "throughput")),
-            cells.number(summary.latency(found, name, 50), 2),
-            cells.number(summary.latency(found, name, 99)),
-            cells.number(
-                max(summary.figure(run, "latency.max_ms") or 0 for run in runs)
-            ),
-            cells.middle(summary.spread(found, name, "faults_per_request")),
-            f"{10_000 * lost / requests:.1f} / {cells.number(slowed)}",
-            cells.number(_median(found, name, "trims"), 0)
-            if trimmed
-            else cells.LACKING,
-            f"{_median(found, name, 'trim_share'):.2%}" if trimmed else cells.LACKING,
-            cells.number(max(run["longest_trim_ms"] for run in runs), 1)
-            if trimmed
-            else cells.LACKING,
-        )
-    yield _live(found)
-
-
-def _live(found: Results) -> str:
-    garbage = (
-        "garbage collected"
-        if summary.is_collected(found)
-        else "garbage counted as live"
-    )
-    return f"\nLive: {cells.number(summary.live(found))} MiB ({garbage})."
-
-
-def _burst(found: Results) -> Iterator[str]:
-    moments = [name for name in found.good()[0] if name.startswith("after_")]
-    titles = [f"after {name.split('_')[1][:-1]} s" for name in moments]
-    live = summary.live(found)
-    yield from cells.head(
-        ("variant", "runs", "peak, MiB", "end of the burst", *titles, "2 s, × live")
-    )
-    for name, variant in VARIANTS.items():
-        runs = found.of(name)
-        if not runs:
-            continue
-        after = summary.spread(found, name, moments[0])
-        yield cells.row(
-            f"**{variant.title}**" if name == "defaults" else variant.title,
-            str(len(runs)),
-            cells.middle(summary.spread(found, name, "peak_mib")),
-            cells.middle(summary.spread(found, name, "end_mib")),
-            *(cells.spread(summary.spread(found, name, moment)) for moment in moments),
-            f"{after.median / live:.2f}" if after and live else cells.LACKING,
-        )
-    yield _live(found)
-
-
-def _oom(found: Results) -> Iterator[str]:
-    yield from cells.head(
-        (
-            "variant",
-            "runs",
-            "OOM kills",
-            "answered",
-            "failed",
-            "dropped",
-            "longest answer, ms",
-        )
-    )
-    for name, variant in VARIANTS.items():
-        runs = found.of(name)
-        if not runs:
-            continue
-        figures = ("oom_kills", "requests", "failed", "dropped")
-        yield cells.row(
-            f"**{variant.title}**" if name == "defaults" else variant.title,
-            str(len(runs)),
-            *(", ".join(str(run[figure]) for run in runs) for figure in figures),
-            cells.number(max(run["max_ms"] for run in runs)),
-        )
-    limit = found.calibration
-    yield (
-        f"\nThe limit: {limit['limit_mib']:.0f} MiB, halfway between the peaks of the group without one: "
-        f"{limit['plain_peak_mib']:.0f} MiB plain, {limit['defaults_peak_mib']:.0f} MiB with the defaults."
-    )
-
-
-def _leak(found: Results) -> Iterator[str]:
-    """Say what no trim gives back: the growth of what is left after a trim at rest."""
-    runs = found.of("plain") + found.of("defaults")
-    calls = [run["paths"].get(SCHEMA, 0) for run in runs]
-    held = [run["rest_mib"] - run["start_mib"] for run in runs]
-    if sum(calls):
-        yield (
-            f"\n**This is a leak.** After a trim at rest {sum(held) / len(held):.0f} MiB more are left than at the start, "
-            f"{sum(held) / sum(calls):.1f} MiB for each call of the schema: the application still holds them, and no "
-            "allocator and no trim can give them back."
-        )
-
-
-def _huge_pages(found: Results) -> Iterator[str]:
-    told = [
-        f"{VARIANTS[name].title} {value.median:.0f} MiB"
-        for name in VARIANTS
-        if (value := summary.spread(found, name, "huge_mib"))
-    ]
-    yield f"\nAnonymous memory in huge pages after 2 s of quiet: {', '.join(told)}."
 
 
 def _machine(everything: dict[str, Results]) -> Iterator[str]:
@@ -431,8 +212,3 @@ def _busy(everything: dict[str, Results]) -> Iterator[str]:
             f"\nEach run waited up to a minute until the machine was at most {QUIET:.0%} busy: {late} of {len(before)} began all the same. "
             f"The hypervisor gave {statistics.median(stolen):.1%} of the time to others, {max(stolen):.1%} in the worst run."
         )
-
-
-def _median(found: Results, variant: str, name: str) -> float:
-    value = summary.spread(found, variant, name)
-    return value.median if value else 0.0

@@ -19,17 +19,19 @@ HEAP = 64 << 20
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB, of one process or the sum of several; `peak` is the kernel's own high-water mark."""
+    """MiB, of one process or the sum of several; `peak` is the kernel's own high-water mark, `pss` is 0 unless it was asked for."""
 
     rss: float = 0.0
     anonymous: float = 0.0
     peak: float = 0.0
+    pss: float = 0.0
 
     def __add__(self, other: Memory) -> Memory:
         return Memory(
             self.rss + other.rss,
             self.anonymous + other.anonymous,
             self.peak + other.peak,
+            self.pss + other.pss,
         )
 
 
@@ -99,11 +101,28 @@ def catches(pid: int, number: int) -> bool:
 
 def huge_pages(pids: list[int]) -> float:
     """Return MiB of anonymous memory in huge pages."""
-    lines = [line for pid in pids for line in _read(pid, "smaps_rollup").splitlines()]
-    return (
-        sum(int(line.split()[1]) for line in lines if line.startswith("AnonHuge"))
-        / 1024
+    return sum(_rollup(pid).get("AnonHugePages", 0.0) for pid in pids)
+
+
+def proportional(pids: list[int]) -> Memory:
+    """Sum up PSS beside RSS: a page that several processes map counts for each by its share. Dearer than `memory`."""
+    return sum(map(_proportional, pids), Memory())
+
+
+def _proportional(pid: int) -> Memory:
+    mib = _rollup(pid)
+    return Memory(
+        rss=mib.get("Rss", 0.0),
+        anonymous=mib.get("Anonymous", 0.0),
+        pss=mib.get("Pss", 0.0),
     )
+
+
+def _rollup(pid: int) -> dict[str, float]:
+    """Return MiB by name; the first line is the range of addresses."""
+    lines = _read(pid, "smaps_rollup").splitlines()[1:]
+    fields = (line.split() for line in lines)
+    return {name.rstrip(":"): int(kib) / 1024 for name, kib, *_ in fields}
 
 
 def arenas(pids: list[int]) -> float:
@@ -177,9 +196,16 @@ def _read(pid: int, name: str) -> str:
 class Sampler:
     """Samples memory on a thread while it is entered."""
 
-    def __init__(self, pids: Callable[[], list[int]]) -> None:
+    def __init__(
+        self,
+        pids: Callable[[], list[int]],
+        measure: Callable[[list[int]], Memory] = memory,
+        interval: float = INTERVAL_SECONDS,
+    ) -> None:
         self.samples: list[Sample] = []
         self._pids = pids
+        self._measure = measure
+        self._interval = interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -197,6 +223,6 @@ class Sampler:
 
     def _run(self) -> None:
         while True:
-            self.samples.append(Sample(time.monotonic(), memory(self._pids())))
-            if self._stop.wait(INTERVAL_SECONDS):
+            self.samples.append(Sample(time.monotonic(), self._measure(self._pids())))
+            if self._stop.wait(self._interval):
                 return

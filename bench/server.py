@@ -260,12 +260,15 @@ class Server:
             self._process.wait()
 
 
-def gunicorn(python: Path, port: int, worker: str, app: str, *more: str) -> list[str]:
-    """Return the command of a gunicorn with one worker."""
+def gunicorn(
+    python: Path, port: int, worker: str, app: str, *more: str, workers: int = 1
+) -> list[str]:
+    """Return the command of a gunicorn."""
     return [
         # The script beside the interpreter: the process is named as in production.
         str(python.with_name("gunicorn")),
-        *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", worker),
+        *("--bind", f"127.0.0.1:{port}"),
+        *("--workers", str(workers), "--worker-class", worker),
         # Longer than any pause of the client: no connection closes while a request is on its way.
         *("--keep-alive", "30", "--pythonpath", str(ROOT), "--log-level", "warning"),
         *more,

@@ -111,6 +111,12 @@ def latency(results: Results, variant: str, percent: float) -> float | None:
     return client.percentile_of(_histogram(results, variant), percent)
 
 
+def slower(part: Results, variant: str) -> float | None:
+    """Return p99 as a ratio to plain's, of all requests of all rounds."""
+    ours, plain = (latency(part, name, 99) for name in (variant, "plain"))
+    return ours / plain if ours and plain else None
+
+
 def slowed(results: Results, variant: str) -> float | None:
     """Return how many in 10,000 requests took more than five times the plain server's p99."""
     usual = latency(results, "plain", 99)

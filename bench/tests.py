@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench import (
+    ROOT,
     client,
     options,
     promises,
@@ -25,6 +30,7 @@ from bench import (
 from bench.client import Load, Phase
 from bench.queues import Queue
 from bench.results import Results, Run
+from bench.server import Launch, Server, environment
 from bench.services import Services, free_port
 from bench.variants import PAIR, VARIANTS
 from bench.workloads import ALL
@@ -71,6 +77,13 @@ def results_of(*runs: Run, together: tuple[Run, ...] = ()) -> Results:
     """Return a workload's results."""
     machine = {"cpu": "one", "library": "abc"}
     return Results("rows-gthread", machine, runs=list(runs), together=list(together))
+
+
+def preloaded(mean: float, quiet: float) -> Results:
+    """Return results of which the defaults have this PSS under load and after it, and plain 100 MiB."""
+    plain = run("plain", 0, 0.0, mean_pss_mib=100.0, quiet_pss_mib=100.0)
+    ours = run("defaults", 0, 0.0, mean_pss_mib=mean, quiet_pss_mib=quiet)
+    return dataclasses.replace(results_of(plain, ours), workload="preload")
 
 
 class Summary(unittest.TestCase):
@@ -200,6 +213,12 @@ class Promises(unittest.TestCase):
         self.assertFalse(verdict.holds)
         self.assertIn("plain runs differ as much", verdict.text)
 
+    def test_what_is_shared_is_held_against_plain(self) -> None:
+        found = preloaded(102.0, 104.0)
+        load, quiet = promises.verdicts({"preload": found})[:2]
+        self.assertEqual((load.holds, quiet.holds), (True, False))
+        self.assertIn("1.040", quiet.measured)
+
     def test_less_throughput_is_worse(self) -> None:
         found = results_of(
             run("plain", 0, 90.0), run("defaults", 0, 35.0, throughput=97.0)
@@ -306,6 +325,23 @@ class Samples(unittest.TestCase):
         self.assertGreater(sampler.arenas(own), len(block) / (1 << 20))
         self.assertLess(sampler.arenas(own), sampler.memory(own).rss)
 
+    def test_what_two_processes_share_counts_once(self) -> None:
+        block = bytearray(b"x") * (64 << 20)
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            os.close(write)
+            os.read(read, 1)  # until the parent closes its end
+            os._exit(0)
+        try:
+            found = sampler.proportional([os.getpid(), child])
+        finally:
+            os.close(write)
+            os.waitpid(child, 0)
+            os.close(read)
+        self.assertGreater(found.rss - found.pss, 0.9 * len(block) / (1 << 20))
+        self.assertEqual(sampler.proportional([child]), sampler.Memory())
+
 
 class Report(unittest.TestCase):
     """The page is made of the raw files."""
@@ -332,6 +368,14 @@ class Report(unittest.TestCase):
             "| **libautotrim, defaults** | 1 | 30.0 (30.0–30.0) | 1.20 |", page
         )
         self.assertIn("Live: 25.0 MiB (garbage counted as live).", page)
+
+    def test_shared_memory_stands_in_a_table_of_its_own(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            results.save(Path(directory), preloaded(102.0, 95.0))
+            report.make(Path(directory))
+            page = (Path(directory) / "benchmarks.md").read_text()
+        self.assertIn("| 102.0 (102.0–102.0) | 1.02 (1.02–1.02) | 95.0", page)
+        self.assertNotIn("At full load", page.partition("## preload")[2])
 
     def test_a_failed_run_is_told_and_is_no_figure(self) -> None:
         failed = {"variant": "defaults", "repetition": 0, "error": "no answer\nmore"}
@@ -423,6 +467,73 @@ class Order(unittest.TestCase):
             targets = workload.targets(500, 1)
             self.assertEqual(len(targets), 500)
             self.assertEqual(targets, workload.targets(500, 1))
+
+
+class Streams(unittest.TestCase):
+    """Events are pushed to who has asked once."""
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        """Run the application without a database; return its port."""
+        port = free_port()
+        command = [sys.executable, "-m", "bench.apps.pushes_aiohttp", str(port)]
+        launch = Launch(command, port, {"PYTHONPATH": str(ROOT)}, forks=False)
+        variables = environment(VARIANTS["plain"], [], launch.environment)
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            Server(launch, variables, Path(directory) / "log"),
+        ):
+            yield port
+
+    def test_events_come_when_they_are_due_and_the_streams_stay(self) -> None:
+        phase = Phase(0, ["/status"] * 40, 4, 60.0, 100.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+            self.assertEqual((outcome.answered, outcome.failed), (40, 0), outcome)
+            self.assertEqual(outcome.paths, {"/status": 40})
+            # The last of 40 is due after 0.4 s, more or less, and none comes before it is.
+            self.assertGreater(outcome.ended - outcome.began, 0.2)
+            self.assertGreater(min(outcome.histogram), client.bucket(0.0))
+            self.assertEqual(len(established(port)), 4)
+
+    def test_without_moments_one_event_comes_after_the_other(self) -> None:
+        phase = Phase(0, ["/status"] * 500, 4, 60.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+        self.assertEqual((outcome.answered, outcome.failed), (500, 0), outcome)
+
+    def test_events_that_never_come_have_failed(self) -> None:
+        phase = Phase(0, ["/status", "/rows", "/status"], 1, 60.0, streams=True)
+        with self.server() as port:
+            outcome = client.send(dataclasses.replace(phase, port=port))
+        self.assertEqual((outcome.answered, outcome.failed), (1, 2), outcome)
+
+    def test_events_are_told_apart_wherever_they_are_cut(self) -> None:
+        text = b"data: 1\n\ndata: 22\n\ndata: 333\n\n"
+        for size in range(1, len(text) + 1):
+            cut = [text[start : start + size] for start in range(0, len(text), size)]
+            sizes = list(client.events(FakeStream(cut), 3))
+            self.assertEqual((len(sizes), sum(sizes)), (3, len(text)), size)
+
+
+class FakeStream:
+    """Gives bytes piece by piece."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self._pieces = pieces
+
+    def read1(self, _: int) -> bytes:
+        """Return the next piece."""
+        return self._pieces.pop(0)
+
+
+def established(port: int) -> list[str]:
+    """Return the connections to a port of the loopback interface, as /proc/net/tcp has them."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    own = f"0100007F:{port:04X}"
+    return [
+        line for line in lines if line.split()[1] == own and line.split()[3] == "01"
+    ]
 
 
 class Log(unittest.TestCase):

@@ -10,7 +10,9 @@ from bench.workloads.frameworks import FRAMEWORKS
 from bench.workloads.large_buffers import LARGE_BUFFERS
 from bench.workloads.native_threads import NATIVE_THREADS
 from bench.workloads.oom import OOM
+from bench.workloads.preload import PRELOAD
 from bench.workloads.pulp import PULP
+from bench.workloads.pushes import PUSHES
 from bench.workloads.rows import PART_LOAD, ROWS
 from bench.workloads.tasks import TASKS
 
@@ -22,11 +24,13 @@ ALL: dict[str, Workload] = {
         *FRAMEWORKS,
         *TASKS,
         *EXPRESS,
+        PUSHES,
         LARGE_BUFFERS,
         *NATIVE_THREADS,
         *BIG_HEAPS,
         BURST_THEN_QUIET,
         OOM,
+        PRELOAD,
         *PULP,
     )
 }

@@ -30,7 +30,7 @@ class LargeBuffers(Workload):
 LARGE_BUFFERS = LargeBuffers(
     "large-buffers",
     "gunicorn gthread, 8 threads, NumPy on buffers of 200 KB to 8 MB in every request",
-    dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
+    dict.fromkeys(PAIR, 3) | dict.fromkeys((*OTHERS, *BUDGETS), 1),
     timing=SHORT,
     connections=4,
     quick_variants=(*PAIR, "trim-threshold"),

@@ -152,7 +152,7 @@ NATIVE_THREADS = (
     NativeThreads(
         "native-threads",
         "C++ (cpp-httplib, nlohmann's JSON), 8 threads, 8 clients, rows as JSON",
-        dict.fromkeys(PAIR, 3) | dict.fromkeys(OTHERS, 2) | dict.fromkeys(BUDGETS, 1),
+        dict.fromkeys(PAIR, 3) | dict.fromkeys((*OTHERS, *BUDGETS), 1),
         beside=False,
         group="native",
     ),

@@ -11,14 +11,12 @@ from bench.services import free_port
 from bench.variants import BUDGETS, LAYERS, OTHERS, PAIR, TRIGGERS, Variant
 from bench.workloads.base import PYTHON, Bench, Timing, Workload, mixed_rows
 
-SETTINGS = (
-    dict.fromkeys(PAIR, 3)
-    | dict.fromkeys(OTHERS, 2)
-    | dict.fromkeys((*BUDGETS, "patch"), 1)
-)
+SETTINGS = dict.fromkeys(PAIR, 3) | dict.fromkeys((*OTHERS, *BUDGETS, "patch"), 1)
 PYTHON_SETTINGS = SETTINGS | dict.fromkeys(("python-malloc", "max-requests"), 2)
 GTHREAD = (
-    PYTHON_SETTINGS | dict.fromkeys((*LAYERS, "0.1.0"), 2) | dict.fromkeys(TRIGGERS, 1)
+    PYTHON_SETTINGS
+    | dict.fromkeys((*OTHERS, *LAYERS, "0.1.0"), 2)
+    | dict.fromkeys(TRIGGERS, 1)
 )
 
 
@@ -37,9 +35,10 @@ class Rows(Workload):
 
 @dataclass(frozen=True)
 class Gunicorn(Rows):
-    """gunicorn with one worker."""
+    """gunicorn, with one worker unless it says otherwise."""
 
     worker: str = "sync"
+    workers: int = 1
     arguments: tuple[str, ...] = ()
     app: str = "bench.apps.rows:wsgi"
 
@@ -52,7 +51,9 @@ class Gunicorn(Rows):
         worker = patched[self.worker] if variant.patched else self.worker
         port = free_port()
         arguments = (*self.arguments, *variant.gunicorn)
-        command = gunicorn(PYTHON, port, worker, self.app, *arguments)
+        command = gunicorn(
+            PYTHON, port, worker, self.app, *arguments, workers=self.workers
+        )
         return Launch(command, port, self.environment(bench))
 
 
@@ -104,7 +105,7 @@ ROWS = (
     Uvicorn(
         "rows-uvicorn",
         "uvicorn, Starlette's thread pool, 8 clients, PostgreSQL rows as JSON",
-        SETTINGS | dict.fromkeys(OTHERS, 1),
+        SETTINGS,
     ),
     Puma(
         "rows-puma",

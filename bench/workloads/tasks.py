@@ -9,7 +9,7 @@ from bench import ROOT, sampler
 from bench.server import Launch, Server
 from bench.variants import Variant
 from bench.workloads import frameworks
-from bench.workloads.base import PYTHON, Bench, Workload, mixed_rows
+from bench.workloads.base import PYTHON, SHORT, Bench, Workload, mixed_rows
 from bench.workloads.native_threads import Program
 
 # A worker lives for hours. The library looks at processes that accept nothing from their fifth second on: a run begins when it does.
@@ -83,6 +83,7 @@ TASKS = (
         "Celery, prefork with one child, 4 clients, tasks from Redis: PostgreSQL rows as JSON, read again and indexed",
         frameworks.VARIANTS,
         group="tasks",
+        timing=SHORT,
         connections=4,
         in_quick=False,
     ),
@@ -91,8 +92,9 @@ TASKS = (
         f"Sidekiq, {SIDEKIQ_THREADS} threads, {SIDEKIQ_THREADS} clients, tasks from Redis: PostgreSQL rows as JSON, read again and indexed",
         {n: c for n, c in frameworks.VARIANTS.items() if n != "python-malloc"}
         # What its users set.
-        | {"arenas-2": 2},
+        | {"arenas-2": 1},
         group="tasks",
+        timing=SHORT,
         connections=SIDEKIQ_THREADS,
         quiet=SIDEKIQ_QUIET_SECONDS,
         in_quick=False,
