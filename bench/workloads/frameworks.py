@@ -129,6 +129,7 @@ FRAMEWORKS = (
         in_quick=False,
         connections=4,
         path="/articles",
+        timing=SHORT,
     ),
     FastApi(
         "fastapi",

@@ -72,7 +72,7 @@ PULP = (
         | dict.fromkeys(("jemalloc", "max-requests"), 1),
         # The patch acts after each 1,024 requests.
         requests=2_100,
-        timing=Timing(closed=31.0),
+        timing=Timing(closed=31.0, open=12.0),
         quick_variants=(*PAIR, "gc"),
     ),
     _pulp(
