@@ -58,9 +58,10 @@ fn puma_gives_garbage_back() {
     gives_garbage_back(&ruby("auto", &[], &[]), "auto");
 }
 
+/// Whatever it costs: on a busy machine a collection before the burst is over takes so long that the budget has the next one wait for minutes.
 #[test]
 fn puma_gives_garbage_back_by_its_name() {
-    gives_garbage_back(&ruby("ruby", &[], &[]), "ruby");
+    gives_garbage_back(&ruby("ruby", &[], &[("AUTOTRIM_OVERHEAD", "0")]), "ruby");
 }
 
 /// Ruby's by Ruby's rule. A CPython that is loaded later is not seen: its garbage is left to it, and it answers as ever.
