@@ -2,86 +2,26 @@
 //! hold given back. scripts/newest runs it: what is newest today may not be what it was when a change was made, so no other test does.
 
 mod common;
+#[path = "common/elsewhere.rs"]
+mod elsewhere;
 #[path = "common/release.rs"]
 mod release;
 
 use common::http::get;
-use common::log::Log;
-use common::process::{anonymous_kb, children, clean_environment, end_with_this_test, kill_with_children};
-use common::{LIMIT, free_port, servers, wait_within};
-use std::fs::File;
+use common::{LIMIT, wait_within};
+use elsewhere::{Server, Start};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 const TRIMS_BY_COUNT: [(&str, &str); 4] =
     [("AUTOTRIM_INTERVAL", "5"), ("AUTOTRIM_GROWTH", "0"), ("AUTOTRIM_IDLE", "0"), ("AUTOTRIM_OVERHEAD", "0")];
 
-/// How a server is started there, on which port, and whether a child of it serves.
-type Start = fn(&str) -> (Vec<String>, bool);
-
-/// A server in the root directory of sid, with this machine's /proc.
-struct Server {
-    child: Child,
-    directory: tempfile::TempDir,
-    port: u16,
-    has_worker: bool,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        kill_with_children(&mut self.child);
-    }
-}
-
 fn sid() -> PathBuf {
     let root = release::sid();
-    let files = ["app.py", "garbage.py", "heap.py", "objects.py", "json_tree.py", "garbage.js", "garbage.rb"]
-        .map(|name| servers().join(name));
-    for file in files.into_iter().chain([release::x86_64()]) {
-        release::install(&file, &root);
-    }
+    elsewhere::furnish(
+        &root,
+        &["app.py", "garbage.py", "heap.py", "objects.py", "json_tree.py", "garbage.js", "garbage.rb"],
+    );
     root
-}
-
-impl Server {
-    fn start(start: Start, preload: bool, environment: &[(&str, &str)]) -> Server {
-        let (root, port) = (sid(), free_port());
-        let (program, has_worker) = start(&port.to_string());
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let file = |name| File::create(directory.path().join(name)).expect("a file for the output");
-        let mut command = Command::new("unshare");
-        clean_environment(&mut command)
-            .args(["--mount", "sh", "-c", r#"mount --rbind /proc "$0/proc" && exec chroot "$0" "$@""#])
-            .arg(&root)
-            .arg("/usr/bin/env");
-        if preload {
-            command.arg("LD_PRELOAD=/libautotrim.so");
-        }
-        command.args(program).env("AUTOTRIM_LOG", "debug").envs(environment.iter().copied()).stdin(Stdio::null());
-        command.stdout(file("stdout")).stderr(file("stderr"));
-        let child = end_with_this_test(&mut command).spawn().expect("unshare");
-        let mut server = Server { child, directory, port, has_worker };
-        wait_within(LIMIT, "the server", || {
-            assert!(server.child.try_wait().expect("wait").is_none(), "it ended: {}", server.stderr());
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        server
-    }
-
-    fn stderr(&self) -> String {
-        let bytes = std::fs::read(self.directory.path().join("stderr")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn log(&self) -> Log {
-        Log::read(self.stderr().as_bytes())
-    }
-
-    fn anonymous_kb(&self) -> u64 {
-        let own = self.child.id();
-        let pid = if self.has_worker { children(own).first().copied().unwrap_or(own) } else { own };
-        anonymous_kb(pid).expect("RssAnon of the server")
-    }
 }
 
 fn gunicorn(port: &str) -> (Vec<String>, bool) {
@@ -105,7 +45,7 @@ fn puma(port: &str) -> (Vec<String>, bool) {
 
 /// Trims by count fall exactly where they should.
 fn counts_every_request(start: Start) {
-    let server = Server::start(start, true, &TRIMS_BY_COUNT);
+    let server = Server::start(&sid(), start, true, &TRIMS_BY_COUNT);
     for sent in 1..=20 {
         assert_eq!(get(server.port, "/small").status(), 200);
         if sent % 5 == 0 {
@@ -124,12 +64,12 @@ fn counts_every_request(start: Start) {
 /// After a burst, and in quiet, it has at most so many percent of what the same server has without the library.
 fn gives_back(start: Start, path: &str, requests: usize, percent: u64) {
     let burst = |server: &Server| (0..requests).for_each(|_| assert_eq!(get(server.port, path).status(), 200));
-    let plain = Server::start(start, false, &[]);
+    let plain = Server::start(&sid(), start, false, &[]);
     burst(&plain);
     std::thread::sleep(std::time::Duration::from_secs(5));
     let held = plain.anonymous_kb();
     drop(plain);
-    let server = Server::start(start, true, &[]);
+    let server = Server::start(&sid(), start, true, &[]);
     burst(&server);
     wait_within(LIMIT, &format!("{percent} % of {held} KB"), || {
         (server.anonymous_kb() < held * percent / 100).then_some(())

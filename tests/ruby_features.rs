@@ -74,6 +74,19 @@ fn finalizers_may_lock_and_raise() {
     }
 }
 
+/// It runs to its end, and the wait in which it does goes on.
+#[test]
+fn finalizers_may_take_long() {
+    let (first, finalized) = is_alike_here(&["long"], &[]);
+    assert_eq!(first, "1, 2");
+    assert!(finalized > 0);
+}
+
+#[test]
+fn each_allocation_may_collect() {
+    assert_eq!(is_alike_here(&["stress"], &[]).0, "1, 30");
+}
+
 #[test]
 fn what_is_alive_stays_in_weak_maps() {
     let (first, finalized) = is_alike_here(&["weak"], &[]);

@@ -140,6 +140,8 @@ pub struct Counters {
     /// Garbage collections before trims.
     pub collections: u64,
     pub collection_time: Duration,
+    /// How long ago the last one's trim was, and what the two brought; `None` = there was none, or the library is too old to tell.
+    pub last_collection: Option<(Duration, u64)>,
     /// The least anonymous RSS that a trim has left; `None` = unknown.
     pub floor: Option<u64>,
     /// What was live in malloc and CPython's pools when the library asked last, and what was free there but held; `None` = unknown.
@@ -260,6 +262,8 @@ impl Block {
             skipped_no_growth: stats.skipped_no_growth.load(Relaxed),
             collections: stats.collections.load(Relaxed),
             collection_time: nanoseconds(&stats.collection_time),
+            last_collection: known(&stats.collected_at)
+                .map(|time| (since(time), stats.collection_brought.load(Relaxed))),
             floor: known(&stats.floor),
             live: known(&stats.live_bytes),
             free: known(&stats.live_bytes).map(|_| stats.free_bytes.load(Relaxed)),

@@ -57,7 +57,7 @@ fn what_becomes_of_garbage_is_told() {
         ("off", None, "of CPython, left to the program"),
         ("node", None, "of CPython, left to the program"),
         ("python", None, "of CPython, not collected yet: AUTOTRIM_GC asks for it"),
-        ("auto", Some("moments:wsgi"), "of CPython, collected "),
+        ("auto", Some("moments:wsgi"), "s ago: it brought "),
     ] {
         let mut server = Gunicorn::preloaded(Worker::Gthread).env("AUTOTRIM_GC", gc);
         if let Some(application) = application {

@@ -104,6 +104,10 @@ impl Stats {
             if outcome.pause != 0 {
                 add(&self.collections, 1);
                 add(&self.collection_time, outcome.pause);
+                self.collected_at.store(now, Relaxed);
+                // What a collection frees may be gone before its trim looks: in quiet there was one just before.
+                let most = before.max(self.after.load(Relaxed));
+                self.collection_brought.store(outcome.after.map_or(0, |after| most.saturating_sub(after)), Relaxed);
             }
             self.before.store(before, Relaxed);
             self.after.store(after, Relaxed);

@@ -181,6 +181,10 @@ pub struct Stats {
     pub next_look: AtomicU64,
     /// See `next_requests`.
     pub next_time: AtomicU64,
+    /// When the trim after the last garbage collection was made, and by how much the two lowered what the trim before had left; 0 = there was none.
+    pub collected_at: AtomicU64,
+    /// See `collected_at`.
+    pub collection_brought: AtomicU64,
 }
 
 impl Stats {

@@ -11,6 +11,12 @@ pub fn anonymous_kb(pid: u32) -> Option<u64> {
     Process::new(pid as i32).ok()?.status().ok()?.rssanon
 }
 
+/// The same, each page divided by how many processes have it, and with what files have (PSS).
+pub fn pss_kb(pid: u32) -> Option<u64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
 /// How often the process's main thread has gone to sleep so far.
 pub fn sleeps(pid: u32) -> u64 {
     let status = Process::new(pid as i32).and_then(|process| process.status()).expect("the process's status");

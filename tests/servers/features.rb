@@ -194,6 +194,31 @@ class WeakMaps
   end
 end
 
+# Each allocation collects, for a while: also in quiet, when there is a collection more.
+class Stressed
+  def step(number)
+    GC.stress = true
+    Thread.new do
+      sleep(0.04)
+      GC.stress = false
+    end
+    Array.new(20) { |each| (each * number).to_s }.join.length
+  end
+end
+
+# One that takes longer than quiet must last; who asks meanwhile waits for it.
+class FinalizersThatTakeLong
+  LONG = proc do
+    sleep(0.1)
+    $finalized += 1
+  end
+
+  def step(_number)
+    finalized_by(2, LONG)
+    "2"
+  end
+end
+
 class Compiled
   def step(number)
     compiler = defined?(RubyVM::YJIT) ? RubyVM::YJIT.enabled? : "-"
@@ -204,7 +229,7 @@ end
 
 FEATURES = {
   "ractors" => Ractors, "fibers" => Fibers, "lock" => FinalizersThatLock, "raise" => FinalizersThatRaise, "weak" => WeakMaps,
-  "yjit" => Compiled
+  "yjit" => Compiled, "stress" => Stressed, "long" => FinalizersThatTakeLong
 }.freeze
 
 port, *names = ARGV

@@ -1,17 +1,20 @@
 # A Puma whose answers leave garbage: trees of JSON, which Ruby keeps until its next full collection.
 #
-#   ruby garbage.rb PORT [library | interrupts | signals | unicorn | sidekiq]
+#   ruby garbage.rb PORT [library | interrupts | signals | unicorn | cluster | sidekiq | warmup | python]
 #
 #   /garbage          some tens of megabytes of it
 #   /little           some megabytes
 #   /disable          GC.disable
 #   /tell             how many full collections were made, how much of it was finalized, and how many waits were interrupted
+#   /python           what CPython says of its own full collections
 #   anything else     a short answer
 #
 # With "library" there is no Puma: the only thread waits in a library's select, without the interpreter lock. With "interrupts" threads
 # wait beside Puma in select, and are interrupted there by Timeout, Thread#raise, Thread#kill and a signal's trap. With "signals"
 # there is no Puma: the main thread waits in select without an end, and each signal must run its trap at once; /tell counts those that did not. With "unicorn" it is
-# Unicorn with one worker. With "sidekiq" it is Sidekiq, whose tasks (class Garbage) come from the Redis at PORT. Prints its port.
+# Unicorn with one worker. With "cluster" it is Puma with two workers, which share much with their master. With "sidekiq" it is Sidekiq, whose tasks (class
+# Garbage) come from the Redis at PORT. With "warmup" Process.warmup comes before Puma. With "python" a CPython is in the process, too, which Puma's
+# threads ask for /python. Prints its port. No syntax that is newer than 2.7.
 
 # Sidekiq reads this file once more, as its application.
 return if defined?(Sidekiq::CLI)
@@ -38,11 +41,41 @@ def garbage(count)
   copy.length
 end
 
+# A CPython that comes later than the library.
+class Python
+  COUNT = "import gc; count = gc.get_stats()[2]['collections']; kept = [[]]; kept[0].append(kept)".freeze
+
+  def initialize
+    @library = Fiddle.dlopen("libpython3.11.so.1.0")
+    call("Py_InitializeEx", Fiddle::TYPE_VOID, Fiddle::TYPE_INT => 0)
+    call("PyEval_SaveThread", Fiddle::TYPE_VOIDP)
+  end
+
+  # Leaves cyclic garbage of its own, too.
+  def count
+    state = call("PyGILState_Ensure", Fiddle::TYPE_INT)
+    raise "Python failed" unless call("PyRun_SimpleString", Fiddle::TYPE_INT, Fiddle::TYPE_VOIDP => COUNT).zero?
+    main = call("PyImport_AddModule", Fiddle::TYPE_VOIDP, Fiddle::TYPE_VOIDP => "__main__")
+    value = call("PyObject_GetAttrString", Fiddle::TYPE_VOIDP, [[Fiddle::TYPE_VOIDP, main], [Fiddle::TYPE_VOIDP, "count"]])
+    call("PyLong_AsLong", Fiddle::TYPE_LONG, Fiddle::TYPE_VOIDP => value)
+  ensure
+    call("PyGILState_Release", Fiddle::TYPE_VOID, Fiddle::TYPE_INT => state)
+  end
+
+  private
+
+  def call(name, result, arguments = {})
+    types, values = arguments.to_a.transpose
+    Fiddle::Function.new(@library[name], types || [], result).call(*values)
+  end
+end
+
 def answer(path)
   case path
   when "/garbage" then "#{garbage(100_000)}\n"
   when "/little" then "#{garbage(5_000)}\n"
   when "/disable" then "#{GC.disable}\n"
+  when "/python" then "#{$python.count}\n"
   when "/tell" then "#{GC.stat(:major_gc_count)} #{$finalized} #{$interrupted}\n"
   else "fine\n"
   end
@@ -159,13 +192,35 @@ def serve_by_puma(port)
   server.run.join
 end
 
+# Of what the workers share there are some tens of megabytes.
+def serve_by_cluster(port)
+  require "puma"
+  require "puma/configuration"
+  require "puma/launcher"
+  shared = Array.new(150_000) { |row| { "id" => row, "values" => [row, row + 1] } }
+  port = Addrinfo.tcp("127.0.0.1", port).bind { |socket| socket.local_address.ip_port }
+  configuration = Puma::Configuration.new do |puma|
+    puma.app(APPLICATION)
+    puma.bind("tcp://127.0.0.1:#{port}")
+    puma.workers(2)
+    puma.threads(2, 2)
+    puma.preload_app!
+  end
+  launcher = Puma::Launcher.new(configuration, events: Puma::Events.null)
+  launcher.events.on_booted { puts port }
+  launcher.run
+  shared.length
+end
+
 def work_by_sidekiq(port)
   puts port
   require "sidekiq/cli"
   Sidekiq.configure_server { |config| config.redis = { url: "redis://127.0.0.1:#{port}/0" } }
   task = Class.new do
     include Sidekiq::Worker
-    def perform(count) = garbage(count)
+    def perform(count)
+      garbage(count)
+    end
   end
   Object.const_set(:Garbage, task)
   worker = Sidekiq::CLI.instance
@@ -177,8 +232,11 @@ case mode
 when "library" then serve_by_library(port.to_i)
 when "signals" then serve_beside_signals(port.to_i)
 when "unicorn" then serve_by_unicorn
+when "cluster" then serve_by_cluster(port.to_i)
 when "sidekiq" then work_by_sidekiq(port)
 else
   interrupts if mode == "interrupts"
+  Process.warmup if mode == "warmup"
+  $python = Python.new if mode == "python"
   serve_by_puma(port.to_i)
 end

@@ -239,15 +239,25 @@ fn garbage(target: &Target, report: &Report, findings: &mut Findings) {
             format!("of {name}, left to the program: AUTOTRIM_GC=java has it collected in quiet")
         }
         _ if !gc.auto && !is_named => format!("of {name}, left to the program: AUTOTRIM_GC says so"),
-        Some(count @ 1..) => {
-            format!("of {name}, collected {} times; AUTOTRIM_LOG=debug tells each pause (gc_us)", units::count(count))
-        }
+        Some(count @ 1..) => format!(
+            "of {name}, collected {} times{}; AUTOTRIM_LOG=debug tells each pause (gc_us)",
+            units::count(count),
+            last_collection(report)
+        ),
         _ if is_named && runtime != Runtime::Java => {
             format!("of {name}, not collected yet: AUTOTRIM_GC asks for it before trims")
         }
         _ => format!("of {name}, not collected yet: that comes in quiet, where a trim has left much"),
     };
     findings.add("garbage", Level::Info, text);
+}
+
+/// When the last one was, and what it brought, where that is told.
+fn last_collection(report: &Report) -> String {
+    let told = report.last_collection_ago_seconds.zip(report.last_collection_bytes);
+    told.map_or(String::new(), |(ago, bytes)| {
+        format!(", the last time {} ago: it brought {}", units::seconds(ago), units::bytes(bytes))
+    })
 }
 
 fn leak(report: &Report) -> String {

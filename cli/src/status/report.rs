@@ -97,6 +97,10 @@ pub struct Report {
     pub collections: Option<u64>,
     /// Time spent in them.
     pub collection_seconds: Option<f64>,
+    /// How long ago the last one was.
+    pub last_collection_ago_seconds: Option<f64>,
+    /// What it and its trim gave back.
+    pub last_collection_bytes: Option<u64>,
     /// `stable`, `retention`, `leak`, `fragmented`, `growth` or `unknown`; `None` without counters.
     pub verdict: Option<String>,
     /// How fast live memory climbs, for `leak`.
@@ -217,6 +221,8 @@ impl Report {
             passed_ago_seconds: None,
             collections: None,
             collection_seconds: None,
+            last_collection_ago_seconds: None,
+            last_collection_bytes: None,
             verdict: None,
             leak_bytes_per_request: None,
             leak_requests: None,
@@ -267,6 +273,8 @@ impl Report {
             passed_ago_seconds: ago(now.and_then(|now| now.passed_ago)),
             collections: Some(counters.collections),
             collection_seconds: Some(counters.collection_time.as_secs_f64()),
+            last_collection_ago_seconds: counters.last_collection.map(|(ago, _)| ago.as_secs_f64()),
+            last_collection_bytes: counters.last_collection.map(|(_, bytes)| bytes),
             verdict: Some(counters.verdict.to_owned()),
             leak_bytes_per_request: counters.leak.map(|(rate, _)| rate),
             leak_requests: counters.leak.map(|(_, requests)| requests),
