@@ -137,7 +137,9 @@ fn the_image_holds_its_files_and_labels_and_nothing_else() {
         .map(|file| file.expect("a file").file_name().into_string().expect("UTF-8"))
         .collect();
     files.sort();
-    assert_eq!(files, ["LICENSE-APACHE", "LICENSE-MIT", "autotrim", "libautotrim.so", "third-party-licences.gz"]);
+    let expected =
+        ["LICENSE-APACHE", "LICENSE-MIT", "autotrim", "glibc-licence", "libautotrim.so", "third-party-licences.gz"];
+    assert_eq!(files, expected);
     assert_eq!(std::fs::read_dir(&mounted).expect("/").count(), 1);
     let image: Value =
         serde_json::from_str(&builder.run(&["inspect", "--type", "image", "localhost/autotrim"])).expect("JSON");

@@ -1,15 +1,21 @@
 //! The packages: each file alone, installed where nothing else of this project is, and used there.
 
 mod common;
+#[path = "common/fixture.rs"]
+mod fixture;
 #[path = "common/installed.rs"]
 mod installed;
 #[path = "common/release.rs"]
 mod release;
 
-use common::root;
+use common::log::Log;
+use common::process::clean_environment;
+use common::{python, root};
+use fixture::Fixture;
 use installed::{DOCUMENTATION, Packages, Place, assert_documented, files, finish};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Command, Stdio};
 
 #[test]
@@ -88,8 +94,7 @@ fn the_rpm_is_installed_used_and_removed() {
 #[test]
 fn the_wheel_is_installed_and_used_in_a_virtual_environment() {
     let packages = Packages::make("x86_64");
-    let wheel = packages.with_ending(".whl");
-    assert!(wheel.to_string_lossy().ends_with("-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"), "{wheel:?}");
+    let wheel = packages.with_ending("-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl");
     let environment = Place::environment();
     std::fs::create_dir(environment.path().join("srv")).expect("a directory");
     finish(environment.command("pip").args(["install", "--quiet", "--no-index"]).arg(&wheel));
@@ -104,12 +109,53 @@ fn the_wheel_is_installed_and_used_in_a_virtual_environment() {
     }
 }
 
+/// In a system that has musl, and neither glibc nor anything else.
+#[test]
+fn the_wheel_for_musl_has_a_command_that_needs_no_libc() {
+    let packages = Packages::make("x86_64");
+    let system = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| system.path().join(name);
+    // What pip chooses where it is Alpine's.
+    let mut download = Command::new(python());
+    download.args(["-m", "pip", "download", "--quiet", "--no-index", "--only-binary=:all:"]);
+    download.args(["--platform=musllinux_1_2_x86_64", "--dest"]).arg(path("wheels"));
+    finish(download.arg("--find-links").arg(packages.path()).arg("autotrim"));
+    let wheel = fs::read_dir(path("wheels")).expect("the wheel").next().expect("a wheel").expect("a file").path();
+    assert!(wheel.to_string_lossy().ends_with("-py3-none-musllinux_1_2_x86_64.whl"), "{wheel:?}");
+    finish(Command::new(python()).args(["-m", "wheel", "unpack", "--dest"]).arg(path("unpacked")).arg(&wheel));
+    let version = env!("CARGO_PKG_VERSION");
+    let unpacked = path(&format!("unpacked/autotrim-{version}"));
+    assert!(unpacked.join(format!("autotrim-{version}.dist-info/licenses/glibc-licence")).is_file());
+    let data = unpacked.join(format!("autotrim-{version}.data"));
+    fs::rename(data.join("scripts"), path("bin")).expect("the command's place");
+    fs::rename(data.join("data/lib"), path("lib")).expect("the library's place");
+
+    let program = Fixture::of_musl("counted_calls");
+    fs::copy(program.path(), path("bin/program")).expect("a copy");
+    fs::copy("/lib/ld-musl-x86_64.so.1", path("lib/ld-musl-x86_64.so.1")).expect("musl: scripts/packages installs it");
+    fs::create_dir(path("proc")).expect("a directory");
+    let in_system = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        clean_environment(&mut command).arg("--mount-proc").arg("--root").arg(system.path());
+        let output = command.arg("/bin/autotrim").args(arguments).stdin(Stdio::null()).output().expect("unshare");
+        assert!(output.status.success(), "{output:?}");
+        output
+    };
+    let told = in_system(&["doctor", "--", "/bin/program"]).stdout;
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("/lib/autotrim/libautotrim.so can be preloaded into it"), "{told}");
+    let ran = in_system(&["run", "--interval=1", "--log=debug", "--", "/bin/program"]);
+    let log = Log::read(&ran.stderr[..]);
+    assert_eq!(log.lines[0].text("allocator"), "musl", "{log:?}");
+    assert!(!log.trims("requests").lines.is_empty(), "{log:?}");
+}
+
 /// From scratch, in another directory: neither paths nor times are in them.
 #[test]
 fn two_builds_give_the_same_bytes() {
     let mut reproduce = Command::new(root().join("scripts/reproduce"));
     let sums = finish(reproduce.args(["--architecture", "x86_64"]).stderr(Stdio::inherit()));
-    assert_eq!(sums.lines().count(), 3, "{sums}");
+    assert_eq!(sums.lines().count(), 4, "{sums}");
 }
 
 /// Names of the components in a bill of materials.

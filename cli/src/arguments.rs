@@ -91,7 +91,7 @@ pub struct Status {
     /// Write JSON: one document, with --watch one a line
     #[arg(long)]
     pub json: bool,
-    /// Add a small plot of RSS before and after the last trims
+    /// Add a small plot of RSS before and after the last trims, between the least and the highest
     #[arg(long, conflicts_with = "json")]
     pub plot: bool,
     /// Where processes write their metrics [default: their AUTOTRIM_METRICS_DIR, or else this command's]

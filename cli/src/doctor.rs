@@ -59,7 +59,16 @@ fn program(arguments: &[OsString], library: Option<&Path>) -> Result<Findings, F
             findings.image(image);
             match sanitizer::of_program(&image.elf) {
                 Some(name) => findings.add("malloc", Level::Problem, format!("{name}'s, which keeps what is freed")),
-                None => allocator::of_program(&image.elf).iter().for_each(|name| malloc(name, &mut findings)),
+                None => {
+                    let of_libc = || {
+                        // A static program has one of its own, and Go's is none of libc's.
+                        let is_libcs = image.interpreter.is_some() && !image.is_go();
+                        let name = if image.is_of_musl() { allocator::MUSL } else { allocator::GLIBC };
+                        is_libcs.then(|| name.to_owned())
+                    };
+                    let name = allocator::of_program(&image.elf).or_else(of_libc);
+                    name.iter().for_each(|name| malloc(name, &mut findings));
+                }
             }
             for text in allocator::beside(&image.elf) {
                 findings.add("allocator", Level::Warning, format!("{} has {text}", image.path.display()));
@@ -80,6 +89,9 @@ fn program(arguments: &[OsString], library: Option<&Path>) -> Result<Findings, F
                 }
                 findings.add("start", Level::Info, "autotrim run -- CMD".into());
                 complaints(&options, &mut findings);
+                if let Some(missing) = environment::missing_directory(&options) {
+                    findings.add("options", Level::Warning, missing);
+                }
             }
         },
         Err(failure) => findings.add("library", Level::Problem, failure.to_string()),

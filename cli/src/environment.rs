@@ -1,5 +1,9 @@
 //! What is wrong with an environment, for the library: said before it can say so itself.
 
+use std::io::{Error, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+
+use crate::metrics;
 use crate::options::{Options, TABLE, nearest};
 use crate::units::printable;
 
@@ -27,6 +31,18 @@ pub fn unknown(options: &Options) -> Vec<String> {
     });
     let more = Some(options.more_unknown).filter(|&more| more != 0);
     names.chain(more.map(|more| format!("{more} more variables like that are no options of the library"))).collect()
+}
+
+/// That metrics are to be written where no directory is: the library says so once the program serves.
+pub fn missing_directory(options: &Options) -> Option<String> {
+    let directory = metrics::directory_of(options)?;
+    let error = match std::fs::metadata(&directory) {
+        Ok(found) if found.is_dir() => return None,
+        Ok(_) => Error::from(ErrorKind::NotADirectory),
+        Err(error) => error,
+    };
+    let directory = shown(directory.as_os_str().as_bytes());
+    Some(format!("AUTOTRIM_METRICS_DIR={directory}: {error}; no metrics are written until it is there"))
 }
 
 fn shown(text: &[u8]) -> String {

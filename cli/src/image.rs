@@ -10,6 +10,8 @@ use crate::elf::{Architecture, Elf};
 
 /// What Go's linker puts into each program, and strip(1) leaves there.
 const OF_GO: &str = ".go.buildinfo";
+/// What the names of musl's dynamic linkers begin with.
+const OF_MUSL: &str = "/ld-musl-";
 
 /// An ELF file.
 pub struct Image {
@@ -34,6 +36,11 @@ impl Image {
     /// Whether Go's compiler has made it.
     pub fn is_go(&self) -> bool {
         self.elf.has_section(OF_GO)
+    }
+
+    /// Whether it takes its functions from musl.
+    pub fn is_of_musl(&self) -> bool {
+        self.interpreter.as_ref().is_some_and(|path| path.contains(OF_MUSL))
     }
 
     /// Why a library for `architecture` cannot be loaded into it.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::arguments::{Run, assignment, parsed};
 use crate::elf::Architecture;
-use crate::environment::complaints;
+use crate::environment::{complaints, missing_directory};
 use crate::failure::Failure;
 use crate::image::Image;
 use crate::options::{LIBRARY as VARIABLE, Options};
@@ -53,7 +53,8 @@ pub fn run(arguments: &Run) -> Result<ExitCode, Failure> {
         return Err(Failure::unsuitable(why));
     }
     // The library says what is wrong with options too, but only once the program serves.
-    for complaint in access::closed_to_others(&library).into_iter().chain(complaints(&options)) {
+    let complaints = complaints(&options).chain(missing_directory(&options));
+    for complaint in access::closed_to_others(&library).into_iter().chain(complaints) {
         terminal::complain(&complaint);
     }
     let error = replace_this_process(&program.path, &arguments.program, &environment);

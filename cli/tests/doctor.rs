@@ -259,6 +259,7 @@ fn programs_that_cannot_have_the_library_are_told_why_while_they_run() {
     has(&finished, "program", "good", "ld-musl");
     has(&finished, "libc", "good", "musl");
     has(&finished, "malloc", "info", "musl's own");
+    has(&doctor_of_program(&musl), "malloc", "info", "musl's own");
     if is_root("a setuid copy") {
         let program = waiting_program(directory.path(), "cc", &[]);
         std::os::unix::fs::chown(&program, Some(1), None).expect("chown");
@@ -443,6 +444,7 @@ fn an_allocator_that_a_program_hides_is_named_with_what_helps() {
     has(&mimalloc, "allocator", "warning", "MIMALLOC_PURGE_DELAY=0");
     let neither = built("neither", r#""see MALLOC_CONF", "mimalloc""#);
     assert_eq!(found(&neither, "allocator"), []);
+    has(&neither, "malloc", "good", "glibc's own");
     // One that is the program's malloc is known, wherever it comes from.
     let mut preloaded = autotrim();
     preloaded.args(["doctor", "--json", "--library"]).arg(library()).args(["--", "true"]);

@@ -195,6 +195,14 @@ fn options_in_the_environment_that_mean_nothing_are_told_before_the_program_star
             "autotrim: autotrim_growth is set and is no option of the library: did you mean AUTOTRIM_GROWTH?",
         ]
     );
+    // Written to once the program serves: told now.
+    let mut lost = run_with(&library);
+    let missing = finish(lost.args(["--metrics-dir", "/nonexistent", "--", "true"]));
+    assert!(
+        missing.stderr.starts_with("autotrim: AUTOTRIM_METRICS_DIR=/nonexistent: No such file or directory"),
+        "{}",
+        missing.stderr
+    );
     // A flag takes the place of what the environment has.
     let mut corrected = run_with(&library);
     corrected.args(["--idle", "2s", "--", "true"]).env("AUTOTRIM_IDLE", "soon");

@@ -74,6 +74,11 @@ impl Fixture {
         Self { program, arguments: vec![], environment: vec![], options, before: vec![], after: vec![], signal: None }
     }
 
+    /// The program, for where it is run otherwise.
+    pub fn path(&self) -> &Path {
+        &self.program
+    }
+
     pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_owned());
         self

@@ -8,6 +8,8 @@ use crate::units;
 
 /// Trims that a small plot shows, two columns each.
 const PLOTTED: usize = 12;
+/// How wide that is at most, with a range such as 100.0M–200.0M behind it.
+const PLOT_WIDTH: usize = 2 * PLOTTED + 14;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Between two columns.
@@ -97,7 +99,8 @@ impl Layout {
         let widths: Vec<usize> = COLUMNS.iter().map(width).collect();
         let mut by_rank: Vec<usize> = (0..COLUMNS.len()).collect();
         by_rank.sort_by_key(|&place| COLUMNS[place].rank);
-        let mut left = room.unwrap_or(usize::MAX).saturating_add(GAP);
+        let plot_width = if plot { PLOT_WIDTH } else { 0 };
+        let mut left = room.unwrap_or(usize::MAX).saturating_add(GAP).saturating_sub(plot_width);
         let mut columns = Vec::new();
         for place in by_rank {
             let needed = widths[place] + GAP;
@@ -157,23 +160,24 @@ fn verdict(report: &Report) -> String {
     }
 }
 
-/// Of 256: red, green, grey.
+/// Of 256: red, yellow, green; a grey that is seen on dark and on light.
 fn colour(report: &Report) -> u8 {
     match report.verdict.as_deref() {
         Some("leak") => 9,
-        Some("fragmented") => 11,
+        Some("fragmented" | "growth") => 11,
         Some("retention" | "stable") => 10,
-        _ => 8,
+        _ => 245,
     }
 }
 
-/// RSS before and after each of the last trims, from nothing to the highest.
+/// RSS before and after each of the last trims, between the least of them and the highest, which are told behind it.
 fn small_plot(trims: &[Trim]) -> String {
     let shown = &trims[trims.len().saturating_sub(PLOTTED)..];
     let values: Vec<u64> =
         shown.iter().filter_map(|trim| Some([trim.before_bytes?, trim.after_bytes?])).flatten().collect();
-    let highest = values.iter().copied().max().unwrap_or(0).max(1);
-    let last = LEVELS.len() as u128 - 1;
-    let level = |value: &u64| u128::from(*value) * last / u128::from(highest);
-    values.iter().map(|value| LEVELS[level(value) as usize]).collect()
+    let (Some(&least), Some(&highest)) = (values.iter().min(), values.iter().max()) else { return String::new() };
+    let (range, last) = (u128::from(highest - least).max(1), LEVELS.len() as u128 - 1);
+    let level = |value: &u64| u128::from(*value - least) * last / range;
+    let plot: String = values.iter().map(|value| LEVELS[level(value) as usize]).collect();
+    format!("{plot} {}–{}", units::bytes(least), units::bytes(highest))
 }
