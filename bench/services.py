@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from bench import ROOT, variants
 from bench.variants import Variant
+from live import floor
 
 if TYPE_CHECKING:
     import psycopg
@@ -73,9 +74,7 @@ class Services:
     @functools.cached_property
     def probe(self) -> Path:
         """The object that trims when it is asked to."""
-        return self._compiled(
-            ["cc", "-shared", "-fPIC", "-O2"], ROOT / "bench" / "probe.c", "probe.so"
-        )
+        return floor.compiled_probe(self.scratch)
 
     def preload(self, variant: Variant, library: Path) -> list[Path]:
         """Return what a server under a variant preloads; `library` is ours, of now."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import unittest
 from pathlib import Path
@@ -14,7 +13,6 @@ from bench import (
     report,
     results,
     runner,
-    sampler,
     summary,
     together,
     trims,
@@ -202,16 +200,6 @@ class Promises(unittest.TestCase):
         found = results_of(run("plain", 0, 90.0))
         for verdict in promises.verdicts({"rows-gthread": found}):
             self.assertIsNone(verdict.holds, verdict)
-
-
-class Samples(unittest.TestCase):
-    """What /proc tells."""
-
-    def test_the_main_arena_is_a_part_of_what_is_resident(self) -> None:
-        own = [os.getpid()]
-        block = bytearray(b"x") * (1 << 16)
-        self.assertGreater(sampler.arenas(own), len(block) / (1 << 20))
-        self.assertLess(sampler.arenas(own), sampler.memory(own).rss)
 
 
 class Report(unittest.TestCase):
