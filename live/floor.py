@@ -1,7 +1,7 @@
 """What is live in processes at rest. No code of the library takes part: it is what the library is measured against.
 
 Each runtime collects its garbage twice, and glibc's heap is trimmed. What is resident of malloc's arenas then is replaced by what
-malloc has handed out of them, and what CPython's pools hold free is taken off.
+malloc has handed out of them, and what CPython's pools or V8's heap hold free is taken off.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ TIDY_SECONDS = 10
 TRIM_SECONDS = 5
 TELL_SECONDS = 5
 UNUSED_POOLS = re.compile(r"^\s*([\d,]+) unused pools \* (\d+) bytes", re.MULTILINE)
+FREE_IN_V8 = re.compile(r"^v8: free=(\d+)$", re.MULTILINE)
 PROBE = re.compile(r"^probe: pid=(\d+) live=(\d+)$", re.MULTILINE)
 PAGE = os.sysconf("SC_PAGESIZE")
 # HEAP_MAX_SIZE of glibc's malloc: a heap of an arena that is not the main one begins at a multiple of it.
@@ -71,7 +72,7 @@ def live(pids: list[int], log: Path, tidy: int = TIDY_SIGNAL) -> Live | None:
     if handed_out is None:
         return None
     held = sum(map(_rss, pids)) - arenas(pids) + handed_out
-    free = _free_in_pools(text or "")
+    free = _free_in_pools(text or "") + _free_in_v8(text or "")
     return Live(held - free, collected=text is not None)
 
 
@@ -107,6 +108,10 @@ def _free_in_pools(text: str) -> float:
         int(number.replace(",", "")) * (int(size) - PAGE) / (1 << 20)
         for number, size in UNUSED_POOLS.findall(text)
     )
+
+
+def _free_in_v8(text: str) -> float:
+    return sum(map(int, FREE_IN_V8.findall(text))) / (1 << 20)
 
 
 def trim(pids: list[int]) -> None:
