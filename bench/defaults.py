@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from demo import load, measure, rows
+from demo import load, measure, programs
 from demo.measure import Run
 from demo.options import ROOT, WORKERS
+from demo.programs import Program
 from demo.server import Server
 
 LIBRARY = ROOT / "target" / "release" / "libautotrim.so"
@@ -84,14 +85,14 @@ class Figures:
         )
 
 
-def measured(variant: str, worker: str, database: Path, targets: list[str]) -> Figures:
+def measured(variant: str, program: Program, targets: list[str]) -> Figures:
     """Run one variant once."""
     environment, preloaded = VARIANTS[variant]
     before = dict(os.environ)
     os.environ |= environment
     try:
-        log = database.parent / "server.log"
-        server = Server(worker, database, log, LIBRARY if preloaded else None)
+        log = program.directory / "server.log"
+        server = Server(program, log, LIBRARY if preloaded else None)
         run = measure.run(variant, server, targets, lambda *_: None)
     finally:
         os.environ.clear()
@@ -132,17 +133,14 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, action="append")
     options = parser.parse_args()
     variants = ["plain"] + [v for v in options.variant or VARIANTS if v != "plain"]
-    targets = load.paths(options.requests)
     console = Console()
     figures: dict[str, list[Figures]] = {variant: [] for variant in variants}
     with tempfile.TemporaryDirectory(prefix="autotrim-bench-") as directory:
-        database = Path(directory) / "rows.sqlite3"
-        rows.create(database)
+        program = programs.gunicorn(options.worker, Path(directory))
+        targets = load.paths(options.requests, program.load)
         rounds = [v for _ in range(options.repetitions) for v in variants]
         for variant in track(rounds, description=options.worker, console=console):
-            figures[variant].append(
-                measured(variant, options.worker, database, targets)
-            )
+            figures[variant].append(measured(variant, program, targets))
 
     table = Table(
         title=f"gunicorn {options.worker}, {options.requests:,} requests, median of {options.repetitions}"

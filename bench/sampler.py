@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,8 +12,6 @@ from typing import Self
 
 INTERVAL_SECONDS = 0.02
 TICKS = os.sysconf("SC_CLK_TCK")
-# HEAP_MAX_SIZE of glibc's malloc: a heap of an arena that is not the main one begins at a multiple of it.
-HEAP = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -93,12 +90,6 @@ def age(pid: int) -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - began
 
 
-def catches(pid: int, number: int) -> bool:
-    """Tell whether a process has a handler for a signal."""
-    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", _read(pid, "status"), re.MULTILINE)
-    return bool(caught and int(caught[1], 16) >> (number - 1) & 1)
-
-
 def huge_pages(pids: list[int]) -> float:
     """Return MiB of anonymous memory in huge pages."""
     return sum(_rollup(pid).get("AnonHugePages", 0.0) for pid in pids)
@@ -123,27 +114,6 @@ def _rollup(pid: int) -> dict[str, float]:
     lines = _read(pid, "smaps_rollup").splitlines()[1:]
     fields = (line.split() for line in lines)
     return {name.rstrip(":"): int(kib) / 1024 for name, kib, *_ in fields}
-
-
-def arenas(pids: list[int]) -> float:
-    """Return MiB of glibc's arenas that are resident: [heap], and what begins where the heaps of other arenas do."""
-    return sum(map(_arenas, pids)) / 1024
-
-
-def _arenas(pid: int) -> int:
-    # Mappings begin with a line "55d0c8e4e000-55d0c8e6f000 rw-p ... [heap]"; the following ones say "Rss:  132 kB".
-    total, is_heap = 0, False
-    for line in _read(pid, "smaps").splitlines():
-        first, *words = line.split()
-        if "-" in first:
-            start, end = (int(address, 16) for address in first.split("-"))
-            is_anonymous = words[0] == "rw-p" and words[-1] == "0"
-            # Java's heap may be like that, below 4 GiB.
-            is_aligned = start % HEAP == 0 and end - start <= HEAP and start >> 32
-            is_heap = words[-1] == "[heap]" or bool(is_anonymous and is_aligned)
-        elif first == "Rss:" and is_heap:
-            total += int(words[0])
-    return total
 
 
 def usage(root: int) -> Usage:

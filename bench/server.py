@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -17,6 +16,8 @@ from typing import Self
 from bench import ROOT, sampler
 from bench.queues import Queue
 from bench.variants import Variant
+from live import floor
+from live.floor import Live
 
 START_SECONDS = 120
 STOP_SECONDS = 10
@@ -36,16 +37,6 @@ DROPPED_FAMILIES = (
     "MIMALLOC_",
     "TCMALLOC_",
 )
-# bench/probe.c
-TRIM_SIGNAL = signal.SIGRTMIN + 5
-TELL_SIGNAL = signal.SIGRTMIN + 6
-# bench/apps/by_hand: what has each runtime collect its garbage, and what CPython says of its pools.
-BY_HAND = ROOT / "bench" / "apps" / "by_hand"
-TIDY_SIGNAL = signal.SIGRTMIN + 7
-TIDY_SECONDS = 10
-UNUSED_POOLS = re.compile(r"^\s*([\d,]+) unused pools \* (\d+) bytes", re.MULTILINE)
-PAGE = os.sysconf("SC_PAGESIZE")
-PROBE = re.compile(r"^probe: pid=(\d+) live=(\d+)$", re.MULTILINE)
 
 
 class ServerError(Exception):
@@ -65,17 +56,9 @@ class Launch:
     # What it takes its tasks from, where it is a worker and listens at no port: it is ready when it has done one.
     queue: Queue | None = None
     # The signal on which its runtime collects garbage, if it has one that can: Node knows no real-time signals.
-    tidy: int = TIDY_SIGNAL
+    tidy: int = floor.TIDY_SIGNAL
     # A directory of a memory control group to start it in.
     cgroup: Path | None = None
-
-
-@dataclass(frozen=True)
-class Live:
-    """MiB of RSS that are in use, and whether garbage was collected before: else it counts as live."""
-
-    mib: float
-    collected: bool
 
 
 def environment(
@@ -91,12 +74,7 @@ def environment(
         kept["AUTOTRIM_LOG"] = "debug"
     if variant.patched:
         kept["BENCH_PATCHED"] = "1"
-    python = [str(BY_HAND), *filter(None, [extra.get("PYTHONPATH")])]
-    tidy = {
-        "PYTHONPATH": os.pathsep.join(python),
-        "RUBYOPT": f"-r{BY_HAND / 'tidy.rb'}",
-        "NODE_OPTIONS": f"--require={BY_HAND / 'tidy.js'}",
-    }
+    tidy = floor.environment(extra.get("PYTHONPATH", ""))
     preloaded = {"LD_PRELOAD": ":".join(map(str, preload))}
     return kept | extra | tidy | variant.environment | preloaded
 
@@ -149,69 +127,15 @@ class Server:
 
     def trim_at_rest(self) -> None:
         """Have glibc's heap trimmed in every process that serves, and wait until that is over."""
-        for pid in self.pids():
-            os.kill(pid, TRIM_SIGNAL)
-        before = -1.0
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            time.sleep(0.1)
-            now = sampler.usage(self.root).cpu
-            if now == before:
-                return
-            before = now
+        floor.trim(self.pids())
 
     def tidy_up(self) -> float | None:
-        """Have every process that serves collect its garbage twice; return MiB that CPython's pools hold free then.
-
-        None where one of them has no such runtime, or does not come by.
-        """
-        unused = 0.0
-        for pid in self.pids():
-            begin = self.log.stat().st_size
-            if not sampler.catches(pid, self._launch.tidy):
-                return None
-            os.kill(pid, self._launch.tidy)
-            deadline = time.monotonic() + TIDY_SECONDS
-            while f"tidy pid={pid}\n" not in (text := self._logged(begin)):
-                if time.monotonic() > deadline:
-                    return None
-                time.sleep(0.05)
-            for number, size in UNUSED_POOLS.findall(text):
-                # The first page of each is CPython's own.
-                free = int(number.replace(",", "")) * (int(size) - PAGE)
-                unused += free / (1 << 20)
-        return unused
+        """Have every process that serves collect its garbage twice; return MiB that CPython's pools hold free then."""
+        return floor.tidy_up(self.pids(), self.log, self._launch.tidy)
 
     def live(self) -> Live | None:
-        """Return what is live, at rest: of RSS all that no collection, no release of pools and no trim could give back.
-
-        None where malloc is not glibc's. At the end of a run: the processes are not the same afterwards.
-        """
-        unused = self.tidy_up()
-        self.trim_at_rest()
-        handed_out = self.handed_out()
-        if handed_out is None:
-            return None
-        pids = self.pids()
-        held = sampler.memory(pids).rss - sampler.arenas(pids) + handed_out
-        return Live(held - (unused or 0.0), collected=unused is not None)
-
-    def handed_out(self) -> float | None:
-        """Return MiB that malloc has handed out of its arenas; None where a process does not say."""
-        pids = self.pids()
-        for pid in pids:
-            os.kill(pid, TELL_SIGNAL)
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            text = self.log.read_text(errors="replace")
-            told = {int(pid): int(live) for pid, live in PROBE.findall(text)}
-            if told.keys() >= set(pids):
-                return sum(told[pid] for pid in pids) / (1 << 20)
-            time.sleep(0.05)
-        return None
-
-    def _logged(self, begin: int) -> str:
-        return self.log.read_bytes()[begin:].decode(errors="replace")
+        """Return what is live, at rest, at the end of a run; None where malloc is not glibc's."""
+        return floor.live(self.pids(), self.log, self._launch.tidy)
 
     def error(self, what: str) -> ServerError:
         """Return an exception that says what happened, with the end of the log."""
@@ -278,4 +202,6 @@ def gunicorn(
 
 def node(command: list[str], port: int, environment: dict[str, str]) -> Launch:
     """Return how to start a Node, which knows no real-time signals."""
-    return Launch(command, port, environment, forks=False, tidy=signal.SIGUSR2)
+    return Launch(
+        command, port, environment, forks=False, tidy=floor.TIDY_SIGNAL_OF_NODE
+    )

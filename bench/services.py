@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Self
 from bench import ROOT, variants
 from bench.queues import Queue
 from bench.variants import Variant
+from demo import pulp
+from live import floor
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,19 +39,6 @@ INSERT INTO bench.article
 """
 # One for each worker of a benchmark.
 REDIS_DATABASES = 4_096
-PULP_USERS = 1_000
-# A password of the administrator, and a hash that costs nothing: else authentication is all there is to measure.
-PULP_PASSWORD = "password"
-PULP_SETTINGS = (
-    '\nPASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]\n'
-)
-PULP_DATA = f"""
-from django.contrib.auth import get_user_model
-User = get_user_model()
-User.objects.bulk_create(
-    User(username=f"user{{i}}", first_name="First" * 8, last_name="Last" * 8, email=f"user{{i}}@example.org")
-    for i in range({PULP_USERS}))
-"""
 
 
 def free_port() -> int:
@@ -78,9 +67,7 @@ class Services:
     @functools.cached_property
     def probe(self) -> Path:
         """The object that trims when it is asked to."""
-        return self._compiled(
-            ["cc", "-shared", "-fPIC", "-O2"], ROOT / "bench" / "probe.c", "probe.so"
-        )
+        return floor.compiled_probe(self.scratch)
 
     def preload(self, variant: Variant, library: Path) -> list[Path]:
         """Return what a server under a variant preloads; `library` is ours, of now."""
@@ -275,33 +262,7 @@ class Services:
     @functools.cached_property
     def pulp(self) -> tuple[Path, dict[str, str]]:
         """Directory of Pulp's programs, and the variables that they need; its database and Redis run."""
-        directory = self.scratch / "pulp"
-        # First: the script may be interrupted when it has started the two.
-        self._stack.callback(_stop_pids, directory / "pids")
-        made = subprocess.run(
-            [str(ROOT / "scripts" / "pulp"), str(directory)],
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        programs = Path(made.stdout.splitlines()[-1]) / "bin"
-        lines = (directory / "environment").read_text().splitlines()
-        variables = dict(line.split("=", 1) for line in lines)
-        with (directory / "settings.py").open("a") as settings:
-            settings.write(PULP_SETTINGS)
-        manager = str(programs / "pulpcore-manager")
-        for arguments in (
-            ["reset-admin-password", "--password", PULP_PASSWORD],
-            ["shell", "--command", PULP_DATA],
-        ):
-            subprocess.run(
-                [manager, *arguments],
-                check=True,
-                env=os.environ | variables,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        return programs, variables
+        return self._stack.enter_context(pulp.running(self.scratch / "pulp"))
 
 
 def _without_target_directory() -> dict[str, str]:
@@ -362,20 +323,3 @@ def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def _stop_pids(file: Path) -> None:
-    """Stop PostgreSQL and Redis, whose process ids are in a file."""
-    pids = [int(pid) for pid in file.read_text().split()] if file.exists() else []
-    for pid, number in zip(pids, (signal.SIGINT, signal.SIGTERM), strict=False):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and any(map(_runs, pids)):
-        time.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from rich.console import Console
 from rich.progress import (
@@ -16,16 +17,17 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from demo import load, measure, options, plot, report, rows
+from demo import load, measure, options, plot, programs, report
 from demo.measure import Run
 from demo.options import Options
+from demo.programs import Program
 from demo.server import Server, ServerError
+from live import floor
 
 
 def compare(chosen: Options, library: Path, console: Console) -> int:
     """Measure both runs, print table and plots, return the exit code."""
     chosen.output.mkdir(parents=True, exist_ok=True)
-    targets = load.paths(chosen.requests)
     progress = Progress(
         TextColumn("{task.description:<11}"),
         BarColumn(),
@@ -35,28 +37,31 @@ def compare(chosen: Options, library: Path, console: Console) -> int:
         console=console,
     )
 
-    def measured(name: str, preload: Path | None) -> Run:
+    def measured(name: str, program: Program, preload: Path | None) -> Run:
         task = progress.add_task(name, total=chosen.requests, rss=0.0)
-        server = Server(chosen.worker, database, chosen.output / f"{name}.log", preload)
+        log = chosen.output / f"{name}.log"
         return measure.run(
             name,
-            server,
-            targets,
+            Server(program, log, preload, probe),
+            load.paths(chosen.requests, program.load),
             lambda answered, rss: progress.update(task, completed=answered, rss=rss),
         )
 
-    with tempfile.TemporaryDirectory(prefix="autotrim-demo-") as directory:
-        database = Path(directory) / "rows.sqlite3"
-        rows.create(database)
-        with progress:
-            plain = measured("plain", None)
-            trimmed = measured("libautotrim", library)
+    with tempfile.TemporaryDirectory(prefix="autotrim-demo-") as name:
+        directory = Path(name)
+        probe = floor.compiled_probe(directory)
+        with (
+            programs.prepared(chosen.server, chosen.worker, directory) as program,
+            progress,
+        ):
+            plain = measured("plain", program, None)
+            trimmed = measured("libautotrim", program, library)
 
     console.print()
-    console.print(report.table(plain, trimmed, chosen.worker))
+    console.print(report.table(plain, trimmed, program))
     console.print()
     picture = chosen.output / "rss.png"
-    plot.png([plain, trimmed], chosen.worker, picture)
+    plot.png([plain, trimmed], program, picture)
     plot.terminal([plain, trimmed])
     console.print(f"\n{picture}", soft_wrap=True)
 
@@ -90,7 +95,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("scripts/demo: interrupted, the server is stopped", file=sys.stderr)
         return 130
-    except ServerError as error:
+    except (ServerError, CalledProcessError) as error:
         print(f"scripts/demo: {error}", file=sys.stderr)
         return 1
 

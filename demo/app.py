@@ -1,4 +1,4 @@
-"""The application that gunicorn serves: a plain one, with no code for memory in it."""
+"""The application that gunicorn and uvicorn serve: a plain one, with no code for memory in it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ def answer(path: str, query: str) -> tuple[int, bytes]:
         return 200, rows.as_json(
             DATABASE, int(parameters["first"][0]), int(parameters["count"][0])
         )
-    if path == "/pid":  # which process to measure
-        return 200, json.dumps(os.getpid()).encode()
     return 404, b"null"
 
 
@@ -44,7 +42,7 @@ async def asgi(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer for the uvicorn worker."""
+    """Answer for uvicorn, alone or as a worker."""
     if scope["type"] != "http":
         raise NotImplementedError(scope["type"])
     # SQLite blocks: off the event loop, in its thread pool, as the ASGI frameworks do it.

@@ -8,6 +8,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from demo import rows
 
@@ -19,15 +20,28 @@ TIMEOUT_SECONDS = 120
 GIVE_UP = 2 * CLIENTS  # failures; a server that hangs must not make the demo hang
 
 
-def paths(requests: int) -> list[str]:
-    """Return the request targets: status requests, and in between bursts of 0.4 to 4.5 MB of rows."""
+@dataclass(frozen=True)
+class Kind:
+    """What a server is asked for: status requests, and in between bursts of rows."""
+
+    status: str = "/status"
+    burst: str = "/rows?first={first}&count={count}"
+    rows: int = rows.ROWS
+    headers: dict[str, str] = field(default_factory=dict)
+    # Two runs need not get the same bytes.
+    status_varies: bool = False
+
+
+def paths(requests: int, kind: Kind) -> list[str]:
+    """Return the request targets; bursts of the demo's own rows have 0.4 to 4.5 MB."""
     rng = random.Random(SEED)
 
     def path() -> str:
         if rng.randrange(BURST_EVERY):
-            return "/status"
+            return kind.status
         count = rng.randint(*BURST_ROWS)
-        return f"/rows?first={rng.randint(1, rows.ROWS - count + 1)}&count={count}"
+        first = rng.randint(1, kind.rows - count + 1)
+        return kind.burst.format(first=first, count=count)
 
     return [path() for _ in range(requests)]
 
@@ -35,12 +49,13 @@ def paths(requests: int) -> list[str]:
 class Load:
     """Sends the requests; each client thread has one connection and waits for each answer."""
 
-    def __init__(self, port: int, targets: list[str]) -> None:
+    def __init__(self, port: int, targets: list[str], kind: Kind) -> None:
         self.latencies: list[float] = []
         self.errors: list[str] = []
         # Of each answer, by position of its request: two runs must get the same bytes.
         self.checksums: list[int | None] = [None] * len(targets)
         self._port = port
+        self._kind = kind
         self._total = len(targets)
         self._requests: Iterator[tuple[int, str]] = enumerate(targets)
         self._lock = threading.Lock()
@@ -83,7 +98,7 @@ class Load:
                 break
             started = time.perf_counter()
             try:
-                connection.request("GET", target)
+                connection.request("GET", target, headers=self._kind.headers)
                 response = connection.getresponse()
                 body = response.read()
                 if response.status != 200:
@@ -92,6 +107,7 @@ class Load:
                 self.errors.append(f"{target}: {error!r}")
                 connection.close()
                 continue
-            self.checksums[index] = zlib.crc32(body)
+            if not (self._kind.status_varies and target == self._kind.status):
+                self.checksums[index] = zlib.crc32(body)
             self.latencies.append(time.perf_counter() - started)
         connection.close()

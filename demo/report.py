@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
 
 from rich.table import Table
 
 from demo.load import CLIENTS
 from demo.measure import QUIET_SECONDS, Run
+from demo.programs import Program
 
 
-def table(plain: Run, trimmed: Run, worker: str) -> Table:
+def table(plain: Run, trimmed: Run, program: Program) -> Table:
     """Return one row per measure, one column per run."""
     result = Table(
-        title=f"gunicorn {worker}, {len(plain.checksums):,} requests, {CLIENTS} connections",
-        caption=f"gunicorn {version('gunicorn')}, Python {platform.python_version()}, "
-        f"{' '.join(platform.libc_ver())}, {os.cpu_count()} CPUs\n"
+        title=f"{program.name}, {len(plain.checksums):,} requests, {CLIENTS} connections",
+        caption=f"{program.versions}, {' '.join(platform.libc_ver())}, {os.cpu_count()} CPUs\n"
         "One run each: repeat it before trusting CPU and latency.",
     )
     result.add_column("")
@@ -38,6 +37,19 @@ def table(plain: Run, trimmed: Run, worker: str) -> Table:
         f"RSS after {QUIET_SECONDS} s of quiet", lambda run: run.quiet.rss, "{:.1f} MiB"
     )
     compare("  of it anonymous", lambda run: run.quiet.anonymous, "{:.1f} MiB")
+    if live := plain.live:
+        garbage = "" if live.collected else ", garbage included"
+        result.add_section()
+        result.add_row(f"Live: in use at rest{garbage}", f"{live.mib:.1f} MiB")
+
+        def beside(title: str, value: Callable[[Run], float]) -> None:
+            both = (f"{value(run) / live.mib:.2f} x" for run in (plain, trimmed))
+            result.add_row(title, *both)
+
+        beside("RSS mean under load, x live", _mean_rss)
+        beside(
+            f"RSS after {QUIET_SECONDS} s of quiet, x live", lambda run: run.quiet.rss
+        )
     result.add_section()
     compare(
         "CPU per 1,000 requests",
@@ -69,6 +81,10 @@ def problems(plain: Run, trimmed: Run) -> list[str]:
     if not trimmed.log.enabled:
         found.append(
             f"{trimmed.name}: the library never logged event=enabled, see {trimmed.log.path}"
+        )
+    if not plain.live:
+        found.append(
+            f"{plain.name}: it does not tell what is live, see {plain.log.path}"
         )
     if not (plain.failed or trimmed.failed) and plain.checksums != trimmed.checksums:
         found.append("the two runs got different answers")

@@ -1,31 +1,25 @@
-"""Starts gunicorn with one worker on a free port of the loopback interface, and stops it."""
+"""Starts a server on a free port of the loopback interface, and stops it."""
 
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.options import ROOT
+from demo.programs import Program
+from live import floor
+from live.floor import Live
 
 START_SECONDS = 120
 STOP_SECONDS = 10
-LISTENING = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
-WORKERS = {
-    "sync": ["--worker-class", "sync", "demo.app:wsgi"],
-    "gthread": ["--worker-class", "gthread", "--threads", "8", "demo.app:wsgi"],
-    "gevent": ["--worker-class", "gevent", "demo.app:wsgi"],
-    # uvicorn's own uvicorn.workers is deprecated in favour of this package.
-    "uvicorn": ["--worker-class", "uvicorn_worker.UvicornWorker", "demo.app:asgi"],
-}
+# gunicorn, Puma and app.js; uvicorn.
+LISTENING = re.compile(r"(?:Listening (?:at:|on)|running on) http://127\.0\.0\.1:(\d+)")
 
 
 class ServerError(Exception):
@@ -33,38 +27,36 @@ class ServerError(Exception):
 
 
 class Server:
-    """A running gunicorn; `port` and `pid` (of its worker) are known once it is entered."""
+    """A running server; `port` and `pid` (of the process that serves) are known once it is entered."""
 
     def __init__(
-        self, worker: str, database: Path, log: Path, library: Path | None
+        self,
+        program: Program,
+        log: Path,
+        library: Path | None,
+        probe: Path | None = None,
     ) -> None:
         self.log = log
-        self._command = [
-            # The script beside the interpreter: the process is named as in production.
-            str(Path(sys.executable).with_name("gunicorn")),
-            # Port 0: the kernel picks a free one, so nobody can take it between choice and bind.
-            *("--bind", "127.0.0.1:0", "--workers", "1", "--pythonpath", str(ROOT)),
-            # Longer than any pause of the client: no connection closes while a request is on its way.
-            *("--keep-alive", "30"),
-            *WORKERS[worker],
-        ]
+        self.program = program
+        self.library = library
+        self._name = Path(program.command[0]).name
+        self._probe = probe
         # What would make the two runs differ from each other, or from what the table says.
         drop = {"LD_PRELOAD", "GUNICORN_CMD_ARGS"}
-        self._environment = {
-            name: value for name, value in os.environ.items() if name not in drop
-        }
-        self._environment["DEMO_DATABASE"] = str(database)
-        # Not the caller's directory: gunicorn reads a gunicorn.conf.py from it.
-        self._directory = database.parent
+        kept = {name: value for name, value in os.environ.items() if name not in drop}
+        self._environment = kept | program.environment | floor.environment()
+        # The probe, which does nothing until it is signalled, is in both.
+        if preloads := [str(path) for path in (library, probe) if path]:
+            self._environment["LD_PRELOAD"] = ":".join(preloads)
         if library:
-            self._environment |= {"LD_PRELOAD": str(library), "AUTOTRIM_LOG": "debug"}
+            self._environment["AUTOTRIM_LOG"] = "debug"
 
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command,
+                self.program.command,
                 env=self._environment,
-                cwd=self._directory,
+                cwd=self.program.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -88,6 +80,12 @@ class Server:
     ) -> None:
         self._stop()
 
+    def live(self) -> Live | None:
+        """Return what is live, at rest: the process is not the same afterwards. None where there is no probe."""
+        if not self._probe:
+            return None
+        return floor.live([self.pid], self.log, self.program.tidy)
+
     def error(self, what: str) -> ServerError:
         """Return an exception that says what happened, with the end of the log."""
         lines = self.log.read_text(errors="replace").splitlines()[-15:]
@@ -103,23 +101,36 @@ class Server:
         return int(match[1])
 
     def _answering(self, deadline: float) -> int:
+        load = self.program.load
         while True:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             try:
-                connection.request("GET", "/pid")
-                return int(json.load(connection.getresponse()))
-            except (OSError, http.client.HTTPException, ValueError):
-                self._wait(deadline)
+                connection.request("GET", load.status, headers=load.headers)
+                if connection.getresponse().status == 200:
+                    return self._serving()
+            except (OSError, http.client.HTTPException):
+                pass
             finally:
                 connection.close()
+            self._wait(deadline)
+
+    def _serving(self) -> int:
+        """Return the process to measure."""
+        pid = self._process.pid
+        if not self.program.forks:
+            return pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if len(children) != 1:
+            raise self.error(f"{self._name} has {len(children)} workers, not one")
+        return int(children[0])
 
     def _wait(self, deadline: float) -> None:
         if self._process.poll() is not None:
             raise self.error(
-                f"gunicorn ended at start with exit code {self._process.returncode}"
+                f"{self._name} ended at start with exit code {self._process.returncode}"
             )
         if time.monotonic() > deadline:
-            raise self.error(f"gunicorn did not answer within {START_SECONDS} s")
+            raise self.error(f"{self._name} did not answer within {START_SECONDS} s")
         time.sleep(0.05)
 
     def _stop(self) -> None:

@@ -93,7 +93,7 @@ fn a_workload_is_measured_once_and_reported_from_its_raw_file() {
 #[test]
 fn the_figures_are_summed_up_as_documented() {
     let tested = clean_environment(&mut Command::new(python()))
-        .args(["-m", "unittest", "bench.tests"])
+        .args(["-m", "unittest", "bench.tests", "demo.tests", "live.tests"])
         .env("PYTHONPATH", root())
         .env("PYTHONSAFEPATH", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import random
 from dataclasses import dataclass
 
 from bench import ROOT
 from bench.server import Launch
-from bench.services import PULP_PASSWORD, free_port
+from bench.services import free_port
 from bench.variants import PAIR, Variant
 from bench.workloads.base import Bench, Timing, Workload
+from demo.pulp import CREDENTIALS
 
 STATUS = "/pulp/api/v3/status/"
 SCHEMA = "/pulp/api/v3/docs/api.json"
@@ -18,7 +18,6 @@ LISTS = tuple(
     f"/pulp/api/v3/{name}/?limit=100"
     for name in ("users", "roles", "access_policies", "tasks")
 )
-CREDENTIALS = base64.b64encode(f"admin:{PULP_PASSWORD}".encode()).decode()
 START_SECONDS = 4.0
 
 

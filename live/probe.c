@@ -1,4 +1,4 @@
-// Preloaded into every server, variant or not. The benchmark signals it when the server is at rest at the end of a run. Until then it
+// Preloaded into every server, with the library and without (live/floor.py). It is signalled when the server is at rest at the end of a run. Until then it
 // does nothing.
 //
 //   SIGRTMIN+5   trims glibc's heap: what would a trim at rest leave?
@@ -16,11 +16,20 @@ static void trim(int number)
     malloc_trim(0);
 }
 
+static size_t handed_out(void)
+{
+#if __GLIBC_PREREQ(2, 33)
+    return mallinfo2().uordblks;
+#else
+    return (unsigned)mallinfo().uordblks;
+#endif
+}
+
 static void tell(int number)
 {
     char line[64];
     (void)number;
-    int length = snprintf(line, sizeof line, "probe: pid=%d live=%zu\n", getpid(), mallinfo2().uordblks);
+    int length = snprintf(line, sizeof line, "probe: pid=%d live=%zu\n", getpid(), handed_out());
     if (write(STDERR_FILENO, line, length) < 0)
         return;
 }

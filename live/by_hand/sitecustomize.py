@@ -1,6 +1,6 @@
 """Has a CPython process collect its garbage twice when it gets SIGRTMIN+7, and write to stderr what its pools hold free.
 
-bench/server.py puts this directory into the path of every server. Until the signal comes it does nothing.
+live/floor.py puts this directory into the path of a server. Until the signal comes it does nothing.
 """
 
 import gc
