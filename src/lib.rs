@@ -24,9 +24,9 @@
 //! [`watch::observe`] they are a reason to look, and the wait that follows notes when. A connection that has been pending for a few
 //! seconds keeps nothing from being done any more.
 //!
-//! **One task.** A process that accepts nothing has no page at first, or has it because it listens. When it is five seconds old, [`watch::tasks`] gives it one at its
-//! next wait, or at a blocking read of what tasks come from, and from then on each of those may be one between two tasks:
-//! [`edge::wait`] and [`edge::blocking`] look there, in a process that is large enough.
+//! **One task.** A process that accepts nothing has no page, or one because it listens. When it is five seconds old, [`watch::tasks`]
+//! gives it one at its next wait, or at a blocking read of what tasks come from, and from then on each of those may be one between
+//! two tasks: [`edge::wait`] and [`edge::blocking`] look there, in a process that is large enough.
 //!
 //! What the outside asks for (a period, memory pressure, a signal) is [`watch::outside`]'s; [`edge::thread`] looks after it.
 #![cfg_attr(not(test), no_std)]

@@ -15,7 +15,7 @@ use crate::decide::collection::Collects;
 use crate::decide::huge_pages::Evidence;
 use crate::decide::policy::Policy;
 use crate::decide::pools::Released;
-use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
+use crate::decide::rules::{Asked, Decision, Growth, Moment, Pause, Rules, Trimmed};
 use crate::decide::verdict::{Floors, Keeps, MOST, Point, Verdict, judge};
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::edge::calls;
@@ -425,7 +425,7 @@ proptest! {
             let collects = [Collects::No, Collects::InQuiet, Collects::Always, Collects::BeforeQuiet][took as usize / 4 % 4];
             let (has_pools, released) = (took & 256 != 0, Released { took: collected / 3, bytes: took / 5, rss: collected });
             let (active_at, ended, between_tasks) = (took / 2, took & 32 != 0, took & 64 != 0);
-            let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected, has_pools, released };
+            let moment = Moment { now, cpu: took, requests, active_at, in_flight, ended, between_tasks, asked, swapped, collects, collected: Pause { took: collected, cost: took }, has_pools, released };
             // One of three looks is the thread's.
             let (decision, next) = match took % 3 {
                 0 => policy.decide_in_background(&rules, moment),
@@ -508,7 +508,8 @@ proptest! {
             now += passed;
             let paid = collected != 0;
             spent += collected;
-            let moment = Moment { now, requests, collects: Collects::Always, collected: core::mem::take(&mut collected), ..Moment::default() };
+            let moment = Moment { now, requests, collects: Collects::Always, collected: Pause { took: collected, cost: collected }, ..Moment::default() };
+            collected = 0;
             let (decision, next) = policy.decide(&rules, moment, || None);
             // What a collection has freed is given back at once; all else begins within the burst and the share.
             let allowed = 100 * MILLISECOND + part(now - start, overhead);

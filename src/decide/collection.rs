@@ -1,5 +1,6 @@
 //! PURE: whether a garbage collection comes before a trim. It is much longer than a trim, and paid from the same budget.
 
+use super::rules::Pause;
 use super::{MILLISECOND, SECOND, soon, whole};
 
 /// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
@@ -34,7 +35,7 @@ pub struct Collection {
     worked: bool,
     /// Since when the due trim waits for one; 0 = it does not.
     since: u64,
-    /// What the last one took, and from when on the next one is allowed although trims have spent the budget.
+    /// What the last one cost, and from when on the next one is allowed although trims have spent the budget.
     last: u64,
     from: u64,
     /// Whether quiet is to have one: the last trim went without for want of budget, or has left more than the last one did.
@@ -58,12 +59,12 @@ pub struct Wanted {
 
 impl Collection {
     /// One ended now that took so long, when the process had used so much CPU time.
-    pub fn came(&mut self, overhead: u64, now: u64, cpu: u64, took: u64) {
+    pub fn came(&mut self, overhead: u64, now: u64, cpu: u64, Pause { took, cost }: Pause) {
         (self.cpu, self.worked) = (cpu, false);
         self.took = self.took.saturating_add(took);
-        self.last = took;
+        self.last = cost;
         // Trims alone would leave nothing for the next one: two thirds of what both may take are its own.
-        self.from = now.saturating_add(whole(took.saturating_add(took / 2), overhead));
+        self.from = now.saturating_add(whole(cost.saturating_add(cost / 2), overhead));
     }
 
     /// A process begins to serve with this anonymous RSS.
@@ -111,7 +112,7 @@ impl Collection {
         self.took
     }
 
-    /// What the last one took.
+    /// What the last one cost.
     pub const fn last(&self) -> u64 {
         self.last
     }

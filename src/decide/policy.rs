@@ -455,14 +455,14 @@ impl Policy {
     }
 
     /// A collection has come. A trim that gives back what it freed is due from then on.
-    fn note_collection(&mut self, rules: &Rules, Moment { now, cpu, collects, collected: took, .. }: Moment) {
+    fn note_collection(&mut self, rules: &Rules, Moment { now, cpu, collects, collected, .. }: Moment) {
         self.collection.note_work(cpu);
         self.collection.come(collects);
-        if took == 0 {
+        if collected.took == 0 {
             return;
         }
-        self.budget.charge_collection(took);
-        self.collection.came(rules.overhead, now, cpu, took);
+        self.budget.charge_collection(collected.cost);
+        self.collection.came(rules.overhead, now, cpu, collected);
         if self.due.is_on() {
             self.due.go();
         } else {

@@ -25,7 +25,7 @@ use crate::decide::collection::{COLLECTED_WITHIN, Collects};
 use crate::decide::looks;
 use crate::decide::outside::{PRESSURE_HOLD_OFF, PRESSURE_SPREAD};
 use crate::decide::pools::Released;
-use crate::decide::rules::Asked;
+use crate::decide::rules::{Asked, Pause};
 
 const MB: u64 = 1 << 20;
 
@@ -59,8 +59,9 @@ struct Host {
     garbage: u64,
     /// What one takes where the main thread comes by at once; `None` where it never does.
     pause: Option<u64>,
-    /// What one took that the policy does not know of yet, how many there were, and whether each trim had one.
+    /// What one took that the policy does not know of yet, what it cost where that is not the same, how many there were, and whether each trim had one.
     collected: u64,
+    collection_cost: Option<u64>,
     collections: u32,
     trims_with: Vec<bool>,
     /// Whether a trim may wait for a release of pools, what one does where the main thread comes by at once, what one did that the policy
@@ -107,6 +108,7 @@ impl Host {
             garbage: 0,
             pause: None,
             collected: 0,
+            collection_cost: None,
             collections: 0,
             trims_with: Vec::new(),
             has_pools: false,
@@ -227,7 +229,7 @@ impl Host {
             asked,
             swapped: self.swapped,
             collects: self.collects,
-            collected,
+            collected: Pause { took: collected, cost: self.collection_cost.take().unwrap_or(collected) },
             has_pools: self.has_pools,
             released: core::mem::take(&mut self.released),
         }

@@ -113,6 +113,22 @@ pub struct Asked {
     pub signal: bool,
 }
 
+/// What collections of garbage took, in nanoseconds. All zeros = there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// For how long the program's threads may have waited, by the clock.
+    pub took: u64,
+    /// What it cost: CPU time. On a busy machine a pause is longer than that, and not by our doing.
+    pub cost: u64,
+}
+
+impl Pause {
+    /// Both.
+    pub const fn and(self, other: Self) -> Self {
+        Self { took: self.took.saturating_add(other.took), cost: self.cost.saturating_add(other.cost) }
+    }
+}
+
 /// What the caller sees at a wait point.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Moment {
@@ -136,8 +152,8 @@ pub struct Moment {
     pub swapped: bool,
     /// When garbage is collected, for which a trim waits then.
     pub collects: Collects,
-    /// What a collection took that has ended since the last decision, in nanoseconds; 0 = none has.
-    pub collected: u64,
+    /// What collections took that have ended since the last decision.
+    pub collected: Pause,
     /// Whether a trim may wait for the release of CPython's free pools.
     pub has_pools: bool,
     /// What a release did that has ended since the last decision.

@@ -4,13 +4,14 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::decide::collection::Collects;
+use crate::decide::rules::Pause;
 use crate::decide::skips::Skip;
 use crate::options::Gc;
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
 use crate::reclaim::state::Pauses;
-use crate::sys;
 use crate::sys::memory::{self, Shared};
+use crate::sys::{self, Clock};
 use crate::tell::log;
 
 /// When CPython's is collected, where its main thread passes by.
@@ -44,9 +45,9 @@ pub fn may_be_collected() -> bool {
     !may_share || memory::shared().is_some_and(|Shared { anonymous, shared }| shared < anonymous / 2)
 }
 
-/// What collections took since the last call, in nanoseconds; 0 = there was none.
-pub fn take(pauses: &Pauses) -> u64 {
-    pauses.took.swap(0, Relaxed)
+/// What collections took since the last call.
+pub fn take(pauses: &Pauses) -> Pause {
+    Pause { took: pauses.took.swap(0, Relaxed), cost: pauses.cost.swap(0, Relaxed) }
 }
 
 /// A trim is done without a collection. If none ever will come although a runtime was named, that is said once.
@@ -67,19 +68,21 @@ pub fn went_without(process: &Process) {
 /// Has `collect` collect, with the interpreter lock held, which says whether it did; false in a child that a finalizer has forked: there the page
 /// is empty.
 pub fn collect(pauses: &Pauses, collect: impl FnOnce() -> bool) -> bool {
-    let began = sys::now();
+    let (began, cpu) = (sys::now(), sys::cpu_time(Clock::Thread));
     pauses.began.store(began, Relaxed);
     let collected = collect();
     if pauses.began.swap(0, Relaxed) != began {
         return false;
     }
     // What was switched off took no time, however long this thread has waited for a processor.
-    let took = if collected { sys::now().saturating_sub(began) } else { 0 };
-    note(pauses, took);
+    let (took, cost) = (sys::now().saturating_sub(began), sys::cpu_time(Clock::Thread).saturating_sub(cpu));
+    note(pauses, if collected { Pause { took, cost } } else { Pause::default() });
     true
 }
 
-/// A collection that was asked for is done, and took so many nanoseconds; 0 = there was none, but nobody is to wait for it any more.
-pub fn note(pauses: &Pauses, took: u64) {
+/// A collection that was asked for is done; all zeros = there was none, but nobody is to wait for it any more.
+pub fn note(pauses: &Pauses, Pause { took, cost }: Pause) {
+    // First: who sees that there was one takes both.
+    pauses.cost.fetch_add(cost, Relaxed);
     pauses.took.fetch_add(took.max(1), Relaxed);
 }

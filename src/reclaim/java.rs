@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use super::garbage;
 use crate::decide::collection::{COLLECTED_WITHIN, Collects};
-use crate::decide::rules::NOISE;
+use crate::decide::rules::{NOISE, Pause};
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::Process;
 use crate::own::runtime::runtime;
@@ -95,7 +95,7 @@ fn collect(process: &Process, java: Java) {
     }
     // For the trim that is told of the collections.
     state.gave.fetch_add(gave, Relaxed);
-    garbage::note(&state.pauses, took);
+    garbage::note(&state.pauses, Pause { took, cost: took });
     // What was asked for meanwhile is done.
     state.asked_at.store(0, Relaxed);
     process.hints.now();

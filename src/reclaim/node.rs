@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use super::garbage;
 use crate::decide::collection::Collects;
+use crate::decide::rules::Pause;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
@@ -142,19 +143,20 @@ fn note_return(process: &Process, since: u64) {
     }
 }
 
-/// What collections took that were asked for together, once all are done; 0 = they are not, or there was none. For who decides.
-pub fn take(process: &Process, now: u64) -> u64 {
+/// What collections took that were asked for together, once all are done; zeros = they are not, or there was none. For who decides.
+pub fn take(process: &Process, now: u64) -> Pause {
     let state = &process.node;
     let since = state.since.load(Relaxed);
     if since == 0 {
-        return 0;
+        return Pause::default();
     }
     let all_are_back = state.threads.iter().all(|asked| asked.load(Relaxed) <= 0);
     let waited = if all_are_back { TOGETHER } else { LOST_AFTER };
     if now.saturating_sub(since) < waited {
-        return 0;
+        return Pause::default();
     }
-    end(state)
+    let took = end(state);
+    Pause { took, cost: took }
 }
 
 fn end(state: &Notified) -> u64 {

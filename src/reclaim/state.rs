@@ -8,6 +8,8 @@ pub struct Pauses {
     pub began: AtomicU64,
     /// What those took that the policy does not know of yet, in nanoseconds; 0 = there was none.
     pub took: AtomicU64,
+    /// And what they cost.
+    pub cost: AtomicU64,
 }
 
 /// See [`super::python`], [`super::garbage`] and [`super::pools`].

@@ -170,9 +170,9 @@ fn moment(process: &Process, learns: bool, point: Option<Point>) -> Moment {
         swapped: asked.pressure && is_swapped_out(),
         collects: runtimes::collects(process, point),
         collected: garbage::take(&process.python.pauses)
-            .saturating_add(node::take(process, now))
-            .saturating_add(garbage::take(&process.ruby.pauses))
-            .saturating_add(garbage::take(&process.java.pauses)),
+            .and(node::take(process, now))
+            .and(garbage::take(&process.ruby.pauses))
+            .and(garbage::take(&process.java.pauses)),
         has_pools: python::has_pools(process),
         released: pools::take(process),
     }

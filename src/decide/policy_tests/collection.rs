@@ -73,6 +73,23 @@ fn a_collection_that_came_late_makes_a_trim_due() {
     assert_eq!(host.wait_point(), Decision::Rest);
 }
 
+/// On a busy machine it takes long, most of which its thread waits for a CPU.
+#[test]
+fn a_collection_is_charged_with_what_it_cost() {
+    let counts = |cost| {
+        let mut host = collecting(Rules { overhead: PERCENT, ..every(1) });
+        (host.collected, host.collection_cost) = (2 * SECOND, cost);
+        host.wait_point();
+        for _ in 0..10 {
+            host.answer(1, 0);
+            host.pass(SECOND);
+            host.wait_point();
+        }
+        host.counts().len()
+    };
+    assert!(counts(Some(MILLISECOND)) > counts(None), "{} {}", counts(Some(MILLISECOND)), counts(None));
+}
+
 #[test]
 fn collections_and_trims_stay_within_one_budget() {
     for (pause, overhead) in [(10, 1), (30, 1), (100, 1), (100, 5), (400, 1)] {

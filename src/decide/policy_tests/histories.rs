@@ -38,7 +38,7 @@ fn extreme_values_overflow_nothing() {
                         asked,
                         swapped,
                         collects,
-                        collected,
+                        collected: Pause { took: collected, cost: other },
                         has_pools: other > 1,
                         released: Released { took: interval, bytes: other, rss: interval },
                     };
