@@ -82,15 +82,15 @@ def own_spread(results: Results, name: str) -> Spread | None:
     return Spread(1.0, middle.low / middle.median, middle.high / middle.median)
 
 
-def live(results: Results) -> float | None:
-    """Return the RSS of what is in use, in MiB: the lowest median of all variants whose processes did all the work.
+def live(results: Results, figure: str = "live_mib") -> float | None:
+    """Return the RSS that nobody could give back, or `in_use_mib` of it, in MiB: the lowest median of all variants whose processes did all the work.
 
     Restarted workers did not. `bench.server.Server.live` says how it is known.
     """
     found = [
         left.median
         for name, variant in VARIANTS.items()
-        if not variant.gunicorn and (left := spread(results, name, "live_mib"))
+        if not variant.gunicorn and (left := spread(results, name, figure))
     ]
     return min(found, default=None)
 

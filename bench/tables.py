@@ -160,7 +160,10 @@ def _live(found: Results) -> str:
         if summary.is_collected(found)
         else "garbage counted as live"
     )
-    return f"\nLive: {cells.number(summary.live(found))} MiB ({garbage})."
+    return (
+        f"\nLive: {cells.number(summary.live(found))} MiB ({garbage}), of which "
+        f"{cells.number(summary.live(found, 'in_use_mib'))} are in use."
+    )
 
 
 def _burst(found: Results) -> Iterator[str]:

@@ -56,6 +56,7 @@ def run(variant: str, repetition: int, mean: float, **more: object) -> Run:
         "quiet_mib": mean,
         "rest_mib": 30.0,
         "live_mib": 25.0,
+        "in_use_mib": 22.0,
         "requests": 200,
         "requests_in_all": 220,
         "throughput": 100.0,
@@ -361,7 +362,9 @@ class Report(unittest.TestCase):
         self.assertIn(
             "| **libautotrim, defaults** | 1 | 30.0 (30.0–30.0) | 1.20 |", page
         )
-        self.assertIn("Live: 25.0 MiB (garbage counted as live).", page)
+        self.assertIn(
+            "Live: 25.0 MiB (garbage counted as live), of which 22.0 are in use.", page
+        )
 
     def test_shared_memory_stands_in_a_table_of_its_own(self) -> None:
         with tempfile.TemporaryDirectory() as directory:

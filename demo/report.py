@@ -40,7 +40,7 @@ def table(plain: Run, trimmed: Run, program: Program) -> Table:
     if live := plain.live:
         garbage = "" if live.collected else ", garbage included"
         result.add_section()
-        result.add_row(f"Live: in use at rest{garbage}", f"{live.mib:.1f} MiB")
+        result.add_row(f"Live: nobody can give it back{garbage}", f"{live.mib:.1f} MiB")
 
         def beside(title: str, value: Callable[[Run], float]) -> None:
             both = (f"{value(run) / live.mib:.2f} x" for run in (plain, trimmed))

@@ -1,7 +1,7 @@
 """What is live in processes at rest. No code of the library takes part: it is what the library is measured against.
 
-Each runtime collects its garbage twice, and glibc's heap is trimmed. What is resident of malloc's arenas then is replaced by what
-malloc has handed out of them, and what CPython's pools or V8's heap hold free is taken off.
+Each runtime collects its garbage twice, glibc's heap is trimmed, and the tops of all arenas are given back. RSS then, less what CPython's
+pools or V8's heap hold free, is live. malloc has handed out less: holes smaller than a page are not to be had by anybody.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 # probe.c
 TRIM_SIGNAL = signal.SIGRTMIN + 5
 TELL_SIGNAL = signal.SIGRTMIN + 6
+TOPS_SIGNAL = signal.SIGRTMIN + 8
 # by_hand: what has each runtime collect its garbage, and what CPython says of its pools.
 BY_HAND = HERE / "by_hand"
 TIDY_SIGNAL = signal.SIGRTMIN + 7
@@ -27,7 +28,8 @@ TRIM_SECONDS = 5
 TELL_SECONDS = 5
 UNUSED_POOLS = re.compile(r"^\s*([\d,]+) unused pools \* (\d+) bytes", re.MULTILINE)
 FREE_IN_V8 = re.compile(r"^v8: free=(\d+)$", re.MULTILINE)
-PROBE = re.compile(r"^probe: pid=(\d+) live=(\d+)$", re.MULTILINE)
+IN_USE = re.compile(r"^probe: pid=(\d+) in_use=(\d+)$", re.MULTILINE)
+TOPS = re.compile(r"^probe: pid=(\d+) tops$", re.MULTILINE)
 PAGE = os.sysconf("SC_PAGESIZE")
 # HEAP_MAX_SIZE of glibc's malloc: a heap of an arena that is not the main one begins at a multiple of it.
 HEAP = 64 << 20
@@ -35,16 +37,17 @@ HEAP = 64 << 20
 
 @dataclass(frozen=True)
 class Live:
-    """MiB of RSS that are in use, and whether garbage was collected before: else it counts as live."""
+    """MiB of RSS that nobody could give back, how much of that is in use, and whether garbage was collected before: else it counts as live."""
 
     mib: float
+    in_use: float
     collected: bool
 
 
 def compiled_probe(directory: Path) -> Path:
     """Make the object to preload."""
     probe = directory / "probe.so"
-    compiler = ["cc", "-shared", "-fPIC", "-O2", "-o", str(probe)]
+    compiler = ["cc", "-shared", "-fPIC", "-O2", "-pthread", "-o", str(probe)]
     subprocess.run([*compiler, str(HERE / "probe.c")], check=True)
     return probe
 
@@ -67,13 +70,15 @@ def live(pids: list[int], log: Path, tidy: int = TIDY_SIGNAL) -> Live | None:
     if not all(_catches(pid, TELL_SIGNAL) for pid in pids):
         return None
     text = _tidied(pids, log, tidy)
-    trim(pids)
+    if not _told(pids, log, TOPS_SIGNAL, TOPS):
+        return None
+    held = sum(map(_rss, pids))
     handed_out = _handed_out(pids, log)
     if handed_out is None:
         return None
-    held = sum(map(_rss, pids)) - arenas(pids) + handed_out
     free = _free_in_pools(text or "") + _free_in_v8(text or "")
-    return Live(held - free, collected=text is not None)
+    in_use = held - arenas(pids) + handed_out
+    return Live(held - free, in_use - free, collected=text is not None)
 
 
 def tidy_up(pids: list[int], log: Path, tidy: int = TIDY_SIGNAL) -> float | None:
@@ -135,16 +140,24 @@ def arenas(pids: list[int]) -> float:
 
 def _handed_out(pids: list[int], log: Path) -> float | None:
     """Return MiB that malloc has handed out of its arenas; None where a process does not say."""
+    told = _told(pids, log, TELL_SIGNAL, IN_USE)
+    return sum(int(size) for _, size in told) / (1 << 20) if told else None
+
+
+def _told(
+    pids: list[int], log: Path, number: int, line: re.Pattern[str]
+) -> list[tuple[str, ...]]:
+    """Signal each process; return what each writes, nothing where one does not."""
     begin = log.stat().st_size
     for pid in pids:
-        os.kill(pid, TELL_SIGNAL)
+        os.kill(pid, number)
     deadline = time.monotonic() + TELL_SECONDS
     while time.monotonic() < deadline:
-        told = {int(pid): int(size) for pid, size in PROBE.findall(_text(log, begin))}
-        if told.keys() >= set(pids):
-            return sum(told[pid] for pid in pids) / (1 << 20)
+        found = [match.groups() for match in line.finditer(_text(log, begin))]
+        if {int(groups[0]) for groups in found} >= set(pids):
+            return found
         time.sleep(0.05)
-    return None
+    return []
 
 
 def _text(log: Path, begin: int) -> str:

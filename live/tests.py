@@ -23,17 +23,42 @@ time.sleep(600)
 """
 
 
-class Floor(unittest.TestCase):
-    """Found in a CPython whose heap is full of holes."""
+# Four threads free 40 MB each, and malloc keeps that at the tops of their arenas: two of them end, two wait.
+TOPS = """
+import threading, time
+together = threading.Barrier(4)
+done = threading.Barrier(5)
+def work(ends):
+    together.wait()
+    blocks = [bytes(1000) for _ in range(40_000)]
+    together.wait()
+    del blocks
+    done.wait()
+    if not ends:
+        time.sleep(600)
+for ends in (False, False, True, True):
+    threading.Thread(target=work, args=(ends,)).start()
+done.wait()
+time.sleep(0.5)
+print("ready", flush=True)
+time.sleep(600)
+"""
 
-    def test_neither_garbage_nor_holes_are_live(self) -> None:
+
+class Floor(unittest.TestCase):
+    """Found in a CPython."""
+
+    def found(
+        self, program: str, **variables: str
+    ) -> tuple[float, float, floor.Live | None]:
+        """Return RSS of a program, and when it is trimmed; and what is live in it."""
         with tempfile.TemporaryDirectory() as directory:
             log = Path(directory) / "log"
             preload = {"LD_PRELOAD": str(floor.compiled_probe(Path(directory)))}
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, "-c", HOLES],
-                    env=os.environ | floor.environment() | preload,
+                    [sys.executable, "-c", program],
+                    env=os.environ | floor.environment() | preload | variables,
                     stdout=output,
                     stderr=output,
                 )
@@ -42,16 +67,28 @@ class Floor(unittest.TestCase):
                 while "ready" not in log.read_text():
                     self.assertLess(time.monotonic(), deadline)
                     time.sleep(0.05)
+                before = floor._rss(process.pid)
                 floor.trim([process.pid])
                 trimmed = floor._rss(process.pid)
-                found = floor.live([process.pid], log)
+                return before, trimmed, floor.live([process.pid], log)
             finally:
                 process.kill()
                 process.wait()
+
+    def test_holes_smaller_than_a_page_are_live_and_not_in_use(self) -> None:
+        _, trimmed, found = self.found(HOLES)
         assert found
         self.assertTrue(found.collected)
         self.assertGreater(trimmed, 60_000_000 / (1 << 20))
-        self.assertGreater(found.mib, 20_000_000 / (1 << 20))
+        # No trim reaches them.
+        self.assertGreater(found.mib, 60_000_000 / (1 << 20))
+        self.assertGreater(found.in_use, 20_000_000 / (1 << 20))
+        self.assertLess(found.in_use, 40_000_000 / (1 << 20))
+
+    def test_the_top_of_no_arena_is_live(self) -> None:
+        before, _, found = self.found(TOPS, MALLOC_TRIM_THRESHOLD_="1000000000")
+        assert found
+        self.assertGreater(before, 160_000_000 / (1 << 20))
         self.assertLess(found.mib, 40_000_000 / (1 << 20))
 
     def test_a_process_without_the_probe_is_left_alone(self) -> None:

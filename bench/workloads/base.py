@@ -250,6 +250,7 @@ def live(server: Server, variant: Variant) -> Run:
     found = server.live() if variant.glibc and not variant.library else None
     return {
         "live_mib": found.mib if found else None,
+        "in_use_mib": found.in_use if found else None,
         "live_collected": found.collected if found else None,
     }
 
