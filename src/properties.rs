@@ -11,11 +11,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::decide::collection::Collects;
+use crate::decide::collection::{Collects, Pause};
 use crate::decide::huge_pages::Evidence;
 use crate::decide::policy::Policy;
 use crate::decide::pools::Released;
-use crate::decide::rules::{Asked, Decision, Growth, Moment, Pause, Rules, Trimmed};
+use crate::decide::rules::{Asked, Decision, Growth, Moment, Rules, Trimmed};
 use crate::decide::verdict::{Floors, Keeps, MOST, Point, Verdict, judge};
 use crate::decide::{MILLISECOND, PERCENT, SECOND};
 use crate::edge::calls;

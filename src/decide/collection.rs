@@ -1,6 +1,5 @@
 //! PURE: whether a garbage collection comes before a trim. It is much longer than a trim, and paid from the same budget.
 
-use super::rules::Pause;
 use super::{MILLISECOND, SECOND, soon, whole};
 
 /// How long a trim waits for the garbage collection that is to come before it, once any moment will do.
@@ -8,6 +7,22 @@ pub const COLLECTED_WITHIN: u64 = SECOND;
 
 /// In more CPU time than this since a collection, new garbage may have been left.
 const MUCH_WORK: u64 = 2 * MILLISECOND;
+
+/// What collections of garbage took, in nanoseconds. All zeros = there was none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// For how long the program's threads may have waited, by the clock.
+    pub took: u64,
+    /// What it cost: CPU time. On a busy machine a pause is longer than that, and not by our doing.
+    pub cost: u64,
+}
+
+impl Pause {
+    /// Both.
+    pub const fn and(self, other: Self) -> Self {
+        Self { took: self.took.saturating_add(other.took), cost: self.cost.saturating_add(other.cost) }
+    }
+}
 
 /// When garbage is collected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

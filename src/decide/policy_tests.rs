@@ -21,11 +21,11 @@ mod skips;
 
 use super::*;
 use crate::decide::budget::{ALLOWANCE, BURST, BURST_OF_WORK, BYTES_PER_NANOSECOND, COST};
-use crate::decide::collection::{COLLECTED_WITHIN, Collects};
+use crate::decide::collection::{COLLECTED_WITHIN, Collects, Pause};
 use crate::decide::looks;
 use crate::decide::outside::{PRESSURE_HOLD_OFF, PRESSURE_SPREAD};
 use crate::decide::pools::Released;
-use crate::decide::rules::{Asked, Pause};
+use crate::decide::rules::Asked;
 
 const MB: u64 = 1 << 20;
 

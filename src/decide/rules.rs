@@ -1,7 +1,7 @@
 //! PURE: what goes into a decision and what comes out: the options that govern it, what asked for a trim, what the caller sees at
 //! a wait point, what a trim did.
 
-use super::collection::Collects;
+use super::collection::{Collects, Pause};
 use super::pools::Released;
 use super::{PERCENT, part};
 
@@ -111,22 +111,6 @@ pub struct Asked {
     pub pressure: bool,
     /// A signal.
     pub signal: bool,
-}
-
-/// What collections of garbage took, in nanoseconds. All zeros = there was none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pause {
-    /// For how long the program's threads may have waited, by the clock.
-    pub took: u64,
-    /// What it cost: CPU time. On a busy machine a pause is longer than that, and not by our doing.
-    pub cost: u64,
-}
-
-impl Pause {
-    /// Both.
-    pub const fn and(self, other: Self) -> Self {
-        Self { took: self.took.saturating_add(other.took), cost: self.cost.saturating_add(other.cost) }
-    }
 }
 
 /// What the caller sees at a wait point.

@@ -3,8 +3,7 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::decide::collection::Collects;
-use crate::decide::rules::Pause;
+use crate::decide::collection::{Collects, Pause};
 use crate::decide::skips::Skip;
 use crate::options::Gc;
 use crate::own::process::{self, Process};

@@ -6,8 +6,8 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::garbage;
-use crate::decide::collection::{COLLECTED_WITHIN, Collects};
-use crate::decide::rules::{NOISE, Pause};
+use crate::decide::collection::{COLLECTED_WITHIN, Collects, Pause};
+use crate::decide::rules::NOISE;
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::Process;
 use crate::own::runtime::runtime;

@@ -10,8 +10,7 @@ use core::sync::atomic::AtomicU64;
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 use super::garbage;
-use crate::decide::collection::Collects;
-use crate::decide::rules::Pause;
+use crate::decide::collection::{Collects, Pause};
 use crate::decide::{MILLISECOND, SECOND};
 use crate::own::process::{self, Process};
 use crate::own::runtime::runtime;
