@@ -35,6 +35,10 @@ fn interrupted(port: &str) -> (Vec<String>, bool) {
     (["ruby", "/garbage.rb", port, "interrupts"].map(str::to_owned).to_vec(), false)
 }
 
+fn in_event_loop(port: &str) -> (Vec<String>, bool) {
+    (["ruby", "/garbage.rb", port, "nio4r"].map(str::to_owned).to_vec(), false)
+}
+
 fn server(suite: &str, start: Start, environment: &[(&str, &str)]) -> Server {
     let root = release::path_from("scripts/roots").join(suite);
     elsewhere::furnish(&root, &["garbage.rb"]);
@@ -87,6 +91,30 @@ fn interrupts_leave_a_wait_as_ever(suite: &str) {
         (bursts >= 30 && collections(&server) >= 30 && interrupted >= 1000).then_some(())
     });
     assert_eq!(get(server.port, "/").text(), "fine");
+}
+
+/// The main thread waits in nio4r's event loop without an end: what comes while garbage is collected, or just before, runs its trap at once.
+fn signals_are_seen_in_an_event_loop(suite: &str) {
+    let environment =
+        [("AUTOTRIM_GC", "ruby"), ("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
+    let server = server(suite, in_event_loop, &environment);
+    wait_within(LIMIT, "thirty collections", || {
+        assert_eq!(get(server.port, "/little").text(), "5000");
+        std::thread::sleep(Duration::from_millis(60));
+        let [_, _, late] = tell(&server);
+        assert_eq!(late, 0);
+        (collections(&server) >= 30).then_some(())
+    });
+}
+
+#[test]
+fn signals_are_seen_in_an_event_loop_of_ruby_2_7() {
+    signals_are_seen_in_an_event_loop("bullseye");
+}
+
+#[test]
+fn signals_are_seen_in_an_event_loop_of_ruby_3_3() {
+    signals_are_seen_in_an_event_loop("trixie");
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn puma_gives_garbage_back_by_its_name() {
     gives_garbage_back(&ruby("ruby", &[], &[("AUTOTRIM_OVERHEAD", "0")]), "ruby");
 }
 
+/// One thread, which waits in the event loop of a gem's and nowhere else.
+#[test]
+fn a_server_of_fibers_gives_garbage_back() {
+    gives_garbage_back(&ruby("auto", &["fibers"], &[]), "auto");
+}
+
 /// Ruby's by Ruby's rule. A CPython that is loaded later is not seen: its garbage is left to it, and it answers as ever.
 #[test]
 fn ruby_gives_garbage_back_beside_a_python_that_is_left_alone() {
@@ -198,10 +204,9 @@ fn what_the_program_has_switched_off_stays_off() {
 }
 
 /// A main thread that waits without an end: what comes while it collects, or just before, runs its trap at once.
-#[test]
-fn signals_are_seen_in_select() {
+fn signals_are_seen(waits: &str) {
     let environment = [("AUTOTRIM_IDLE", "10ms"), ("AUTOTRIM_OVERHEAD", "0"), ("AUTOTRIM_INTERVAL", "1")];
-    let server = ruby("ruby", &["signals"], &environment);
+    let server = ruby("ruby", &[waits], &environment);
     wait_within(LIMIT, "thirty collections", || {
         assert_eq!(server.get("/little").text(), "5000");
         std::thread::sleep(Duration::from_millis(60));
@@ -209,6 +214,16 @@ fn signals_are_seen_in_select() {
         assert_eq!(late, 0);
         (server.collections() >= 30).then_some(())
     });
+}
+
+#[test]
+fn signals_are_seen_in_select() {
+    signals_are_seen("signals");
+}
+
+#[test]
+fn signals_are_seen_in_an_event_loop() {
+    signals_are_seen("nio4r");
 }
 
 /// Threads are interrupted all the time in waits like those in which others collect, and in which they collect themselves.

@@ -106,7 +106,7 @@ pub fn epoll(
     #[cfg(feature = "often")]
     node::collect_often();
     wait::at(
-        node::point_of_epoll,
+        move || point_of_epoll(caller),
         caller,
         true,
         move || milliseconds(timeout),
@@ -151,6 +151,12 @@ pub fn epoll2(
             })
         },
     )
+}
+
+/// Whether an epoll_wait that returns to `caller` is an event loop's of Ruby, or on a thread of Node's.
+#[inline(never)]
+fn point_of_epoll(caller: usize) -> Point {
+    if ruby::waits_in_event_loop(caller) { Point::EpollOfRuby } else { node::point_of_epoll() }
 }
 
 /// Whether a poll that returns to `caller` is Ruby's, which waits again after EINTR only where it calls ppoll (not in its reads: io.c,

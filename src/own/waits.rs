@@ -24,6 +24,8 @@ pub enum Point {
     Epoll,
     /// The same on a thread of Node's that is not the first.
     EpollOfWorker,
+    /// The same in an event loop of a Ruby gem's, without the interpreter lock.
+    EpollOfRuby,
     /// poll and ppoll.
     Poll,
     /// The same for one connection alone: a thread's own client.
@@ -41,12 +43,12 @@ pub enum Point {
 impl Point {
     /// Whether it is one of epoll.
     pub const fn is_epoll(self) -> bool {
-        matches!(self, Point::Epoll | Point::EpollOfWorker)
+        matches!(self, Point::Epoll | Point::EpollOfWorker | Point::EpollOfRuby)
     }
 
-    /// Whether it is one of Ruby's own, where its garbage can be collected.
+    /// Whether it is one of Ruby's own or of its event loops, where its garbage can be collected.
     pub const fn is_of_ruby(self) -> bool {
-        matches!(self, Point::PollOfRuby | Point::SelectOfRuby)
+        matches!(self, Point::PollOfRuby | Point::SelectOfRuby | Point::EpollOfRuby)
     }
 
     /// Whether threads that wait there watch beside the others, and look first: for those for one client, or where something can be
@@ -60,7 +62,7 @@ impl Point {
         match self {
             Point::Accept => "accept",
             Point::Receive => "recv",
-            Point::Epoll | Point::EpollOfWorker => "epoll",
+            Point::Epoll | Point::EpollOfWorker | Point::EpollOfRuby => "epoll",
             Point::Poll | Point::PollClient | Point::PollOfRuby => "poll",
             Point::Select | Point::SelectOfRuby => "select",
             Point::Thread => "thread",

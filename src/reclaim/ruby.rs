@@ -29,11 +29,19 @@ fn ruby() -> Option<&'static Ruby> {
 
 /// Whether a wait that returns to `caller` is one of Ruby's own.
 pub fn waits_itself(caller: usize) -> bool {
-    let is_own = ruby().is_some_and(|ruby| ruby.waits_itself(caller));
-    if is_own {
+    seen(ruby().is_some_and(|ruby| ruby.waits_itself(caller)))
+}
+
+/// Whether it is one of an event loop's: nothing of Ruby's may run there. It is interrupted, and when it is over Ruby collects.
+pub fn waits_in_event_loop(caller: usize) -> bool {
+    seen(ruby().is_some_and(|ruby| ruby.waits_in_event_loop(caller)))
+}
+
+fn seen(may_collect: bool) -> bool {
+    if may_collect {
         process::with(|process| process.ruby.waits.store(true, Relaxed));
     }
-    is_own
+    may_collect
 }
 
 /// When garbage is collected; `None` where no wait of Ruby's own has been seen.
@@ -49,20 +57,30 @@ pub fn ask(process: &Process, shield: &Shield, point: Option<Point>, somebody_wa
     }
     let may = point.is_some_and(Point::is_of_ruby) && may_act(process, shield);
     if may && !somebody_waits() {
+        process.ruby.in_event_loop.store(point == Some(Point::EpollOfRuby), Relaxed);
         process.ruby.asked.store(sys::thread(), Relaxed);
     }
     true
 }
 
-/// It does, in a wait of Ruby's own with nothing held: it may not come back. Else the wait fails with EINTR: Ruby looks once more for what has come for
+/// It does, in a wait of Ruby's own with nothing held: it may not come back. In an event loop's it has that queued. Else the wait fails with EINTR: Ruby looks once more for what has come for
 /// the thread meanwhile, as after each of its waits, and waits again (thread.c, `wait_retryable`).
 #[inline(never)]
 pub fn work_and_interrupt(process: &Process) -> c_int {
     process.ruby.asked.store(0, Relaxed);
     if let Some(ruby) = ruby() {
-        ruby.with_lock(collect);
+        if process.ruby.in_event_loop.load(Relaxed) {
+            ruby.queue(collect_later);
+        } else {
+            ruby.with_lock(collect);
+        }
     }
     fail(libc::EINTR)
+}
+
+/// The same as [`collect`], for Ruby's queue.
+extern "C" fn collect_later(_: *mut c_void) {
+    collect(ptr::null_mut());
 }
 
 /// Called by Ruby, with the interpreter lock held.

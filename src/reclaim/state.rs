@@ -62,10 +62,12 @@ pub struct Notified {
 
 /// What Ruby was asked for. All zeros = nothing.
 pub struct Collected {
-    /// Whether a wait of Ruby's own has been seen.
+    /// Whether a wait of Ruby's own, or of one of its event loops, has been seen.
     pub waits: AtomicBool,
     /// The thread that is to collect when it has left its wait; 0 = none.
     pub asked: AtomicI32,
+    /// Whether that is a wait of an event loop's.
+    pub in_event_loop: AtomicBool,
     /// Its collections.
     pub pauses: Pauses,
 }

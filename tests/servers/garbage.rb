@@ -1,6 +1,6 @@
 # A Puma whose answers leave garbage: trees of JSON, which Ruby keeps until its next full collection.
 #
-#   ruby garbage.rb PORT [library | interrupts | signals | unicorn | cluster | sidekiq | warmup | python]
+#   ruby garbage.rb PORT [library | interrupts | signals | fibers | nio4r | unicorn | cluster | sidekiq | warmup | python]
 #
 #   /garbage          some tens of megabytes of it
 #   /little           some megabytes
@@ -11,8 +11,8 @@
 #
 # With "library" there is no Puma: the only thread waits in a library's select, without the interpreter lock. With "interrupts" threads
 # wait beside Puma in select, and are interrupted there by Timeout, Thread#raise, Thread#kill and a signal's trap. With "signals"
-# there is no Puma: the main thread waits in select without an end, and each signal must run its trap at once; /tell counts those that did not. With "unicorn" it is
-# Unicorn with one worker. With "cluster" it is Puma with two workers, which share much with their master. With "sidekiq" it is Sidekiq, whose tasks (class
+# there is no Puma: the main thread waits in select without an end, and each signal must run its trap at once; /tell counts those that did not. With "fibers" it is Async::HTTP.
+# With "nio4r" the main thread waits in nio4r's event loop, also beside signals. With "unicorn" it is Unicorn with one worker. With "cluster" it is Puma with two workers, which share much with their master. With "sidekiq" it is Sidekiq, whose tasks (class
 # Garbage) come from the Redis at PORT. With "warmup" Process.warmup comes before Puma. With "python" a CPython is in the process, too, which Puma's
 # threads ask for /python. Prints its port. No syntax that is newer than 2.7.
 
@@ -192,6 +192,33 @@ def serve_by_puma(port)
   server.run.join
 end
 
+# One thread of fibers, as Falcon has them: Async::HTTP, which Falcon is made of.
+def serve_by_fibers(port)
+  require "async"
+  require "async/http/endpoint"
+  require "async/http/server"
+  port = Addrinfo.tcp("127.0.0.1", port).bind { |socket| socket.local_address.ip_port }
+  endpoint = Async::HTTP::Endpoint.parse("http://127.0.0.1:#{port}")
+  server = Async::HTTP::Server.for(endpoint) do |request|
+    Protocol::HTTP::Response[200, { "content-type" => "text/plain" }, [answer(request.path)]]
+  end
+  Async do
+    server.run
+    puts port
+  end
+end
+
+# The event loop that Async 1 and Puma's reactor have, with signals meanwhile.
+def serve_by_nio4r(port)
+  require "nio"
+  listener = TCPServer.new("127.0.0.1", port)
+  selector = NIO::Selector.new
+  selector.register(listener, :r)
+  puts listener.local_address.ip_port
+  Thread.new { send_signals }
+  loop { selector.select { serve_one(listener.accept) } }
+end
+
 # Of what the workers share there are some tens of megabytes.
 def serve_by_cluster(port)
   require "puma"
@@ -231,6 +258,8 @@ end
 case mode
 when "library" then serve_by_library(port.to_i)
 when "signals" then serve_beside_signals(port.to_i)
+when "fibers" then serve_by_fibers(port.to_i)
+when "nio4r" then serve_by_nio4r(port.to_i)
 when "unicorn" then serve_by_unicorn
 when "cluster" then serve_by_cluster(port.to_i)
 when "sidekiq" then work_by_sidekiq(port)
