@@ -211,11 +211,12 @@ def _conclude(verdicts: list[Verdict]) -> int:
 
 def _is_no_proof(unit: Unit, tally: Tally) -> bool:
     """Say why a run that gives back all the time shows nothing, if so."""
-    if not tally.releases:
+    lacks = unit.is_proof and not tally.releases
+    if lacks:
         print(f"{unit}: nothing was ever given back, so this shows nothing")
     if tally.doubts:
         print(f"{unit}: {tally.doubts} processes found a doubt, and released no more")
-    return bool(tally.doubts or not tally.releases)
+    return bool(tally.doubts or lacks)
 
 
 if __name__ == "__main__":

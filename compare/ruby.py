@@ -1,4 +1,4 @@
-"""Ruby's own tests of what waits and what collects, by the system's Ruby, while its garbage is collected in each quiet moment."""
+"""Ruby's own tests of what waits and what collects, by the system's Ruby, while its garbage is collected at nearly every wait of its own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,18 @@ FULL = [
     "test_sleep",
     *QUICK,
 ]
+# These wait for nothing in a call of Ruby's own: nothing is collected there, and they show that the library is in nobody's way.
+WITHOUT_WAITS = {
+    *("test_gc", "test_fiber", "test_thread_cv", "test_sleep"),
+    *("test_thread_queue", "test_weakmap", "test_objectspace", "monitor"),
+}
 # [1/9] TestFiber#test_error = 0.10 s, with what the test prints before the "=", and what is said at the end of one that did not succeed.
 BEGUN = re.compile(r"^\[ *\d+/\d+\] ([\w:]+#\w+[?!]?)", re.MULTILINE)
 FAILED = re.compile(r"^ *\d+\) (\w+):\n([\w:]+#\w+[?!]?)", re.MULTILINE)
 
-# Ruby 3.1 frees a fiber that nothing but a lock's queue names, and crashes in these with GC.start in another thread, too.
-LEFT_OUT = "fiber/test_mutex"
+# Ruby 3.1 frees a fiber that nothing but the queue of a lock, or of who joins a thread, names: these crash plain, too, where a scheduler calls
+# GC.start before its IO.select.
+LEFT_OUT = "fiber/test_(mutex|thread)"
 
 
 class File(Unit):
@@ -41,13 +47,17 @@ class File(Unit):
     may_log = False
     often = True
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.is_proof = name not in WITHOUT_WAITS
+
     def prepare(self) -> None:
         """Unpack the sources."""
         sources.need("ruby")
         sources.source("ruby3.1")
 
     def environment(self) -> dict[str, str]:
-        """Return what has each quiet moment begin with a collection."""
+        """Return what has each quiet moment begin with a collection, too."""
         return {"AUTOTRIM_GC": "ruby"}
 
     def directory(self, scratch: Path) -> Path:

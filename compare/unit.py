@@ -32,6 +32,8 @@ class Unit:
     may_log = True
     # Whether it is run to have the runtime's memory given back all the time, and for nothing else.
     often = False
+    # Whether something is to be given back then.
+    is_proof = True
     # Whether it is so short that a quick run has time for it with the log and without.
     short = False
 

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::common::gunicorn::{Gunicorn, Worker};
@@ -81,16 +82,24 @@ impl Drop for Served {
 fn a_request_in_flight() {
     let server = Gunicorn::preloaded(Worker::Gthread).trimming_every(1).arguments(&["--threads", "4"]);
     let server = server.env("AUTOTRIM_DEFER", "10m").env("AUTOTRIM_IDLE", "0").env("AUTOTRIM_GROWTH", "0").start();
-    // One that has been open for some seconds is waited for no longer.
-    let told = (0..5).any(|_| {
-        let mut told = Value::Null;
-        let answer = server.while_one_is_open(|| {
-            get(server.port, "/small");
-            told = report(server.worker());
-        });
-        assert_eq!(answer.status(), 200);
+    let is_due = || {
+        let told = report(server.worker());
         let due = (&told["due"]["trigger"], &told["due"]["waits_for"], &told["why_not"]);
         due == (&json!("requests"), &json!("in_flight"), &json!("in flight"))
+    };
+    // One that has been open for some seconds is waited for no longer.
+    let told = (0..5).any(|_| {
+        let mut told = false;
+        let answer = server.while_one_is_open(|| {
+            get(server.port, "/small");
+            // It is decided at the next wait.
+            told = (0..20).any(|_| {
+                std::thread::sleep(Duration::from_millis(20));
+                is_due()
+            });
+        });
+        assert_eq!(answer.status(), 200);
+        told
     });
     assert!(told, "{}", report(server.worker()));
     wait_within(LIMIT, "the trim", || (report(server.worker())["due"] == Value::Null).then_some(()));

@@ -41,6 +41,8 @@ __attribute__((constructor)) static void begin(void)
     word[415 + 5] = 6;        /* locked memory */
     /* When it was decided last; a trim for growth, which is due and waits for its budget; what comes next: never, and at 50. */
     memcpy(&word[455 + 4], (uint64_t[]){time, 2, time, 2, 50, -1, -1}, 56);
+    /* When garbage was collected last, and what that brought. */
+    memcpy(&word[466], (uint64_t[]){time, 12 << 20}, 16);
     in_force.numbers[0] = 1;
     in_force.numbers[1] = 1;
     strcpy(in_force.version, "9.8.7");
@@ -57,8 +59,10 @@ const OLD: usize = 2760;
 /// That of one that knew nothing of Java, and that of one that did not tell what is in force.
 const WITH_LAYERS: usize = OLD + 8 * (3 + 64);
 const WITH_JAVA: usize = WITH_LAYERS + 8;
+/// That of one that did not tell of the last collection.
+const IN_FORCE: usize = WITH_JAVA + 8 * (3 + 40 + 11);
 /// The present one's, and that of one with more.
-const PRESENT: usize = WITH_JAVA + 8 * (3 + 40 + 11);
+const PRESENT: usize = IN_FORCE + 8 * 2;
 const LATER: usize = PRESENT + 64;
 
 /// A process with such a library.
@@ -99,7 +103,7 @@ fn doctor(size: usize, subject: &str) -> Vec<String> {
 
 #[test]
 fn an_older_library_is_read_without_what_it_lacks() {
-    for size in [OLD, WITH_LAYERS - 8, WITH_LAYERS, WITH_JAVA, PRESENT - 8] {
+    for size in [OLD, WITH_LAYERS - 8, WITH_LAYERS, WITH_JAVA, IN_FORCE - 8] {
         let (process, notes) = status_and_notes(size);
         assert_eq!((process["requests"].as_u64(), process["reclaimed_bytes"].as_u64()), (Some(41), Some(10 << 20)));
         for unknown in ["in_force", "due", "next", "growth_from_bytes", "decided_ago_seconds", "why_not"] {
@@ -112,6 +116,7 @@ fn an_older_library_is_read_without_what_it_lacks() {
             assert_eq!(process["recent_trims"][0]["tops_bytes"], Value::Null, "{size}");
         }
     }
+    assert_eq!(status_and_notes(IN_FORCE).0["last_collection_bytes"], Value::Null);
     assert_eq!(status_and_notes(OLD).0["arenas"], Value::Null);
     assert_eq!(status_and_notes(WITH_LAYERS).0["live_bytes"], Value::Null);
     let version = doctor(WITH_LAYERS, "version");
@@ -128,6 +133,8 @@ fn the_present_library_and_a_later_one_are_read_as_far_as_they_are_known() {
         assert_eq!((&process["arenas"], &process["recent_trims"][0]["tops_bytes"]), (&7.into(), &(5 << 20).into()));
         assert_eq!((&process["live_bytes"], &process["free_bytes"]), (&(30 << 20).into(), &(4 << 20).into()));
         assert_eq!(process["skipped"], json!({"locked": 6}));
+        assert_eq!(process["last_collection_bytes"], json!(12 << 20));
+        assert!(process["last_collection_ago_seconds"].as_f64() >= Some(3.0), "{process}");
         let due = &process["due"];
         assert_eq!((&due["trigger"], &due["waits_for"]), (&json!("growth"), &json!("overhead")), "{process}");
         assert!(due["for_seconds"].as_f64() >= Some(3.0) && process["decided_ago_seconds"].as_f64() >= Some(3.0));

@@ -191,6 +191,10 @@ pub fn poll(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(own, Call::Ppoll);
+    #[cfg(feature = "often")]
+    if matches!(own, Own::Masked) && ruby::collect_often(caller) {
+        return -1;
+    }
     wait::at(
         move || point_of_poll(fds, count, matches!(own, Own::Masked), caller),
         caller,
@@ -237,6 +241,10 @@ pub fn select(
     next: impl Fn() -> c_int,
 ) -> c_int {
     let substitute = substitute(Own::Plain, Call::Pselect);
+    #[cfg(feature = "often")]
+    if ruby::collect_often(caller) {
+        return -1;
+    }
     wait::at(
         move || point_of_select(caller),
         caller,

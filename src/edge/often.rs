@@ -1,8 +1,7 @@
 //! Only with the cargo feature `often`, which `scripts/compare-programs` builds and nobody else: the test suites of CPython and Ruby serve
 //! nobody, so that hardly anything would ever be given back. CPython calls `memset` for nearly every object with fields, many thousand
 //! times a second; each hundredth of those on the main thread queues a release of its pools, by the very way that one takes after a wait.
-//! Ruby calls it less; each tenth is taken for a request that was answered, after which each quiet moment is one for a collection.
-//! Node's garbage is collected at nearly every wait ([`crate::reclaim::node`]).
+//! The garbage of Ruby and Node is collected at nearly every wait ([`crate::reclaim::ruby`], [`crate::reclaim::node`]).
 
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
@@ -13,18 +12,13 @@ use crate::own::runtime::runtime;
 use crate::reclaim::python;
 use crate::sys::errno::keeping_errno;
 use crate::sys::{pools, signals};
-use crate::watch::observe;
 
 /// One call of so many queues a release.
 const EACH: u64 = 100;
-/// One call of so many is a request of Ruby's.
-const EACH_OF_RUBY: u64 = 10;
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 /// Whether one is being queued: what does that calls `memset` itself.
 static QUEUES: AtomicBool = AtomicBool::new(false);
-/// The same of a request.
-static SERVES: AtomicBool = AtomicBool::new(false);
 
 /// As libc's.
 ///
@@ -41,24 +35,7 @@ pub unsafe extern "C" fn memset(memory: *mut c_void, byte: c_int, length: usize)
     if calls % EACH == EACH - 1 {
         queue();
     }
-    if calls % EACH_OF_RUBY == EACH_OF_RUBY - 1 {
-        serve();
-    }
     memory
-}
-
-#[cold]
-#[inline(never)]
-fn serve() {
-    let may = runtime().is_some_and(|runtime| runtime.ruby.is_some()) && !process::is_borrowed();
-    if may && !SERVES.swap(true, Relaxed) {
-        keeping_errno(|| {
-            if process::open() {
-                observe::served();
-            }
-        });
-        SERVES.store(false, Relaxed);
-    }
 }
 
 #[cold]

@@ -6,6 +6,8 @@
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
+#[cfg(feature = "often")]
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 use super::garbage;
@@ -76,6 +78,31 @@ pub fn work_and_interrupt(process: &Process) -> c_int {
         }
     }
     fail(libc::EINTR)
+}
+
+/// At each wait of Ruby's own, in the build that collects often: the calling thread does, if it has not for a while; whether it did. The wait has failed then.
+#[cfg(feature = "often")]
+pub fn collect_often(caller: usize) -> bool {
+    /// A collection takes some milliseconds, and the wait after it is not to be one for the next.
+    const PAUSE: u64 = 50 * MILLISECOND;
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = sys::now();
+    if process::is_borrowed() || now.saturating_sub(LAST.load(Relaxed)) < PAUSE || !waits_itself(caller) {
+        return false;
+    }
+    // Nobody serves, as a rule: there is no page yet.
+    let process = sys::errno::keeping_errno(|| if process::open() { process::get() } else { None });
+    let may = |process: &Process| {
+        let shield = sys::signals::shield();
+        let may = may_act(process, &shield);
+        shield.end();
+        may
+    };
+    let Some(process) = process.filter(|process| sys::errno::keeping_errno(|| may(process))) else { return false };
+    LAST.store(now, Relaxed);
+    process.ruby.in_event_loop.store(false, Relaxed);
+    work_and_interrupt(process);
+    true
 }
 
 /// The same as [`collect`], for Ruby's queue.

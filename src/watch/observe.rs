@@ -175,14 +175,6 @@ fn answered_seldom(process: &Process, effect: Effect, result: isize) -> isize {
     black_box(result)
 }
 
-/// One is taken to be answered. For scripts/compare-programs alone.
-#[cfg(feature = "often")]
-pub fn served() {
-    if let Some(process) = begin() {
-        count(process, 0);
-    }
-}
-
 #[cold]
 #[inline(never)]
 fn first(result: isize) -> isize {

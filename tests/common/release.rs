@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// The library as it is released: scripts/build-release.
 pub fn x86_64() -> PathBuf {
@@ -36,8 +37,10 @@ pub fn path_from(script: &str) -> PathBuf {
 
 /// Puts a file into a root directory of scripts/roots, at once: a test beside this one may run the one that is there.
 pub fn install(file: &Path, root: &Path) {
+    // Tests of one process run beside each other, too.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = file.file_name().expect("a file name").to_string_lossy();
-    let new = root.join(format!("{name}.{}", std::process::id()));
+    let new = root.join(format!("{name}.{}.{}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
     fs::copy(file, &new).expect("copy");
     fs::rename(&new, root.join(&*name)).expect("rename");
 }

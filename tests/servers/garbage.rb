@@ -125,6 +125,9 @@ end
 def serve_one(client)
   body = answer(client.readpartial(4096).split(" ")[1])
   client.write("HTTP/1.1 200 OK\r\ncontent-length: #{body.bytesize}\r\nconnection: close\r\n\r\n#{body}")
+rescue EOFError
+  # Who asks nothing looks whether somebody listens.
+ensure
   client.close
 end
 
