@@ -71,12 +71,14 @@ fn collect(process: &Process, java: Java) {
     let state = &process.java;
     let requests = process.stats.requests.load(Relaxed);
     let is_quiet = || process.in_flight() == 0 && process.stats.requests.load(Relaxed) == requests;
-    let (mut took, mut gave) = (0_u64, 0_u64);
+    let (mut total, mut gave) = (Pause::default(), 0_u64);
     for step in (0..STEPS).take_while(|_| is_quiet() && !state.refuses()) {
         let (before, began, cpu) = (memory::anonymous_rss().unwrap_or(0), sys::now(), sys::cpu_time(Clock::Process));
         let has_collected = java.collect(c"autotrim");
-        let pause = sys::now().saturating_sub(began);
-        let is_short = sys::cpu_time(Clock::Process).saturating_sub(cpu) <= SHORT;
+        let took = sys::now().saturating_sub(began);
+        // Of all of its threads, and of what else the program does meanwhile: it is quiet.
+        let cost = sys::cpu_time(Clock::Process).saturating_sub(cpu);
+        let is_short = cost <= SHORT;
         let after = settle(before);
         let has_brought = before >= NOISE.limit(after);
         if !has_collected {
@@ -85,7 +87,7 @@ fn collect(process: &Process, java: Java) {
         }
         state.refusals.store(0, Relaxed);
         gave = gave.saturating_add(before.saturating_sub(after));
-        took = took.saturating_add(pause);
+        total = total.and(Pause { took, cost });
         if !is_short || step > 0 && !has_brought {
             break;
         }
@@ -95,7 +97,7 @@ fn collect(process: &Process, java: Java) {
     }
     // For the trim that is told of the collections.
     state.gave.fetch_add(gave, Relaxed);
-    garbage::note(&state.pauses, Pause { took, cost: took });
+    garbage::note(&state.pauses, total);
     // What was asked for meanwhile is done.
     state.asked_at.store(0, Relaxed);
     process.hints.now();
