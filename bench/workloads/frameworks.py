@@ -55,13 +55,7 @@ class FastApi(Lists):
 
     def launch(self, bench: Bench, variant: Variant) -> Launch:
         """Return uvicorn's command."""
-        port = free_port()
-        command = [
-            *(str(PYTHON.with_name("uvicorn")), "bench.apps.items_fastapi:app"),
-            *("--port", str(port), "--app-dir", str(ROOT), "--no-access-log"),
-            *("--timeout-keep-alive", "30"),
-        ]
-        return Launch(command, port, forks=False)
+        return _fastapi("items", {})
 
 
 class States(Lists):
@@ -74,31 +68,33 @@ class States(Lists):
         return Launch(command, port, {"PYTHONPATH": str(ROOT)}, forks=False)
 
 
-class Frames(Workload):
+@dataclass(frozen=True)
+class Batches(Workload):
+    """Small batches of rows or texts, and in one of 20 requests a large one."""
+
+    path: str = ""
+    small: tuple[int, int] = (0, 0)
+    large: tuple[int, int] = (0, 0)
+
+    def targets(self, count: int, seed: int) -> list[str]:
+        """Return the mix."""
+        rng = random.Random(seed)
+        sizes = (
+            rng.randint(*(self.small if rng.randrange(20) else self.large))
+            for _ in range(count)
+        )
+        return [f"{self.path}?count={size}" for size in sizes]
+
+
+class Frames(Batches):
     """FastAPI, pandas and pyarrow under uvicorn."""
 
     def launch(self, bench: Bench, variant: Variant) -> Launch:
         """Return uvicorn's command."""
-        port = free_port()
-        command = [
-            *(str(PYTHON.with_name("uvicorn")), "bench.apps.frames_fastapi:app"),
-            *("--port", str(port), "--app-dir", str(ROOT), "--no-access-log"),
-            *("--timeout-keep-alive", "30"),
-        ]
-        return Launch(command, port, {"PYTHONPATH": bench.services.frames}, forks=False)
-
-    def targets(self, count: int, seed: int) -> list[str]:
-        """Return requests for 100 to 2,000 rows, and in one of 20 a report of 20,000 to 100,000."""
-        rng = random.Random(seed)
-        result = []
-        for _ in range(count):
-            large = not rng.randrange(20)
-            rows = rng.randint(20_000, 100_000) if large else rng.randint(100, 2_000)
-            result.append(f"/report?count={rows}")
-        return result
+        return _fastapi("frames", {"PYTHONPATH": bench.services.frames})
 
 
-class Tokens(Workload):
+class Tokens(Batches):
     """Tokenizers under gunicorn."""
 
     def launch(self, bench: Bench, variant: Variant) -> Launch:
@@ -109,15 +105,16 @@ class Tokens(Workload):
         )
         return Launch(command, port, {"PYTHONPATH": bench.services.tokenizers})
 
-    def targets(self, count: int, seed: int) -> list[str]:
-        """Return requests for batches of 1 to 50 texts, and in one of 20 of 500 to 1,500."""
-        rng = random.Random(seed)
-        result = []
-        for _ in range(count):
-            large = not rng.randrange(20)
-            texts = rng.randint(500, 1_500) if large else rng.randint(1, 50)
-            result.append(f"/tokens?count={texts}")
-        return result
+
+def _fastapi(name: str, variables: dict[str, str]) -> Launch:
+    """Return how uvicorn serves one of the applications."""
+    port = free_port()
+    command = [
+        *(str(PYTHON.with_name("uvicorn")), f"bench.apps.{name}_fastapi:app"),
+        *("--port", str(port), "--app-dir", str(ROOT), "--no-access-log"),
+        *("--timeout-keep-alive", "30"),
+    ]
+    return Launch(command, port, variables, forks=False)
 
 
 FRAMEWORKS = (
@@ -159,6 +156,9 @@ FRAMEWORKS = (
         "frames",
         "FastAPI, pandas and pyarrow, uvicorn, 4 clients, reports on 100 to 100,000 rows",
         VARIANTS,
+        path="/report",
+        small=(100, 2_000),
+        large=(20_000, 100_000),
         group="frameworks",
         connections=4,
         in_quick=False,
@@ -168,6 +168,9 @@ FRAMEWORKS = (
         "tokenizers",
         "gunicorn gthread, 4 threads, 4 clients, batches of 1 to 1,500 texts for Hugging Face's tokenizers",
         VARIANTS,
+        path="/tokens",
+        small=(1, 50),
+        large=(500, 1_500),
         beside=False,
         group="frameworks",
         connections=4,
